@@ -1,0 +1,1 @@
+"""Sightline: imaging-AI findings where clinicians already look."""

@@ -1,0 +1,1 @@
+"""One neighbour per module: the concrete side of the ports."""

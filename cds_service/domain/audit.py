@@ -1,0 +1,39 @@
+"""An audit event: who did what to which record, and how it ended.
+
+Source: IHE BALP 1.1; FHIR R4 AuditEvent.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+
+class AuditAction(StrEnum):
+    """What was done; the value is stable, the log is read for years."""
+
+    HOOK_ANSWERED = "hook-answered"
+    EHR_READ = "ehr-read"
+    STUDY_FETCHED = "study-fetched"
+    RESULT_PUBLISHED = "result-published"
+    APP_LAUNCHED = "app-launched"
+    RESULT_VIEWED = "result-viewed"
+    FINDING_REVIEWED = "finding-reviewed"
+    FEEDBACK_RECEIVED = "feedback-received"
+    PATIENT_MISMATCH = "patient-mismatch"
+    ADDRESS_REFUSED = "address-refused"
+    EHR_REGISTERED = "ehr-registered"
+    EHR_REMOVED = "ehr-removed"
+
+
+@dataclass(frozen=True, slots=True)
+class AuditEvent:
+    """One line of the append-only audit log. Holds references, never clinical values."""
+
+    action: AuditAction
+    at: datetime
+    tenant_id: str | None
+    agent: str  # "worker", "cds-client", a FHIR reference such as "Practitioner/1"
+    outcome: str  # "success" or the class of the error
+    patient_id: str | None = None
+    study_uid: str | None = None
+    detail: str = ""  # our own words

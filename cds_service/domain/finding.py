@@ -1,0 +1,182 @@
+"""Findings: what a model said about one study, or why it said nothing.
+
+Source: DESIGN "Three keys"; DICOM PS3.5 B.2 (UUID derived UIDs); FHIR R4 Observation.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from hashlib import sha256
+from uuid import UUID, uuid5
+
+# Namespace of every UUIDv5 that Sightline derives; drawn once at random, never changes.
+SIGHTLINE_NAMESPACE = UUID("6f1d9f5e-5d0f-4f4e-9b57-0f3a2c8f7f10")
+
+
+class AnalysisStatus(StrEnum):
+    """Whether there is a number."""
+
+    ANALYSED = "analysed"
+    NOT_ANALYSED = "not_analysed"
+
+
+@dataclass(frozen=True, slots=True)
+class Coding:
+    """A code with its system and its display."""
+
+    system: str
+    code: str
+    display: str
+
+
+@dataclass(frozen=True, slots=True)
+class ModelIdentity:
+    """Which model, which version, which bytes."""
+
+    id: str
+    version: str
+    digest: str  # "sha256:" and 64 hex digits, of model.onnx
+    title: str = ""
+    label: str = ""  # "Reference model ... Not a medical device."
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """A rectangle in the image, in pixels of the stored matrix; the upper left corner is 0, 0."""
+
+    left: int
+    top: int
+    width: int
+    height: int
+
+
+@dataclass(frozen=True, slots=True)
+class Activation:
+    """A class activation map over the whole image: rows x columns values, 0..1, row by row."""
+
+    rows: int
+    columns: int
+    values: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One finding of one study, from the image in which it was most probable."""
+
+    coding: Coding
+    probability: float  # 0..1, calibrated
+    threshold: float  # the operating point, from the model card
+    present: bool | None  # None: inside the abstain band, the model cannot tell
+    series_uid: str
+    sop_uid: str
+    critical: bool = False  # the model card says that this finding is critical
+    region: Box | None = None
+    activation: Activation | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """Why there is no number: a stable code for machines, a clause for people."""
+
+    code: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceReason:
+    """Why one instance of a study was not used. `path` is None when it came from an archive."""
+
+    code: str
+    text: str
+    sop_uid: str | None = None
+    path: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Timings:
+    """How long the steps took, in milliseconds."""
+
+    read: float
+    prepare: float
+    infer: float
+    total: float
+
+
+@dataclass(frozen=True, slots=True)
+class Analysis:
+    """The outcome of one model on one study: findings, or the reason that there are none."""
+
+    study_uid: str | None
+    status: AnalysisStatus
+    reason: Reason | None
+    model: ModelIdentity
+    findings: tuple[Finding, ...]
+    instances: tuple[InstanceReason, ...]
+    instance_digests: tuple[str, ...]  # sorted SHA-256 of the instances that were used
+    timings: Timings
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """An analysis as the ledger keeps it: bound to a tenant, a patient and a study."""
+
+    id: str
+    key: str
+    tenant_id: str
+    patient_id: str
+    study_uid: str
+    imaging_study_id: str | None
+    study_started: datetime | None
+    study_description: str
+    analysis: Analysis
+    computed_at: datetime
+
+
+def _digest(*parts: str) -> str:
+    """Hash parts so that no two different lists give the same text."""
+    return sha256("\x1f".join(f"{len(part)}:{part}" for part in parts).encode()).hexdigest()
+
+
+def dispatch_key(
+    tenant_id: str,
+    study_uid: str,
+    series_count: int | None,
+    instance_count: int | None,
+    model_digest: str,
+    configuration: str,
+) -> str:
+    """Name the work that a hook asks for: the same key is one job, however many hooks ask."""
+    return _digest(
+        "dispatch",
+        tenant_id,
+        study_uid,
+        str(series_count),
+        str(instance_count),
+        model_digest,
+        configuration,
+    )
+
+
+def result_key(
+    tenant_id: str,
+    study_uid: str,
+    instance_digests: tuple[str, ...],
+    model_digest: str,
+    configuration: str,
+) -> str:
+    """Name a result: the same instances, model and configuration are never run twice."""
+    return _digest(
+        "result", tenant_id, study_uid, *sorted(instance_digests), model_digest, configuration
+    )
+
+
+def finding_uuid(tenant_id: str, study_uid: str, model_id: str, finding_code: str) -> UUID:
+    """Name a finding across re-runs: no digest and no version, so a re-run updates it."""
+    return uuid5(
+        SIGHTLINE_NAMESPACE, _digest("finding", tenant_id, study_uid, model_id, finding_code)
+    )
+
+
+def tracking_uid(finding: UUID) -> str:
+    """Turn a finding's UUID into its DICOM tracking UID (PS3.5 B.2: "2.25." and the integer)."""
+    return f"2.25.{finding.int}"

@@ -1,0 +1,81 @@
+"""A study and its patient, as the EHR refers to them and as the DICOM headers state them.
+
+Source: FHIR R4 ImagingStudy and Patient; DICOM PS3.3 C.7 (patient, study, series, image).
+"""
+
+from dataclasses import dataclass, field
+from datetime import date, datetime
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesReference:
+    """One series of an ImagingStudy."""
+
+    uid: str
+    modality: str  # DICOM modality, upper case; "" when the EHR does not say
+    body_sites: tuple[str, ...] = ()  # SNOMED CT codes
+    instance_count: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StudyReference:
+    """An ImagingStudy as the EHR states it; no pixel has been seen."""
+
+    tenant_id: str
+    study_uid: str
+    patient_id: str  # logical id of the FHIR Patient, without "Patient/"
+    imaging_study_id: str | None = None  # logical id of the ImagingStudy
+    started: datetime | None = None
+    description: str = ""
+    modalities: tuple[str, ...] = ()
+    series: tuple[SeriesReference, ...] = ()
+    series_count: int | None = None
+    instance_count: int | None = None
+    archive_url: str | None = None  # of its dicom-wado-rs Endpoint, unverified until egress
+    accession: str | None = field(default=None, repr=False)
+    service_request_id: str | None = None  # logical id of basedOn, when there is one
+
+
+@dataclass(frozen=True, slots=True)
+class PatientFacts:
+    """What the EHR says about who the patient is, kept sealed and only while a job needs it."""
+
+    patient_id: str
+    identifiers: tuple[str, ...] = field(default=(), repr=False)  # values, any system
+    birth_date: date | None = field(default=None, repr=False)
+    sex: str | None = field(default=None, repr=False)  # FHIR: male, female, other, unknown
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceHeader:
+    """What one DICOM header says; None or "" where it is silent."""
+
+    study_uid: str | None
+    series_uid: str | None
+    sop_uid: str | None
+    sop_class: str | None
+    modality: str
+    body_part: str
+    view: str  # View Position (0018,5101), upper case
+    laterality: str
+    patient_age_days: int | None  # from Patient's Age (0010,1010)
+    study_date: date | None
+    patient_id: str | None = field(repr=False)
+    patient_birth_date: date | None = field(repr=False)
+    patient_sex: str | None = field(repr=False)  # DICOM: M, F, O
+    accession: str | None = field(default=None, repr=False)
+    transfer_syntax: str = ""
+    photometric: str = ""
+    rows: int = 0
+    columns: int = 0
+    frames: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class HeaderOverrides:
+    """What a person adds on the command line where a header is silent (`sightline analyze`)."""
+
+    patient_age_days: int | None = None
+    view: str | None = None
+    modality: str | None = None
+    body_part: str | None = None

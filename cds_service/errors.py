@@ -1,0 +1,276 @@
+"""The one tree of errors: what went wrong, for whom, and whether to try again.
+
+::
+
+    SightlineError
+    ├── RequestRefused            the caller must change something; never retried
+    │   ├── MalformedHook              400  structure
+    │   ├── UntrustedClient            401  login        (the body says nothing more)
+    │   ├── ScopeDenied                403  forbidden
+    │   ├── NotFound                   404  not-found
+    │   ├── MethodRefused              405  not-supported
+    │   ├── PrefetchUnavailable        412  required
+    │   ├── HookTooLarge               413  too-long
+    │   ├── MediaTypeRefused           415  not-supported
+    │   ├── LaunchRefused              400  login
+    │   └── RegistrationRefused        400  value
+    ├── UpstreamFailed            EHR or archive
+    │   ├── EhrBusy                    503  transient    retryable
+    │   ├── EhrTimedOut                504  timeout      retryable
+    │   ├── EhrRefused                 502  security
+    │   ├── EhrAnswerInvalid           502  exception
+    │   ├── EndpointNotAllowed         502  security     audited: possible SSRF
+    │   ├── ArchiveFailed              502  transient    retryable
+    │   └── ArchiveRefused             502  security
+    ├── StudyUnusable             the card says "not analysed: why"
+    │   ├── StudyOutOfScope            422  business-rule
+    │   ├── PatientMismatch            422  business-rule
+    │   ├── UnreadableInstance         422  value
+    │   ├── UnsupportedTransferSyntax  422  not-supported
+    │   ├── StudyIncomplete            422  incomplete   retryable later
+    │   ├── StudyTooLarge              422  too-costly
+    │   └── HostileInstance            422  value        quarantined, audited
+    ├── InferenceFailed           model or runtime
+    │   ├── ModelMissing               500  not-found
+    │   ├── WeightsDigestMismatch      500  security     stops the worker
+    │   ├── OutputOutOfRange           500  exception
+    │   └── DeadlineExceeded           504  timeout      retryable
+    ├── LeaseLost                 another worker holds this job now: leave at once
+    ├── DoorbellSilent            Redis gave no answer; the sweeper rings later   retryable
+    ├── LedgerUnavailable         503  transient                                  retryable
+    └── SettingsInvalid           the process does not start; the text names the variable
+
+Source: DESIGN "errors"; CDS Hooks 2.0 "HTTP Status Codes"; FHIR R4 ``IssueType``.
+"""
+
+from typing import ClassVar
+
+
+class SightlineError(Exception):
+    """Root of every error that Sightline raises on purpose.
+
+    The text is one plain sentence for people; it holds ids and tags, never patient data.
+    """
+
+    http_status: ClassVar[int] = 500
+    issue_code: ClassVar[str] = "exception"
+    retryable: ClassVar[bool] = False
+
+
+class RequestRefused(SightlineError):
+    """The caller must change something before it asks again."""
+
+    http_status, issue_code = 400, "invalid"
+
+
+class MalformedHook(RequestRefused):
+    """The request is not the hook or feedback that this service is for."""
+
+    http_status, issue_code = 400, "structure"
+
+
+class UntrustedClient(RequestRefused):
+    """The client's token was not accepted; `reason` is for the administrator's log only."""
+
+    http_status, issue_code = 401, "login"
+
+    def __init__(self, reason: str, *, tenant_name: str | None = None) -> None:
+        super().__init__("The client could not be authenticated.")
+        self.reason = reason
+        self.tenant_name = tenant_name
+
+
+class ScopeDenied(RequestRefused):
+    """The granted scopes do not allow this."""
+
+    http_status, issue_code = 403, "forbidden"
+
+
+class NotFound(RequestRefused):
+    """There is no such thing, or this caller may not know that there is."""
+
+    http_status, issue_code = 404, "not-found"
+
+
+class MethodRefused(RequestRefused):
+    """The address exists, but not for this HTTP method."""
+
+    http_status, issue_code = 405, "not-supported"
+
+
+class PrefetchUnavailable(RequestRefused):
+    """Needed, not prefetched and not readable; the text names the key (CDS Hooks 2.0: 412)."""
+
+    http_status, issue_code = 412, "required"
+
+
+class HookTooLarge(RequestRefused):
+    """The body is larger than this service reads."""
+
+    http_status, issue_code = 413, "too-long"
+
+
+class MediaTypeRefused(RequestRefused):
+    """The body is not JSON."""
+
+    http_status, issue_code = 415, "not-supported"
+
+
+class LaunchRefused(RequestRefused):
+    """A SMART launch that cannot go on; the text tells the clinician what to do next."""
+
+    http_status, issue_code = 400, "login"
+
+
+class RegistrationRefused(RequestRefused):
+    """An EHR registration that cannot work; the text names the field."""
+
+    http_status, issue_code = 400, "value"
+
+
+class UpstreamFailed(SightlineError):
+    """An EHR or an archive did not do its part."""
+
+    http_status, issue_code = 502, "exception"
+
+
+class EhrBusy(UpstreamFailed):
+    """The EHR asked us to come back later."""
+
+    http_status, issue_code, retryable = 503, "transient", True
+
+
+class EhrTimedOut(UpstreamFailed):
+    """The EHR gave no answer within the budget."""
+
+    http_status, issue_code, retryable = 504, "timeout", True
+
+
+class EhrRefused(UpstreamFailed):
+    """The EHR does not let us (401, 403)."""
+
+    http_status, issue_code = 502, "security"
+
+
+class EhrAnswerInvalid(UpstreamFailed):
+    """The EHR answered something that is not what was asked for."""
+
+    http_status, issue_code = 502, "exception"
+
+
+class EndpointNotAllowed(UpstreamFailed):
+    """The address is not one that a registration allows: possible SSRF, audited."""
+
+    http_status, issue_code = 502, "security"
+
+
+class ArchiveFailed(UpstreamFailed):
+    """The archive failed or timed out; a later attempt may work."""
+
+    http_status, issue_code, retryable = 502, "transient", True
+
+
+class ArchiveRefused(UpstreamFailed):
+    """The archive does not let us (401, 403)."""
+
+    http_status, issue_code = 502, "security"
+
+
+class StudyUnusable(SightlineError):
+    """The model cannot or must not read the study: shown as "not analysed: why".
+
+    `code` is stable and machine-readable (lower case, dashes); the text is the "why" of the
+    card, a clause without an identifier, such as "made for children aged 1-5, this patient
+    is 61".
+    """
+
+    http_status, issue_code = 422, "business-rule"
+
+    def __init__(self, code: str, text: str) -> None:
+        super().__init__(text)
+        self.code = code
+        self.text = text
+
+
+class StudyOutOfScope(StudyUnusable):
+    """Outside the model card's intended use: modality, view, age, body part."""
+
+
+class PatientMismatch(StudyUnusable):
+    """The images could not be matched to this patient; the administrator is alerted."""
+
+
+class UnreadableInstance(StudyUnusable):
+    """Not DICOM, broken, or without an image."""
+
+    issue_code = "value"
+
+
+class UnsupportedTransferSyntax(StudyUnusable):
+    """No decoder for this transfer syntax, or one that is refused on purpose."""
+
+    issue_code = "not-supported"
+
+
+class StudyIncomplete(StudyUnusable):
+    """Instances are missing, or the archive does not have the study (yet)."""
+
+    issue_code, retryable = "incomplete", True
+
+
+class StudyTooLarge(StudyUnusable):
+    """More bytes or instances than the budget."""
+
+    issue_code = "too-costly"
+
+
+class HostileInstance(StudyUnusable):
+    """An instance that looks made to harm; quarantined and audited."""
+
+    issue_code = "value"
+
+
+class InferenceFailed(SightlineError):
+    """The model or its runtime failed: our fault, not the study's."""
+
+
+class ModelMissing(InferenceFailed):
+    """No such model package, or its files are not there."""
+
+    issue_code = "not-found"
+
+
+class WeightsDigestMismatch(InferenceFailed):
+    """The weights are not the bytes that the model card pins; the worker stops."""
+
+    issue_code = "security"
+
+
+class OutputOutOfRange(InferenceFailed):
+    """The model gave NaN, infinity or a shape that its card does not promise."""
+
+
+class DeadlineExceeded(InferenceFailed):
+    """The analysis did not end within its lease."""
+
+    http_status, issue_code, retryable = 504, "timeout", True
+
+
+class LeaseLost(SightlineError):
+    """Another worker holds this job now: stop without an effect."""
+
+
+class DoorbellSilent(SightlineError):
+    """Redis gave no answer; the job is in the ledger and the sweeper rings later."""
+
+    http_status, issue_code, retryable = 503, "transient", True
+
+
+class LedgerUnavailable(SightlineError):
+    """The ledger cannot be read or written now."""
+
+    http_status, issue_code, retryable = 503, "transient", True
+
+
+class SettingsInvalid(SightlineError):
+    """A setting is missing or wrong; the text names the variable and what to do."""

@@ -1,0 +1,1 @@
+"""Pure mapping between domain values and FHIR R4 JSON."""

@@ -1,0 +1,68 @@
+"""Every knob of the service, read once at start and frozen.
+
+Secrets come from files and never print. Nothing else reads the environment.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from cds_service.errors import SettingsInvalid
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The configuration of one Sightline installation.
+
+    `data` is a folder that only this installation's processes can read; it holds the SQLite
+    ledger (unless `database_url` names another) and the keys.
+    """
+
+    public_url: str  # of the service, as the EHR calls it; no trailing slash
+    data: Path
+    database_url: str  # SQLAlchemy
+    redis_url: str
+    master_key_file: Path  # 32 random bytes; seals tokens and patients' facts (AES-256-GCM)
+    signing_key_file: Path  # PEM, EC P-384: our client assertions (ES384)
+    hook_deadline_ms: int = 450
+    hook_body_limit_bytes: int = 1024 * 1024
+    job_lease_s: int = 20
+    job_attempts: int = 3
+    model_id: str = "cxr_pneumonia_peds"
+    log_level: str = field(default="INFO")
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str]) -> "Settings":
+        """Read SIGHTLINE_* variables; raise SettingsInvalid naming the variable."""
+        data = Path(_required(env, "SIGHTLINE_DATA", "the folder of the ledger and the keys"))
+        public_url = _required(
+            env, "SIGHTLINE_PUBLIC_URL", "the service cannot check the audience of client tokens"
+        ).rstrip("/")
+        if urlsplit(public_url).scheme not in {"http", "https"}:
+            raise SettingsInvalid("SIGHTLINE_PUBLIC_URL is not an http(s) address.")
+        return cls(
+            public_url=public_url,
+            data=data,
+            database_url=env.get("SIGHTLINE_DATABASE_URL", f"sqlite:///{data / 'ledger.sqlite'}"),
+            redis_url=_required(env, "SIGHTLINE_REDIS_URL", "workers cannot be woken"),
+            master_key_file=Path(env.get("SIGHTLINE_MASTER_KEY_FILE", data / "master.key")),
+            signing_key_file=Path(env.get("SIGHTLINE_SIGNING_KEY_FILE", data / "signing.pem")),
+            hook_deadline_ms=_number(env, "SIGHTLINE_HOOK_DEADLINE_MS", 450, 50, 10_000),
+            job_lease_s=_number(env, "SIGHTLINE_JOB_LEASE_S", 20, 5, 600),
+            log_level=env.get("SIGHTLINE_LOG_LEVEL", "INFO"),
+        )
+
+
+def _required(env: Mapping[str, str], name: str, consequence: str) -> str:
+    value = env.get(name, "").strip()
+    if not value:
+        raise SettingsInvalid(f"{name} is not set: {consequence}.")
+    return value
+
+
+def _number(env: Mapping[str, str], name: str, default: int, low: int, high: int) -> int:
+    text = env.get(name, str(default))
+    if not text.isdigit() or not low <= int(text) <= high:
+        raise SettingsInvalid(f"{name} is {text!r}: it must be a number from {low} to {high}.")
+    return int(text)

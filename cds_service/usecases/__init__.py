@@ -1,0 +1,1 @@
+"""What Sightline does, one verb per module, seen through ports."""

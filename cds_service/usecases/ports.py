@@ -1,0 +1,309 @@
+"""The world as the use cases see it: small protocols that adapters and fakes implement.
+
+Every port has one fake in tests/fakes.py; the same contract test runs on both.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Protocol
+
+from cds_service.domain.audit import AuditEvent
+from cds_service.domain.card import Feedback
+from cds_service.domain.finding import Activation, Box, Coding, ModelIdentity, Result
+from cds_service.domain.hook import FhirAuthorization
+from cds_service.domain.job import Job, JobStep, Lease
+from cds_service.domain.publication import Publication
+from cds_service.domain.review import Review
+from cds_service.domain.study import (
+    HeaderOverrides,
+    InstanceHeader,
+    PatientFacts,
+    StudyReference,
+)
+from cds_service.domain.tenant import Tenant
+
+Clock = Callable[[], datetime]  # aware, UTC
+NewId = Callable[[], str]  # opaque, unguessable
+Resource = Mapping[str, Any]  # one FHIR resource as JSON
+
+
+# --- tenants ---------------------------------------------------------------------------------
+
+
+class Tenants(Protocol):
+    """The registered EHRs. Read on every call, so that a registration needs no restart."""
+
+    def get(self, tenant_id: str) -> Tenant:
+        """Return the tenant; raise NotFound."""
+
+    def all(self) -> list[Tenant]:
+        """Return every tenant, by name."""
+
+
+class TenantRegister(Protocol):
+    """Where registrations are made."""
+
+    def add(self, tenant: Tenant) -> None:
+        """Store it; raise RegistrationRefused when its name, issuer or FHIR base is taken."""
+
+    def remove(self, tenant_id: str) -> None:
+        """Forget it; raise NotFound. Its results stay for the retention period."""
+
+
+# --- jobs ------------------------------------------------------------------------------------
+
+
+class Jobs(Protocol):
+    """The jobs of the ledger, as the front doors use them."""
+
+    def open(
+        self, dispatch_key: str, study: StudyReference, patient: PatientFacts, model_id: str
+    ) -> tuple[Job, bool]:
+        """Return the job of this key and whether this call made it (one atomic insert).
+
+        A key whose job has failed is opened again; one that is open or done is returned as is.
+        """
+
+    def get(self, job_id: str) -> Job:
+        """Return the job; raise NotFound."""
+
+    def newest_for(
+        self, tenant_id: str, patient_id: str, study_uids: Sequence[str]
+    ) -> dict[str, Job]:
+        """Return the newest job of each of these studies; one indexed read."""
+
+    def expected_seconds(self, job: Job) -> int:
+        """Estimate the time until the job is done from its place in the line, at least 1."""
+
+
+class Leases(Protocol):
+    """Leases with a fencing token, on the ledger's clock."""
+
+    def take(self, job_id: str, owner: str) -> Lease | None:
+        """Take the lease and raise the token by one; None when done, failed or leased."""
+
+    def advance(self, lease: Lease, step: JobStep) -> Lease:
+        """Renew the lease and note the step; raise LeaseLost when a newer token exists."""
+
+    def finish(self, lease: Lease, result_id: str) -> None:
+        """Mark the job done and forget the patient's facts; raise LeaseLost."""
+
+    def give_up(self, lease: Lease, error: str, *, retry: bool) -> None:
+        """Mark the job failed, or open again when `retry` and attempts are left; LeaseLost."""
+
+
+class OverdueJobs(Protocol):
+    """What the sweep sees."""
+
+    def reclaim(self) -> list[str]:
+        """Return ids to ring: open jobs with no lease or an expired one (conditional UPDATE).
+
+        A job whose lease expired twice is quarantined instead.
+        """
+
+
+class Doorbell(Protocol):
+    """The queue that wakes a worker; it carries an opaque job id and nothing else."""
+
+    def ring(self, job_id: str) -> None:
+        """Wake a worker; raise DoorbellSilent within 100 ms when the queue is away."""
+
+
+# --- results ---------------------------------------------------------------------------------
+
+
+class Results(Protocol):
+    """What was found, per tenant, patient and study."""
+
+    def save(self, result: Result, lease: Lease) -> Result:
+        """Store it, or return the stored one with the same key; raise LeaseLost."""
+
+    def get(self, result_id: str) -> Result:
+        """Return it; raise NotFound."""
+
+    def newest_for(
+        self, tenant_id: str, patient_id: str, study_uids: Sequence[str]
+    ) -> dict[str, Result]:
+        """Return the newest result of each of these studies; one indexed read."""
+
+    def studies_of(self, tenant_id: str, patient_id: str) -> list[Result]:
+        """Return the newest result of every study of this patient, newest study first."""
+
+
+class Publications(Protocol):
+    """The outbox: what has been written back."""
+
+    def of(self, result_id: str) -> Publication | None:
+        """Return what became of this result's write-back; None when never tried."""
+
+    def record(self, publication: Publication, lease: Lease) -> None:
+        """Store it; raise LeaseLost."""
+
+
+class Reviews(Protocol):
+    """What clinicians said about findings."""
+
+    def record(self, review: Review) -> None:
+        """Append it; the newest per result, finding and reviewer counts."""
+
+    def latest(self, result_id: str, reviewer: str) -> dict[str, Review]:
+        """Return this reviewer's newest verdict per finding code."""
+
+
+class CardLog(Protocol):
+    """Which card was shown about what, and the feedback on it."""
+
+    def shown(self, tenant_id: str, card_uuid: str, result_id: str | None) -> None:
+        """Remember a card (idempotent)."""
+
+    def record(self, feedback: Feedback) -> bool:
+        """Store it once; False when the card is not one that this tenant was shown."""
+
+
+class AuditLog(Protocol):
+    """The append-only audit log."""
+
+    def record(self, event: AuditEvent) -> None:
+        """Append it."""
+
+
+class Replays(Protocol):
+    """The JWT ids that were used (CDS Hooks 2.0: jti at most once)."""
+
+    def use_once(self, issuer: str, jti: str, expires_at: datetime) -> bool:
+        """Note it; False when it was used before. Raise LedgerUnavailable: the caller refuses."""
+
+
+# --- neighbours ------------------------------------------------------------------------------
+
+
+class EhrRecord(Protocol):
+    """The EHR's FHIR R4 server, read."""
+
+    def read(
+        self,
+        tenant: Tenant,
+        path: str,
+        *,
+        authorization: FhirAuthorization | None,
+        timeout_s: float,
+    ) -> Resource:
+        """Read "Patient/1" or search "ImagingStudy?patient=1" (all pages, same origin).
+
+        With `authorization` None the tenant's Backend Services token is used.
+        Raises UpstreamFailed, or ScopeDenied before any call when no granted scope allows it.
+        """
+
+
+class EhrWriter(Protocol):
+    """The EHR's FHIR R4 server, written with Backend Services."""
+
+    def publish(self, tenant: Tenant, bundle: Resource) -> tuple[str, ...]:
+        """Post a transaction of conditional creates; return the references, in order.
+
+        Doing it twice has the effect of doing it once. Raises UpstreamFailed.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """How much of a study is read at the most."""
+
+    bytes: int = 512 * 1024 * 1024
+    instances: int = 50
+
+
+class Archive(Protocol):
+    """The DICOMweb origin server that holds the pixels."""
+
+    def instances(self, tenant: Tenant, study: StudyReference, budget: Budget) -> Iterator[bytes]:
+        """Yield each instance once.
+
+        Raises StudyIncomplete (the archive has no such study), StudyTooLarge (before the
+        budget is passed), ArchiveFailed, ArchiveRefused, EndpointNotAllowed.
+        """
+
+    def instance(
+        self, tenant: Tenant, study: StudyReference, series_uid: str, sop_uid: str
+    ) -> bytes:
+        """Return one instance as stored; raises as `instances`."""
+
+
+class Pixels(Protocol):
+    """A decoded radiograph, opaque to use cases; larger values are brighter."""
+
+    @property
+    def rows(self) -> int:
+        """Height in pixels."""
+
+    @property
+    def columns(self) -> int:
+        """Width in pixels."""
+
+
+class ImageReader(Protocol):
+    """DICOM bytes to a header and to pixels."""
+
+    def header(self, instance: bytes) -> InstanceHeader:
+        """Parse without the pixels; raise StudyUnusable."""
+
+    def pixels(self, instance: bytes) -> Pixels:
+        """Decode, apply modality LUT and polarity; raise StudyUnusable."""
+
+
+@dataclass(frozen=True, slots=True)
+class IntendedUse:
+    """The executable part of a model card's intended use."""
+
+    modalities: frozenset[str]
+    body_parts: frozenset[str]  # DICOM Body Part Examined; a silent header passes
+    views: frozenset[str]  # DICOM View Position
+    min_age_days: int  # inclusive
+    max_age_days: int  # inclusive
+    population: str  # for people: "children aged 1-5"
+    projection: str  # for people: "frontal chest X-rays"
+
+
+@dataclass(frozen=True, slots=True)
+class Classification:
+    """What the model says about one image."""
+
+    probability: float  # 0..1, calibrated
+    present: bool | None
+    activation: Activation | None
+    region: Box | None
+    prepare_ms: float
+    infer_ms: float
+
+
+class Classifier(Protocol):
+    """One model, loaded."""
+
+    @property
+    def identity(self) -> ModelIdentity:
+        """Which model this is."""
+
+    @property
+    def intended_use(self) -> IntendedUse:
+        """Which images it is for."""
+
+    @property
+    def finding(self) -> Coding:
+        """What it looks for."""
+
+    @property
+    def threshold(self) -> float:
+        """The operating point, a calibrated probability."""
+
+    def classify(self, pixels: Pixels) -> Classification:
+        """Run it once; raise InferenceFailed, or StudyOutOfScope for an image not its kind."""
+
+
+@dataclass(frozen=True, slots=True)
+class SourceInstance:
+    """One instance to analyse, with where it came from when that was a file."""
+
+    data: bytes = field(repr=False)
+    path: str | None = None
+    overrides: HeaderOverrides = field(default_factory=HeaderOverrides)
