@@ -1,0 +1,205 @@
+"""Write to an EHR's FHIR R4 server with Backend Services, so that twice has the effect of once.
+
+Each resource with an identifier is searched for first: found, it is updated only when its
+content differs; not found, it is a conditional create. Servers with `transaction` get one Bundle;
+the others get the same requests one by one.
+
+Source: FHIR R4 3.1.0.8.1 (conditional create), 3.1.0.11.2 (transaction); SMART App Launch 2.2
+"Backend Services".
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from copy import deepcopy
+from typing import Any
+
+import requests
+
+from cds_service.domain.tenant import Tenant
+from cds_service.errors import EhrAnswerInvalid, EhrBusy, EhrRefused, EhrTimedOut, UpstreamFailed
+from cds_service.fhir.finding_resources import references_in
+from cds_service.usecases.ports import Resource
+
+Json = dict[str, Any]
+FHIR_JSON = "application/fhir+json"
+TIMEOUT_S = 10.0
+_SERVER_OWNED = ("id", "meta", "text")  # what a server may add or change by itself
+
+
+class FhirWriter:
+    """The EhrWriter port over HTTP."""
+
+    def __init__(
+        self,
+        session_for: Callable[[Tenant], requests.Session],
+        token_for: Callable[[Tenant], str | None],
+    ) -> None:
+        self._session_for = session_for
+        self._token_for = token_for
+
+    def publish(self, tenant: Tenant, bundle: Resource) -> tuple[str, ...]:
+        """Write the entries of a transaction Bundle; return their references, in order.
+
+        Raises EhrRefused, EhrBusy, EhrTimedOut or EhrAnswerInvalid. After EhrTimedOut nothing is
+        known: the next call searches first and so finds what was written.
+        """
+        server = _Server(tenant, self._session_for(tenant), self._token_for(tenant))
+        written: dict[str, str] = {}  # fullUrl -> "Type/id"
+        pending: list[Json] = []
+        for entry in deepcopy(list(bundle["entry"])):
+            found = server.find(entry["request"].get("ifNoneExist"), entry["resource"])
+            if found is None:
+                pending.append(entry)
+                continue
+            written[entry["fullUrl"]] = f"{found['resourceType']}/{found['id']}"
+            if _differs(found, entry["resource"], written):
+                pending.append(_as_update(entry, found))
+        if any(entry["resource"].get("identifier") for entry in pending):
+            for entry in pending:
+                _resolve(entry["resource"], written)
+            if server.supports_transaction():
+                server.transaction(pending, written)
+            else:
+                server.one_by_one(pending, written)
+        return tuple(
+            written[entry["fullUrl"]] for entry in bundle["entry"] if entry["fullUrl"] in written
+        )
+
+
+class _Server:
+    """One EHR during one publication."""
+
+    def __init__(self, tenant: Tenant, session: requests.Session, token: str | None) -> None:
+        self._base = tenant.fhir_base
+        self._session = session
+        self._headers = {"Accept": FHIR_JSON}
+        if token is not None:
+            self._headers["Authorization"] = f"Bearer {token}"
+
+    def find(self, criteria: str | None, resource: Json) -> Json | None:
+        """Return the newest resource with this identifier, or None."""
+        if criteria is None:
+            return None
+        kind = resource["resourceType"]
+        name, _, value = criteria.partition("=")
+        answer = self._call("GET", f"{self._base}/{kind}", params={name: value})
+        entries = answer.get("entry", [])
+        wanted = value.rpartition("|")[2]
+        for entry in entries if isinstance(entries, list) else []:
+            found = entry.get("resource", {})
+            # A server that does not know the parameter may answer everything: check.
+            if found.get("resourceType") == kind and any(
+                identifier.get("value") == wanted for identifier in found.get("identifier", [])
+            ):
+                return dict(found)
+        return None
+
+    def supports_transaction(self) -> bool:
+        """Tell whether the capability statement lists the system interaction."""
+        rest = self._call("GET", f"{self._base}/metadata").get("rest", [{}])
+        interactions = rest[0].get("interaction", []) if rest else []
+        return any(interaction.get("code") == "transaction" for interaction in interactions)
+
+    def transaction(self, entries: list[Json], written: dict[str, str]) -> None:
+        """Send all entries as one; note the references that the server gave."""
+        body = {"resourceType": "Bundle", "type": "transaction", "entry": entries}
+        answers = self._call("POST", self._base, body=body).get("entry", [])
+        if len(answers) != len(entries):
+            raise EhrAnswerInvalid("The EHR answered a transaction with another number of entries.")
+        for entry, answer in zip(entries, answers, strict=True):
+            location = answer.get("response", {}).get("location", "")
+            written[entry["fullUrl"]] = _reference(location) or written.get(entry["fullUrl"], "")
+
+    def one_by_one(self, entries: list[Json], written: dict[str, str]) -> None:
+        """Send the entries in order, resolving each reference to what came before."""
+        for entry in entries:
+            _resolve(entry["resource"], written)
+            request = entry["request"]
+            headers = {"Content-Type": FHIR_JSON}
+            if "ifNoneExist" in request:
+                headers["If-None-Exist"] = request["ifNoneExist"]
+            url = f"{self._base}/{request['url']}"
+            response = self._send(request["method"], url, headers=headers, body=entry["resource"])
+            reference = _reference(response.headers.get("Location", ""))
+            written[entry["fullUrl"]] = reference or written.get(entry["fullUrl"], "")
+
+    def _call(
+        self,
+        method: str,
+        url: str,
+        *,
+        params: Mapping[str, str] | None = None,
+        body: Json | None = None,
+    ) -> Json:
+        response = self._send(method, url, params=params, body=body)
+        try:
+            answer = response.json()
+        except ValueError:
+            raise EhrAnswerInvalid("The EHR did not answer JSON.") from None
+        if not isinstance(answer, dict):
+            raise EhrAnswerInvalid("The EHR did not answer a FHIR resource.")
+        return answer
+
+    def _send(
+        self,
+        method: str,
+        url: str,
+        *,
+        params: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+        body: Json | None = None,
+    ) -> requests.Response:
+        try:
+            response = self._session.request(
+                method,
+                url,
+                params=params,
+                headers=self._headers | {"Content-Type": FHIR_JSON} | dict(headers or {}),
+                data=None if body is None else json.dumps(body),
+                timeout=TIMEOUT_S,
+            )
+        except requests.Timeout:
+            raise EhrTimedOut("The EHR gave no answer in time.") from None
+        except requests.RequestException:
+            raise EhrBusy("The EHR could not be reached.") from None
+        _check(response.status_code)
+        return response
+
+
+def _check(status: int) -> None:
+    if status in {401, 403}:
+        raise EhrRefused(f"The EHR answered {status} to a write.")
+    if status in {408, 429, 500, 502, 503, 504}:
+        raise EhrBusy(f"The EHR answered {status} to a write.")
+    if status >= 300:
+        raise UpstreamFailed(f"The EHR answered {status} to a write.")
+
+
+def _as_update(entry: Json, found: Json) -> Json:
+    request: Json = {"method": "PUT", "url": f"{found['resourceType']}/{found['id']}"}
+    if version := found.get("meta", {}).get("versionId"):
+        request["ifMatch"] = f'W/"{version}"'
+    return entry | {"resource": entry["resource"] | {"id": found["id"]}, "request": request}
+
+
+def _differs(found: Json, wanted: Json, written: dict[str, str]) -> bool:
+    """Tell whether a re-run says something new. A verified Observation is left alone."""
+    if found.get("status") in {"final", "amended", "corrected", "entered-in-error"}:
+        return False
+    _resolve(wanted, written)
+    return any(
+        found.get(key) != value
+        for key, value in wanted.items()
+        if key not in _SERVER_OWNED and key not in {"issued", "result", "device", "performer"}
+    )
+
+
+def _resolve(resource: Json, written: dict[str, str]) -> None:
+    for reference in references_in(resource):
+        reference["reference"] = written.get(reference["reference"], reference["reference"])
+
+
+def _reference(location: str) -> str:
+    """Cut "Type/id" out of a Location, absolute or relative, with or without a version."""
+    parts = location.partition("/_history")[0].rstrip("/").split("/")
+    return "/".join(parts[-2:]) if len(parts) >= 2 else ""

@@ -1,0 +1,200 @@
+"""Run inference: take a job from the ledger through archive, model and EHR to its end.
+
+Each step leaves its mark in the ledger before the next begins, so that a crash between any two
+resumes: a stored result is not computed again, a recorded publication is not written again.
+
+Source: DESIGN "One job through the house".
+"""
+
+import logging
+from dataclasses import dataclass
+from hashlib import sha256
+
+from cds_service.domain.audit import AuditAction, AuditEvent
+from cds_service.domain.finding import (
+    Analysis,
+    AnalysisStatus,
+    Reason,
+    Result,
+    Timings,
+    result_key,
+)
+from cds_service.domain.job import JobStep, Lease
+from cds_service.domain.publication import PublicationState
+from cds_service.domain.tenant import Tenant
+from cds_service.errors import (
+    LeaseLost,
+    PatientMismatch,
+    SightlineError,
+    StudyUnusable,
+    WeightsDigestMismatch,
+)
+from cds_service.usecases.analyse_study import analyse_study
+from cds_service.usecases.ports import (
+    Archive,
+    AuditLog,
+    Budget,
+    Classifier,
+    Clock,
+    EhrWriter,
+    ImageReader,
+    Leases,
+    NewId,
+    Publications,
+    Results,
+    SourceInstance,
+    Tenants,
+)
+from cds_service.usecases.publish_findings import publish_findings
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Workbench:
+    """Everything that a worker needs to do a job."""
+
+    tenants: Tenants
+    leases: Leases
+    results: Results
+    publications: Publications
+    archive: Archive
+    reader: ImageReader
+    classifier: Classifier
+    writer: EhrWriter
+    audit: AuditLog
+    clock: Clock
+    new_id: NewId
+    configuration: str  # digest of what else decides a result
+    attempts: int  # how often a job is tried
+    budget: Budget
+
+
+def run_inference(job_id: str, owner: str, bench: Workbench) -> str:
+    """Do the job if it is free; return a code for the log.
+
+    The code is "done", "not-mine", "lease-lost" or the class of the error that ended it.
+    Raises WeightsDigestMismatch only: the process must stop, whatever the job.
+    """
+    lease = bench.leases.take(job_id, owner)
+    if lease is None:
+        return "not-mine"
+    try:
+        return _work(lease, bench)
+    except LeaseLost:
+        return "lease-lost"
+    except WeightsDigestMismatch as error:
+        _give_up(lease, bench, error)
+        raise
+    except SightlineError as error:
+        return _give_up(lease, bench, error)
+
+
+def _work(lease: Lease, bench: Workbench) -> str:
+    tenant = bench.tenants.get(lease.job.study.tenant_id)
+    result = _computed(lease, tenant, bench)
+    if bench.publications.of(result.id) is None:
+        lease = bench.leases.advance(lease, JobStep.PUBLISHING)
+        publication = publish_findings(result, tenant, writer=bench.writer)
+        bench.publications.record(publication, lease)
+        if publication.state is not PublicationState.NOT_WANTED:
+            _audit(bench, lease, AuditAction.RESULT_PUBLISHED, publication.state)
+    bench.leases.finish(lease, result.id)
+    return "done"
+
+
+def _computed(lease: Lease, tenant: Tenant, bench: Workbench) -> Result:
+    """Return the job's result: the stored one if these very images have been analysed."""
+    lease = bench.leases.advance(lease, JobStep.FETCHING)
+    study = lease.job.study
+    try:
+        instances = list(bench.archive.instances(tenant, study, bench.budget))
+    except StudyUnusable as error:
+        if error.retryable and lease.job.attempts < bench.attempts:
+            raise
+        return _stored(lease, bench, _refused(lease, bench, error), ())
+    finally:
+        _audit(bench, lease, AuditAction.STUDY_FETCHED, "attempted")
+    digests = tuple(sha256(instance).hexdigest() for instance in instances)
+    known = bench.results.newest_for(study.tenant_id, study.patient_id, [study.study_uid])
+    if (result := known.get(study.study_uid)) and result.key == _key(lease, bench, digests):
+        return result
+
+    def advance(step: JobStep) -> None:
+        bench.leases.advance(lease, step)
+
+    try:
+        analysis = analyse_study(
+            [SourceInstance(instance) for instance in instances],
+            reader=bench.reader,
+            classifier=bench.classifier,
+            patient=lease.patient,
+            expected_study_uid=study.study_uid,
+            on_step=advance,
+        )
+    except PatientMismatch as error:
+        analysis = _refused(lease, bench, error)
+    return _stored(lease, bench, analysis, digests)
+
+
+def _stored(lease: Lease, bench: Workbench, analysis: Analysis, digests: tuple[str, ...]) -> Result:
+    study = lease.job.study
+    if analysis.reason is not None and analysis.reason.code == "patient-mismatch":
+        _audit(bench, lease, AuditAction.PATIENT_MISMATCH, "refused")
+        log.error("patient mismatch: job=%s tenant=%s", lease.job.id, study.tenant_id)
+    result = Result(
+        id=bench.new_id(),
+        key=_key(lease, bench, digests),
+        tenant_id=study.tenant_id,
+        patient_id=study.patient_id,
+        study_uid=study.study_uid,
+        imaging_study_id=study.imaging_study_id,
+        study_started=study.started,
+        study_description=study.description,
+        analysis=analysis,
+        computed_at=bench.clock(),
+    )
+    return bench.results.save(result, lease)
+
+
+def _key(lease: Lease, bench: Workbench, digests: tuple[str, ...]) -> str:
+    study, model = lease.job.study, bench.classifier.identity
+    return result_key(study.tenant_id, study.study_uid, digests, model.digest, bench.configuration)
+
+
+def _refused(lease: Lease, bench: Workbench, error: StudyUnusable) -> Analysis:
+    return Analysis(
+        study_uid=lease.job.study.study_uid,
+        status=AnalysisStatus.NOT_ANALYSED,
+        reason=Reason(error.code, error.text),
+        model=bench.classifier.identity,
+        findings=(),
+        instances=(),
+        instance_digests=(),
+        timings=Timings(0.0, 0.0, 0.0, 0.0),
+    )
+
+
+def _give_up(lease: Lease, bench: Workbench, error: SightlineError) -> str:
+    name = type(error).__name__
+    log.warning("job failed: job=%s attempt=%d error=%s", lease.job.id, lease.job.attempts, name)
+    try:
+        bench.leases.give_up(lease, name, retry=error.retryable)
+    except LeaseLost:
+        return "lease-lost"
+    return name
+
+
+def _audit(bench: Workbench, lease: Lease, action: AuditAction, outcome: str) -> None:
+    study = lease.job.study
+    bench.audit.record(
+        AuditEvent(
+            action=action,
+            at=bench.clock(),
+            tenant_id=study.tenant_id,
+            agent="worker",
+            outcome=outcome,
+            patient_id=study.patient_id,
+            study_uid=study.study_uid,
+        )
+    )

@@ -1,0 +1,214 @@
+"""The worker: a supervisor of long-lived processes, each with one ONNX session.
+
+The queue brings a job id; `run_job` takes it through `usecases/run_inference`. The supervisor
+kills a process whose job passed its deadline, replaces one that died, and sweeps every 30 s.
+
+Source: DESIGN "`sightline worker` is our supervisor", "The worker process is the blast radius".
+"""
+
+import logging
+import multiprocessing
+import os
+import resource
+import signal
+import threading
+import time
+from collections.abc import Callable
+from multiprocessing.process import BaseProcess
+from multiprocessing.sharedctypes import Synchronized
+from secrets import token_hex
+from typing import Any
+
+from cds_service.domain.job import JobStep, Lease
+from cds_service.errors import LeaseLost, SightlineError, WeightsDigestMismatch
+from cds_service.settings import Settings
+from cds_service.telemetry import configure_logging
+from cds_service.usecases.ports import Leases
+from cds_service.usecases.run_inference import Workbench, run_inference
+
+log = logging.getLogger(__name__)
+
+HEARTBEATS_PER_LEASE = 2
+JOB_DEADLINE_LEASES = 6  # a job may renew its lease for this many leases in all
+KILL_GRACE_S = 5.0
+SWEEP_EVERY_S = 30.0
+STOP_GRACE_S = 20.0
+# Measured: 1.1 GB of address space with numpy, pydicom, gdcm and one ONNX session; the rest is
+# room for a 64-megapixel image in float32 and its copies.
+ADDRESS_SPACE_BYTES = 6 * 1024**3
+
+
+class BeatingLeases:
+    """Leases that renew themselves while a job runs, until the job's deadline.
+
+    Wraps the ledger's Leases. onnxruntime and the decoders release the interpreter's lock, so
+    the thread beats during long C calls; past the deadline it stops, and the lease expires.
+    """
+
+    def __init__(self, leases: Leases, lease_s: float, deadline: "Synchronized[float]") -> None:
+        self._leases = leases
+        self._lease_s = lease_s
+        self._deadline = deadline
+        self._step = JobStep.QUEUED
+        self._stop = threading.Event()
+
+    def take(self, job_id: str, owner: str) -> Lease | None:
+        """Take the lease and start to beat."""
+        lease = self._leases.take(job_id, owner)
+        if lease is not None:
+            self._step = JobStep.QUEUED
+            self._deadline.value = time.monotonic() + JOB_DEADLINE_LEASES * self._lease_s
+            self._stop = threading.Event()
+            threading.Thread(target=self._beat, args=(lease, self._stop), daemon=True).start()
+        return lease
+
+    def advance(self, lease: Lease, step: JobStep) -> Lease:
+        """Renew the lease and note the step."""
+        self._step = step
+        return self._leases.advance(lease, step)
+
+    def finish(self, lease: Lease, result_id: str) -> None:
+        """Stop beating and mark the job done."""
+        self._rest()
+        self._leases.finish(lease, result_id)
+
+    def give_up(self, lease: Lease, error: str, *, retry: bool) -> None:
+        """Stop beating and give the job back."""
+        self._rest()
+        self._leases.give_up(lease, error, retry=retry)
+
+    def _rest(self) -> None:
+        self._stop.set()
+        self._deadline.value = 0.0
+
+    def _beat(self, lease: Lease, stop: threading.Event) -> None:
+        while not stop.wait(self._lease_s / HEARTBEATS_PER_LEASE):
+            if time.monotonic() > self._deadline.value:
+                return
+            try:
+                self._leases.advance(lease, self._step)
+            except LeaseLost:
+                return
+            except SightlineError as error:
+                log.warning("heartbeat missed: job=%s %s", lease.job.id, type(error).__name__)
+
+
+class WorkerProcess:
+    """One worker process: set up once, then asked by RQ for one job after the other."""
+
+    current: "WorkerProcess | None" = None  # RQ calls a module function; this is its object
+
+    def __init__(self, bench: Workbench) -> None:
+        self._bench = bench
+        self._name = f"worker-{os.getpid()}-{token_hex(4)}"
+
+    def do(self, job_id: str) -> str:
+        """Do one job; never raises but for weights that are not the pinned ones.
+
+        This is the outermost frame: RQ would log an exception whole, text and traceback, and
+        a decoder's panic is a BaseException (pylibjpeg-rle 2.2.0).
+        """
+        started = time.monotonic()
+        try:
+            code = run_inference(job_id, self._name, self._bench)
+        except WeightsDigestMismatch:
+            log.critical("weights digest mismatch: this worker stops")
+            os._exit(70)
+        except BaseException as error:
+            if isinstance(error, KeyboardInterrupt | SystemExit):
+                raise
+            code = type(error).__name__
+            log.error("job failed unexpectedly: job=%s error=%s", job_id, code)
+        log.info("job=%s code=%s ms=%d", job_id, code, (time.monotonic() - started) * 1000)
+        return code
+
+
+def run_job(job_id: str) -> str:
+    """Do the job with this id: the one function that the queue may name."""
+    if WorkerProcess.current is None:
+        raise SightlineError("This process is not a Sightline worker.")
+    return WorkerProcess.current.do(job_id)
+
+
+def work(settings: Settings, deadline: "Synchronized[float]") -> None:
+    """Be one worker process until SIGTERM: limit resources, load the model, ask RQ for jobs."""
+    from cds_service.wiring import queue_worker, workbench  # after the fork: heavy libraries
+
+    configure_logging(settings.log_level)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the supervisor's to handle
+    limit_resources()
+    WorkerProcess.current = WorkerProcess(
+        workbench(settings, lambda leases: BeatingLeases(leases, settings.job_lease_s, deadline))
+    )
+    log.info("worker ready")
+    queue_worker(settings).work(logging_level="WARNING", with_scheduler=False)
+
+
+def limit_resources() -> None:
+    """Bound what hostile pixels can take: address space, files, core dumps."""
+    resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_SPACE_BYTES, ADDRESS_SPACE_BYTES))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (256, 256))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+class Supervisor:
+    """Keeps `count` worker processes alive and the ledger swept."""
+
+    def __init__(self, settings: Settings, count: int, sweep: Callable[[], int]) -> None:
+        self._settings = settings
+        self._count = count
+        self._sweep = sweep
+        # spawn: an ONNX session or a database connection must never cross a fork.
+        self._context = multiprocessing.get_context("spawn")
+        self._children: list[tuple[BaseProcess, Any]] = []
+        self._stopping = threading.Event()
+
+    def run(self) -> None:
+        """Supervise until SIGTERM or SIGINT, then stop every child."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: self._stopping.set())
+        swept = 0.0
+        while not self._stopping.is_set():
+            self._children = [child for child in self._children if self._healthy(child)]
+            while len(self._children) < self._count:
+                self._children.append(self._spawn())
+            if time.monotonic() - swept >= SWEEP_EVERY_S:
+                swept = time.monotonic()
+                self._try_sweep()
+            self._stopping.wait(1.0)
+        self._stop_children()
+
+    def _spawn(self) -> tuple[BaseProcess, Any]:
+        deadline = self._context.Value("d", 0.0, lock=False)
+        child = self._context.Process(target=work, args=(self._settings, deadline), name="worker")
+        child.start()
+        return child, deadline
+
+    def _healthy(self, child: tuple[BaseProcess, Any]) -> bool:
+        process, deadline = child
+        if not process.is_alive():
+            log.error("worker %s ended with exit code %s", process.pid, process.exitcode)
+            return False
+        if deadline.value and time.monotonic() > deadline.value + KILL_GRACE_S:
+            log.error("worker %s killed: its job passed the deadline", process.pid)
+            process.kill()
+            process.join()
+            return False
+        return True
+
+    def _try_sweep(self) -> None:
+        try:
+            rung = self._sweep()
+        except SightlineError as error:
+            log.warning("sweep failed: %s", type(error).__name__)
+            return
+        if rung:
+            log.info("sweep rang %d jobs", rung)
+
+    def _stop_children(self) -> None:
+        for process, _ in self._children:
+            process.terminate()
+        for process, _ in self._children:
+            process.join(STOP_GRACE_S)
+            if process.is_alive():
+                process.kill()
