@@ -12,7 +12,9 @@
     │   ├── PrefetchUnavailable        412  required
     │   ├── HookTooLarge               413  too-long
     │   ├── MediaTypeRefused           415  not-supported
+    │   ├── ImageChanged               409  conflict
     │   ├── LaunchRefused              400  login
+    │   │   └── SessionEnded           401  login
     │   └── RegistrationRefused        400  value
     ├── UpstreamFailed            EHR or archive
     │   ├── EhrBusy                    503  transient    retryable
@@ -120,6 +122,18 @@ class LaunchRefused(RequestRefused):
     """A SMART launch that cannot go on; the text tells the clinician what to do next."""
 
     http_status, issue_code = 400, "login"
+
+
+class SessionEnded(LaunchRefused):
+    """The launch's session is over, or it is not this browser's."""
+
+    http_status, issue_code = 401, "login"
+
+
+class ImageChanged(RequestRefused):
+    """The archive's image is not the one that was analysed."""
+
+    http_status, issue_code = 409, "conflict"
 
 
 class RegistrationRefused(RequestRefused):
