@@ -1,0 +1,254 @@
+"""Real neighbours for tests, started on free loopback ports and stopped when the test ends.
+
+Source: Debian's packages of Redis, Orthanc and Chromium; HAPI FHIR built from `tests/real/hapi`.
+"""
+
+import os
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from json import dumps
+from pathlib import Path
+
+import pytest
+import redis
+import requests
+from playwright.sync_api import Page, sync_playwright
+
+ORTHANC = Path("/usr/sbin/Orthanc")
+ORTHANC_DICOMWEB = Path("/usr/share/orthanc/plugins/libOrthancDicomWeb.so")
+CHROMIUM = Path("/usr/bin/chromium")
+HAPI_PROJECT = Path(__file__).parent / "hapi"
+HAPI_JAR = HAPI_PROJECT / "target" / "hapi.jar"
+
+STARTUP_S = 60  # HAPI needs 2 s alone, many times that while other tests share two cores
+STOP_S = 10
+
+
+def require(part: str, ok: bool, how_to_get_it: str) -> None:
+    """Skip the test when a real part is missing; fail instead if SIGHTLINE_REQUIRE_REAL is 1."""
+    if ok:
+        return
+    sentence = f"{part} is not installed: {how_to_get_it}"
+    if os.environ.get("SIGHTLINE_REQUIRE_REAL") == "1":
+        pytest.fail(sentence, pytrace=False)
+    pytest.skip(sentence)
+
+
+def free_port() -> int:
+    """Return a loopback TCP port that nothing listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@dataclass
+class Child:
+    """A process of ours, its output in a file; `stop` ends it by its own pid."""
+
+    command: list[str]
+    log: Path
+    process: subprocess.Popen[bytes] = field(init=False)
+
+    def __post_init__(self) -> None:
+        with self.log.open("ab") as output:
+            self.process = subprocess.Popen(
+                self.command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT
+            )
+
+    def wait_until(self, is_ready: Callable[[], bool]) -> None:
+        """Return once ready; if it exits or stays silent, end it and raise with the log's end."""
+        try:
+            self._poll(is_ready)
+        except BaseException:
+            self.kill()
+            raise
+
+    def _poll(self, is_ready: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + STARTUP_S
+        while not is_ready():
+            if self.process.poll() is not None or time.monotonic() > deadline:
+                end = self.log.read_text(errors="replace")[-2000:]
+                raise AssertionError(f"{self.command[0]} did not start:\n{end}")
+            time.sleep(0.05)
+
+    def stop(self) -> None:
+        """Terminate, then kill after `STOP_S` seconds; harmless when it has ended already."""
+        self.process.terminate()
+        try:
+            self.process.wait(STOP_S)
+        except subprocess.TimeoutExpired:
+            self.kill()
+
+    def kill(self) -> None:
+        """Kill at once, as a power cut would."""
+        self.process.kill()
+        self.process.wait()
+
+
+@dataclass
+class RedisServer:
+    """A Redis with an append-only file in `folder`, synced at each write."""
+
+    folder: Path
+    port: int = field(default_factory=free_port)
+    child: Child = field(init=False)
+
+    @property
+    def url(self) -> str:
+        """Return the address for `redis.Redis.from_url`."""
+        return f"redis://127.0.0.1:{self.port}/0"
+
+    def start(self) -> None:
+        """Start, or start again on the same port and data, and wait until it answers."""
+        options = {
+            "bind": "127.0.0.1",
+            "port": str(self.port),
+            "dir": str(self.folder),
+            "appendonly": "yes",
+            "appendfsync": "always",
+            "save": "",
+        }
+        arguments = [word for name, value in options.items() for word in (f"--{name}", value)]
+        self.child = Child(["redis-server", *arguments], self.folder / "redis.log")
+        self.child.wait_until(self._answers)
+
+    def _answers(self) -> bool:
+        with redis.Redis.from_url(self.url) as client:
+            try:
+                return bool(client.ping())
+            except redis.ConnectionError:
+                return False
+
+
+@contextmanager
+def redis_server(folder: Path) -> Iterator[RedisServer]:
+    """Run Redis; `server.child.kill()` and `server.start()` play a crash and a restart."""
+    found = shutil.which("redis-server") is not None
+    require("Redis", found, "apt-get install redis-server")
+    server = RedisServer(folder)
+    server.start()
+    try:
+        yield server
+    finally:
+        server.child.stop()
+
+
+@dataclass(frozen=True)
+class Orthanc:
+    """An Orthanc archive with its DICOMweb plugin; `base_url` is its REST API."""
+
+    base_url: str
+
+    @property
+    def dicom_web(self) -> str:
+        """Return the DICOMweb root, as a FHIR Endpoint.address names it."""
+        return f"{self.base_url}/dicom-web"
+
+    def upload(self, *instances: bytes) -> None:
+        """Store DICOM part 10 files through Orthanc's own REST API; raise on a refusal."""
+        for instance in instances:
+            requests.post(
+                f"{self.base_url}/instances", data=instance, timeout=30
+            ).raise_for_status()
+
+
+@contextmanager
+def orthanc(folder: Path) -> Iterator[Orthanc]:
+    """Run an empty Orthanc without passwords."""
+    require("Orthanc", ORTHANC.exists(), "apt-get install orthanc orthanc-dicomweb")
+    require(
+        "Orthanc's DICOMweb plugin",
+        ORTHANC_DICOMWEB.exists(),
+        "apt-get install orthanc-dicomweb",
+    )
+    port = free_port()
+    configuration = {
+        "HttpPort": port,
+        # Debian's 1.10 has no bind address: it listens everywhere and turns other hosts away.
+        "RemoteAccessAllowed": False,
+        "AuthenticationEnabled": False,
+        "DicomServerEnabled": False,
+        "StorageDirectory": str(folder / "orthanc"),
+        "IndexDirectory": str(folder / "orthanc"),
+        "Plugins": [str(ORTHANC_DICOMWEB)],
+        "DicomWeb": {"Enable": True, "Root": "/dicom-web/"},
+    }
+    config_file = folder / "orthanc.json"
+    config_file.write_text(dumps(configuration))
+    child = Child([str(ORTHANC), str(config_file)], folder / "orthanc.log")
+    server = Orthanc(f"http://127.0.0.1:{port}")
+    try:
+        child.wait_until(lambda: _answers(f"{server.base_url}/system"))
+        yield server
+    finally:
+        child.stop()
+
+
+@contextmanager
+def hapi(
+    folder: Path, *, introspection: str, issuer: str, authorize: str, token: str, jwks: str
+) -> Iterator[str]:
+    """Run an empty HAPI FHIR R4 server and yield its base URL.
+
+    It demands bearer tokens that are active at `introspection` (RFC 7662), and their SMART
+    scopes; the other addresses are what its .well-known/smart-configuration advertises.
+    """
+    require("Java", shutil.which("java") is not None, "apt-get install openjdk-17-jre-headless")
+    require("HAPI FHIR", HAPI_JAR.exists(), "mvn -q -B package -f tests/real/hapi/pom.xml")
+    # One compiler tier and the serial collector: half the boot time and a third of the memory.
+    java = ["java", "-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]
+    options = {
+        "port": "0",
+        "introspection": introspection,
+        "issuer": issuer,
+        "authorize": authorize,
+        "token": token,
+        "jwks": jwks,
+    }
+    arguments = [word for name, value in options.items() for word in (f"--{name}", value)]
+    child = Child([*java, "-jar", str(HAPI_JAR), *arguments], folder / "hapi.log")
+    try:
+        child.wait_until(lambda: _ready_line(child.log) is not None)
+        yield str(_ready_line(child.log))
+    finally:
+        child.stop()
+
+
+@contextmanager
+def chromium_page() -> Iterator[Page]:
+    """Open a blank page in a headless Chromium with a profile of its own."""
+    require("Chromium", CHROMIUM.exists(), "apt-get install chromium")
+    quiet = [
+        "--no-sandbox",
+        "--disable-gpu",
+        "--no-first-run",
+        "--disable-background-networking",
+        "--disable-component-update",
+        "--disable-sync",
+    ]
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=quiet)
+        try:
+            yield browser.new_page()
+        finally:
+            browser.close()
+
+
+def _answers(url: str) -> bool:
+    try:
+        return requests.get(url, timeout=5).ok
+    except requests.RequestException:
+        return False
+
+
+def _ready_line(log: Path) -> str | None:
+    """Return the address after `ready`, once the whole line is written."""
+    for line in log.read_text(errors="replace").splitlines(keepends=True):
+        if line.startswith("ready ") and line.endswith("\n"):
+            return line.split()[1]
+    return None
