@@ -1,0 +1,158 @@
+"""Which resource types the sandbox holds, and what it takes as a valid resource.
+
+fhir.resources accepts `status: "bogus"` and empty objects (8.3.0), so required bindings of the
+types held here and the rule against empty values are checked on top.
+
+Source: FHIR R4 (4.0.1), resource pages and json.html; required bindings from each type's page.
+"""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from fhir.resources.R4B import get_fhir_model_class
+from pydantic import ValidationError
+
+from cds_service.sandbox.outcomes import InvalidResource, Resource, UnsupportedType
+
+TYPES = (
+    "AuditEvent",
+    "Device",
+    "DiagnosticReport",
+    "DocumentReference",
+    "Encounter",
+    "Endpoint",
+    "ImagingStudy",
+    "Media",
+    "Observation",
+    "Patient",
+    "Practitioner",
+    "Provenance",
+    "ServiceRequest",
+    "Task",
+)
+
+ID = re.compile(r"[A-Za-z0-9\-.]{1,64}")  # FHIR R4 datatypes.html#id
+
+
+def _codes(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+_EVENT = _codes(
+    "preparation in-progress not-done on-hold stopped completed entered-in-error unknown"
+)
+_PRIORITY = _codes("routine urgent asap stat")
+_REQUEST_INTENT = _codes(
+    "proposal plan directive order original-order reflex-order filler-order instance-order option"
+)
+_GENDER = _codes("male female other unknown")
+_ANYWHERE = {
+    "identifier.use": _codes("usual official temp secondary old"),
+    "name.use": _codes("usual official temp nickname anonymous old maiden"),
+    "text.status": _codes("generated extensions additional empty"),
+}
+_REQUIRED = {
+    "AuditEvent": {"action": _codes("C R U D E"), "outcome": _codes("0 4 8 12")},
+    "Device": {"status": _codes("active inactive entered-in-error unknown")},
+    "DiagnosticReport": {
+        "status": _codes(
+            "registered partial preliminary final amended corrected appended"
+            " cancelled entered-in-error unknown"
+        )
+    },
+    "DocumentReference": {
+        "status": _codes("current superseded entered-in-error"),
+        "docStatus": _codes("preliminary final amended entered-in-error"),
+        "relatesTo.code": _codes("replaces transforms signs appends"),
+    },
+    "Encounter": {
+        "status": _codes(
+            "planned arrived triaged in-progress onleave finished cancelled"
+            " entered-in-error unknown"
+        )
+    },
+    "Endpoint": {"status": _codes("active suspended error off entered-in-error test")},
+    "ImagingStudy": {"status": _codes("registered available cancelled entered-in-error unknown")},
+    "Media": {"status": _EVENT},
+    "Observation": {
+        "status": _codes(
+            "registered preliminary final amended corrected cancelled entered-in-error unknown"
+        )
+    },
+    "Patient": {
+        "gender": _GENDER,
+        "link.type": _codes("replaced-by replaces refer seealso"),
+    },
+    "Practitioner": {"gender": _GENDER},
+    "Provenance": {"entity.role": _codes("derivation revision quotation source removal")},
+    "ServiceRequest": {
+        "status": _codes("draft active on-hold revoked completed entered-in-error unknown"),
+        "intent": _REQUEST_INTENT,
+        "priority": _PRIORITY,
+    },
+    "Task": {
+        "status": _codes(
+            "draft requested received accepted rejected ready cancelled in-progress on-hold"
+            " failed completed entered-in-error"
+        ),
+        "intent": _codes("unknown") | (_REQUEST_INTENT - _codes("directive")),
+        "priority": _PRIORITY,
+    },
+}
+
+
+def require_type(name: str) -> str:
+    """Return `name`, or raise UnsupportedType."""
+    if name not in TYPES:
+        raise UnsupportedType(f"this server holds no resources of type {name!r}")
+    return name
+
+
+def validate(resource: object) -> Resource:
+    """Return the resource, known to be valid FHIR R4 of a type held here.
+
+    Raises InvalidResource with the path that is wrong (never its value), or UnsupportedType.
+    """
+    if not isinstance(resource, dict) or not isinstance(resource.get("resourceType"), str):
+        raise InvalidResource("a FHIR resource is a JSON object with a resourceType")
+    type_ = require_type(resource["resourceType"])
+    for path in _empty_values(resource, type_):
+        raise InvalidResource(f"{path} is empty; leave it out", [path])
+    try:
+        get_fhir_model_class(type_).model_validate(resource)
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        path = ".".join([type_, *(str(step) for step in first["loc"])])
+        # Only the kind of error: pydantic's message may quote the value.
+        raise InvalidResource(f"{path}: {first['type']}", [path]) from None
+    for path, allowed in (_ANYWHERE | _REQUIRED.get(type_, {})).items():
+        if not set(values_at(resource, path)) <= allowed:
+            full = f"{type_}.{path}"
+            raise InvalidResource(f"{full} is not a code of its required value set", [full])
+    return resource
+
+
+def values_at(element: Any, path: str) -> Iterator[Any]:  # noqa: ANN401  JSON of any shape
+    """Yield every value at a dotted path, walking through lists."""
+    if isinstance(element, list):
+        for item in element:
+            yield from values_at(item, path)
+    elif not path:
+        yield element
+    elif isinstance(element, dict):
+        step, _, rest = path.partition(".")
+        if step in element:
+            yield from values_at(element[step], rest)
+
+
+def _empty_values(element: object, path: str, *, in_list: bool = False) -> Iterator[str]:
+    """Yield the path of each null, "", [] and {}; null may fill a list (json.html#primitive)."""
+    if element in ("", [], {}) or (element is None and not in_list):
+        yield path
+    elif isinstance(element, dict):
+        for key, value in element.items():
+            yield from _empty_values(value, f"{path}.{key}")
+    elif isinstance(element, list):
+        for index, value in enumerate(element):
+            yield from _empty_values(value, f"{path}[{index}]", in_list=True)
