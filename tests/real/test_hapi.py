@@ -18,7 +18,7 @@ import requests
 
 from tests.real.servers import hapi
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.xdist_group("hapi")]
 
 Json = dict[str, Any]
 SYSTEM = "urn:ietf:rfc:3986"
@@ -341,13 +341,14 @@ def test_a_search_by_patient_leaves_the_others_out(fhir: Fhir, query: str) -> No
 
 def test_a_study_is_found_by_patient_and_identifier_together(fhir: Fhir) -> None:
     patient, urn = a_new_id(), uuid4().urn
-    study = {
-        "resourceType": "ImagingStudy",
-        "identifier": [{"system": "urn:dicom:uid", "value": urn}],
-        "status": "available",
-        "subject": {"reference": f"Patient/{patient}"},
-    }
-    fhir.call("POST", "ImagingStudy", study)
+    for value in (urn, uuid4().urn):
+        study = {
+            "resourceType": "ImagingStudy",
+            "identifier": [{"system": "urn:dicom:uid", "value": value}],
+            "status": "available",
+            "subject": {"reference": f"Patient/{patient}"},
+        }
+        fhir.call("POST", "ImagingStudy", study)
 
     together = f"ImagingStudy?identifier=urn:dicom:uid|{urn}&patient="
 
