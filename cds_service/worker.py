@@ -14,6 +14,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from multiprocessing.process import BaseProcess
 from multiprocessing.sharedctypes import Synchronized
 from secrets import token_hex
@@ -69,15 +70,16 @@ class BeatingLeases:
 
     def finish(self, lease: Lease, result_id: str) -> None:
         """Stop beating and mark the job done."""
-        self._rest()
+        self.rest()
         self._leases.finish(lease, result_id)
 
     def give_up(self, lease: Lease, error: str, *, retry: bool) -> None:
         """Stop beating and give the job back."""
-        self._rest()
+        self.rest()
         self._leases.give_up(lease, error, retry=retry)
 
-    def _rest(self) -> None:
+    def rest(self) -> None:
+        """Stop beating, however the job ended: an abandoned lease must expire."""
         self._stop.set()
         self._deadline.value = 0.0
 
@@ -98,8 +100,9 @@ class WorkerProcess:
 
     current: "WorkerProcess | None" = None  # RQ calls a module function; this is its object
 
-    def __init__(self, bench: Workbench) -> None:
-        self._bench = bench
+    def __init__(self, bench: Workbench, leases: BeatingLeases) -> None:
+        self._bench = replace(bench, leases=leases)
+        self._leases = leases
         self._name = f"worker-{os.getpid()}-{token_hex(4)}"
 
     def do(self, job_id: str) -> str:
@@ -119,6 +122,8 @@ class WorkerProcess:
                 raise
             code = type(error).__name__
             log.error("job failed unexpectedly: job=%s error=%s", job_id, code)
+        finally:
+            self._leases.rest()
         log.info("job=%s code=%s ms=%d", job_id, code, (time.monotonic() - started) * 1000)
         return code
 
@@ -137,9 +142,9 @@ def work(settings: Settings, deadline: "Synchronized[float]") -> None:
     configure_logging(settings.log_level)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the supervisor's to handle
     limit_resources()
-    WorkerProcess.current = WorkerProcess(
-        workbench(settings, lambda leases: BeatingLeases(leases, settings.job_lease_s, deadline))
-    )
+    bench = workbench(settings)
+    leases = BeatingLeases(bench.leases, settings.job_lease_s, deadline)
+    WorkerProcess.current = WorkerProcess(bench, leases)
     log.info("worker ready")
     queue_worker(settings).work(logging_level="WARNING", with_scheduler=False)
 

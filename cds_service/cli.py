@@ -1,0 +1,81 @@
+"""The `sightline` command: demo, worker, analyze, ehr."""
+
+import os
+import sys
+from pathlib import Path
+
+import click
+
+from cds_service.cli_analyze import analyze
+from cds_service.cli_ehr import ehr
+from cds_service.errors import SightlineError
+from cds_service.settings import Settings
+from cds_service.telemetry import configure_logging
+
+
+class _Group(click.Group):
+    """A group whose commands end our own errors as one sentence and exit code 2."""
+
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except SightlineError as error:
+            click.echo(f"sightline: {error}", err=True)
+            sys.exit(2)
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="sightline")
+def main() -> None:
+    """Imaging-AI findings inside the EHR: a CDS Hooks service and a SMART-on-FHIR app."""
+
+
+@main.command()
+@click.option("--port", default=8000, show_default=True, help="Port of the service.")
+@click.option(
+    "--data",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder to keep everything in (default: a temporary one).",
+)
+@click.option(
+    "--state",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write the addresses to this file as JSON once all is ready.",
+)
+def demo(port: int, data: Path | None, state: Path | None) -> None:
+    """Start a sandbox EHR, the service, Redis and a worker; stop them all on Ctrl-C.
+
+    Opens the browser unless NO_BROWSER=1 is set.
+    """
+    from cds_service.demo.stack import run_demo  # heavy, and only here
+
+    configure_logging("WARNING")
+    try:
+        run_demo(
+            port=port,
+            data=data,
+            state=state,
+            browser=os.environ.get("NO_BROWSER", "") in {"", "0"},
+            say=lambda name, what: click.echo(f"  {name:<9} {what}"),
+        )
+    except KeyboardInterrupt:
+        click.echo("  demo      stopped")
+
+
+@main.command()
+@click.option("--processes", default=1, show_default=True, help="Worker processes to keep alive.")
+def worker(processes: int) -> None:
+    """Analyse studies until SIGTERM (settings: SIGHTLINE_* in the environment)."""
+    from cds_service.wiring import sweep
+    from cds_service.worker import Supervisor
+
+    settings = Settings.from_env(os.environ)
+    configure_logging(settings.log_level)
+    Supervisor(settings, processes, sweep(settings)).run()
+
+
+main.add_command(analyze)
+main.add_command(ehr)
+
+if __name__ == "__main__":
+    main()

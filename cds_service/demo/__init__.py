@@ -1,0 +1,1 @@
+"""`sightline demo`: a whole hospital on one machine, supervised in one terminal."""
