@@ -1,0 +1,25 @@
+"""The ledger: every fact that must survive, in SQLite (WAL) or PostgreSQL.
+
+Source: DESIGN "The ledger is SQL"; the classes implement the protocols of usecases/ports.py.
+"""
+
+from cds_service.adapters.ledger.connection import connect
+from cds_service.adapters.ledger.jobs import SqlJobs
+from cds_service.adapters.ledger.logs import SqlAuditLog, SqlCardLog, SqlReplays
+from cds_service.adapters.ledger.results import SqlPublications, SqlResults, SqlReviews
+from cds_service.adapters.ledger.tenants import SqlTenants
+from cds_service.adapters.ledger.upgrade import check, upgrade
+
+__all__ = [
+    "SqlAuditLog",
+    "SqlCardLog",
+    "SqlJobs",
+    "SqlPublications",
+    "SqlReplays",
+    "SqlResults",
+    "SqlReviews",
+    "SqlTenants",
+    "check",
+    "connect",
+    "upgrade",
+]

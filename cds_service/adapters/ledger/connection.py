@@ -1,0 +1,129 @@
+"""The ledger's engine, its two kinds of transaction and its clock.
+
+SQLite runs in WAL mode: readers never wait, and one writer at a time takes the lock when its
+transaction begins, so that no transaction fails half-way on a lock.
+
+Source: SQLite "Write-Ahead Logging", "PRAGMA busy_timeout"; DESIGN "ledger is SQL".
+"""
+
+import json
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+
+import sqlalchemy as sa
+from sqlalchemy import event
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import Connection, Engine
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
+
+from cds_service.adapters.ledger.schema import UtcTime
+from cds_service.errors import LedgerUnavailable, SettingsInvalid
+from cds_service.usecases.ports import Clock
+
+BUSY_TIMEOUT_MS = 2000  # how long a SQLite writer waits for its turn; our writes take about 1 ms
+POOL_TIMEOUT_S = 2
+
+LedgerClock = Callable[[Connection], datetime]
+
+
+def connect(url: str) -> Engine:
+    """Return an engine for the ledger; nothing is opened yet.
+
+    url     SQLAlchemy URL of SQLite or PostgreSQL; "postgresql://" means psycopg
+
+    Raises SettingsInvalid. Make one engine per process, after any fork.
+    """
+    if url.startswith("postgresql://"):
+        url = url.replace("postgresql://", "postgresql+psycopg://", 1)
+    try:
+        engine = sa.create_engine(
+            url,
+            pool_timeout=POOL_TIMEOUT_S,
+            pool_pre_ping=not url.startswith("sqlite"),
+            hide_parameters=True,  # parameters are patients' data; errors must not show them
+            json_serializer=_compact_json,
+        )
+    except (ArgumentError, NoSuchModuleError):
+        raise SettingsInvalid("SIGHTLINE_DATABASE_URL is not a SQLAlchemy database URL.") from None
+    except ImportError:
+        raise SettingsInvalid(
+            "SIGHTLINE_DATABASE_URL needs a driver that is not installed: for PostgreSQL install "
+            "sightline[postgres]."
+        ) from None
+    if engine.dialect.name == "sqlite":
+        event.listen(engine, "connect", _configure_sqlite)
+        event.listen(engine, "begin", _begin_sqlite)
+    elif engine.dialect.name != "postgresql":
+        raise SettingsInvalid("SIGHTLINE_DATABASE_URL names neither SQLite nor PostgreSQL.")
+    return engine
+
+
+@contextmanager
+def reading(engine: Engine) -> Iterator[Connection]:
+    """Read from one snapshot; every failure becomes LedgerUnavailable."""
+    with _translated(), engine.connect() as connection:
+        yield connection
+
+
+@contextmanager
+def writing(engine: Engine) -> Iterator[Connection]:
+    """Write in one transaction, committed at the end; every failure becomes LedgerUnavailable."""
+    options = {"sightline_writes": True}
+    with _translated(), engine.execution_options(**options).begin() as connection:
+        yield connection
+
+
+def insert(connection: Connection, table: sa.Table) -> sqlite.Insert | postgresql.Insert:
+    """Return an INSERT that knows ON CONFLICT; both dialects write it the same way."""
+    if connection.dialect.name == "sqlite":
+        return sqlite.insert(table)
+    return postgresql.insert(table)
+
+
+def ledger_clock(clock: Clock | None) -> LedgerClock:
+    """Return the clock that decides about leases: the database's own, or `clock` in tests."""
+    return _database_time if clock is None else lambda _connection: clock()
+
+
+def _database_time(connection: Connection) -> datetime:
+    text = {
+        "sqlite": "SELECT strftime('%Y-%m-%d %H:%M:%f', 'now') AS now",  # to the millisecond
+        "postgresql": "SELECT clock_timestamp() AS now",  # not now(): that is the BEGIN's time
+    }[connection.dialect.name]
+    now: datetime = connection.execute(sa.text(text).columns(now=UtcTime)).scalar_one()
+    return now
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except SQLAlchemyError as error:
+        # The driver's text may quote a row, so only the class goes on.
+        raise LedgerUnavailable(
+            f"The ledger cannot be used now ({type(error).__name__})."
+        ) from None
+
+
+def _compact_json(value: object) -> str:
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+
+
+def _configure_sqlite(connection: sqlite3.Connection, _record: object) -> None:
+    connection.isolation_level = None  # BEGIN is ours, see _begin_sqlite
+    for pragma in (
+        f"busy_timeout = {BUSY_TIMEOUT_MS}",
+        "journal_mode = WAL",
+        "synchronous = NORMAL",  # a power cut may lose the last commits, never corrupts
+        "foreign_keys = ON",
+    ):
+        connection.execute(f"PRAGMA {pragma}").close()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    # A deferred transaction that reads and then writes gets SQLITE_BUSY at once when another
+    # writer was faster, whatever busy_timeout says; IMMEDIATE waits for its turn first.
+    writes = connection.get_execution_options().get("sightline_writes", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN DEFERRED")

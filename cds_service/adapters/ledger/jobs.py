@@ -1,0 +1,253 @@
+"""Jobs, their leases, and the sweep, in the ledger.
+
+Source: DESIGN "One job through the house"; ports Jobs, Leases, OverdueJobs.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from math import ceil
+from statistics import median
+from uuid import uuid4
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection, Engine, Row
+
+from cds_service.adapters.ledger.connection import insert, ledger_clock, reading, writing
+from cds_service.adapters.ledger.encoding import (
+    patient_bytes,
+    patient_from,
+    study_document,
+    study_from,
+)
+from cds_service.adapters.ledger.leases import (
+    NO_LEASE,
+    OVER,
+    is_free,
+    is_open,
+    note_expired,
+    update_held,
+)
+from cds_service.adapters.ledger.schema import job
+from cds_service.adapters.vault import Vault
+from cds_service.domain.job import Job, JobState, JobStep, Lease
+from cds_service.domain.study import PatientFacts, StudyReference
+from cds_service.errors import NotFound
+from cds_service.usecases.ports import Clock
+
+RING_AGAIN = timedelta(seconds=30)  # the sweep's own interval
+SWEEP_LIMIT = 500  # rings per sweep; the rest waits for the next one
+RECENT = 20  # done jobs whose median predicts the next
+UNKNOWN_SECONDS = 20.0  # the prediction before any job is done
+PURPOSE = "job-patient"  # what the vault seals
+
+
+class SqlJobs:
+    """The job table: front doors open jobs, workers lease them, supervisors sweep them.
+
+    lease_s   how long a lease lasts unless `advance` renews it
+    attempts  how often `give_up(retry=True)` may send a job back
+    clock     for tests; None is the database's clock
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        vault: Vault,
+        *,
+        lease_s: int = 20,
+        attempts: int = 3,
+        clock: Clock | None = None,
+    ) -> None:
+        self._engine = engine
+        self._vault = vault
+        self._lease = timedelta(seconds=lease_s)
+        self._attempts = attempts
+        self._now = ledger_clock(clock)
+
+    # --- Jobs ---
+
+    def open(
+        self, dispatch_key: str, study: StudyReference, patient: PatientFacts, model_id: str
+    ) -> tuple[Job, bool]:
+        """Return the job of this key, and whether this call made it or opened it again."""
+        sealed = self._vault.seal(PURPOSE, study.tenant_id, patient_bytes(patient))
+        with writing(self._engine) as connection:
+            now = self._now(connection)
+            fresh = {
+                "study": study_document(study),
+                "sealed_patient": sealed,
+                "state": JobState.OPEN,
+                "step": JobStep.QUEUED,
+                "attempts": 0,
+                "error": None,
+                "rung_at": now,
+                "updated_at": now,
+            }
+            made = connection.execute(
+                insert(connection, job)
+                .values(
+                    id=uuid4().hex,
+                    dispatch_key=dispatch_key,
+                    tenant_id=study.tenant_id,
+                    patient_id=study.patient_id,
+                    study_uid=study.study_uid,
+                    model_id=model_id,
+                    crashes=0,
+                    token=0,
+                    created_at=now,
+                    **fresh,
+                )
+                .on_conflict_do_nothing(index_elements=["dispatch_key"])
+            )
+            of_key = job.c.dispatch_key == dispatch_key
+            if made.rowcount != 1:
+                made = connection.execute(
+                    sa.update(job).where(of_key, job.c.state == JobState.FAILED).values(fresh)
+                )
+            row = connection.execute(sa.select(job).where(of_key)).one()
+            return _job(row), made.rowcount == 1
+
+    def get(self, job_id: str) -> Job:
+        """Return the job; raise NotFound."""
+        with reading(self._engine) as connection:
+            return _job(_row(connection, job_id))
+
+    def newest_for(
+        self, tenant_id: str, patient_id: str, study_uids: Sequence[str]
+    ) -> dict[str, Job]:
+        """Return the newest job of each of these studies; one indexed read."""
+        with reading(self._engine) as connection:
+            rows = connection.execute(
+                sa.select(job)
+                .where(
+                    job.c.tenant_id == tenant_id,
+                    job.c.patient_id == patient_id,
+                    job.c.study_uid.in_(study_uids),
+                )
+                .order_by(job.c.created_at, job.c.id)
+            )
+            return {row.study_uid: _job(row) for row in rows}
+
+    def expected_seconds(self, wanted: Job) -> int:
+        """Estimate from the median of recent jobs and the place in the line, at least 1."""
+        with reading(self._engine) as connection:
+            recent = connection.execute(
+                sa.select(job.c.started_at, job.c.updated_at)
+                .where(job.c.state == JobState.DONE)
+                .order_by(job.c.created_at.desc())
+                .limit(RECENT)
+            )
+            durations = [(row.updated_at - row.started_at).total_seconds() for row in recent]
+            before = connection.execute(
+                sa.select(sa.func.count())
+                .select_from(job)
+                .where(is_open, job.c.created_at < wanted.created_at)
+            ).scalar_one()
+        each = median(durations) if durations else UNKNOWN_SECONDS
+        return max(1, ceil(each * (before + 1)))
+
+    # --- Leases ---
+
+    def take(self, job_id: str, owner: str) -> Lease | None:
+        """Take the lease and raise the token by one; None when done, failed or leased."""
+        with writing(self._engine) as connection:
+            now = self._now(connection)
+            this = job.c.id == job_id
+            note_expired(connection, now, this)
+            taken = connection.execute(
+                sa.update(job)
+                .where(this, is_free)
+                .values(
+                    token=job.c.token + 1,
+                    attempts=job.c.attempts + 1,
+                    lease_owner=owner,
+                    lease_expires_at=now + self._lease,
+                    rung_at=None,
+                    started_at=now,
+                    updated_at=now,
+                )
+            )
+            return self._lease_of(_row(connection, job_id)) if taken.rowcount == 1 else None
+
+    def advance(self, lease: Lease, step: JobStep) -> Lease:
+        """Renew the lease and note the step; raise LeaseLost when it is no longer held."""
+        with writing(self._engine) as connection:
+            now = self._now(connection)
+            update_held(connection, lease, now, step=step, lease_expires_at=now + self._lease)
+            return self._lease_of(_row(connection, lease.job.id))
+
+    def finish(self, lease: Lease, result_id: str) -> None:
+        """Mark the job done and forget the patient's facts; raise LeaseLost."""
+        done = OVER | {
+            "state": JobState.DONE,
+            "step": JobStep.DONE,
+            "result_id": result_id,
+            "error": None,
+        }
+        with writing(self._engine) as connection:
+            update_held(connection, lease, self._now(connection), **done)
+
+    def give_up(self, lease: Lease, error: str, *, retry: bool) -> None:
+        """Send the job back when `retry` and attempts are left, else fail it; LeaseLost.
+
+        error   a class name such as "ArchiveFailed", never a text
+        """
+        with writing(self._engine) as connection:
+            now = self._now(connection)
+            update_held(connection, lease, now, error=error)
+            again = retry and _row(connection, lease.job.id).attempts < self._attempts
+            left = (
+                NO_LEASE | {"step": JobStep.QUEUED} if again else OVER | {"state": JobState.FAILED}
+            )
+            update_held(connection, lease, now, **left)
+
+    # --- OverdueJobs ---
+
+    def reclaim(self) -> list[str]:
+        """Return ids to ring; a job is returned at most once in 30 s, to one supervisor."""
+        sweep = uuid4().hex
+        with writing(self._engine) as connection:
+            now = self._now(connection)
+            note_expired(connection, now)
+            silent = sa.or_(job.c.rung_at.is_(None), job.c.rung_at <= now - RING_AGAIN)
+            oldest = (
+                sa.select(job.c.id)
+                .where(is_free, silent)
+                .order_by(job.c.created_at)
+                .limit(SWEEP_LIMIT)
+            )
+            connection.execute(
+                sa.update(job)
+                .where(job.c.id.in_(oldest), is_free, silent)
+                .values(rung_at=now, swept_by=sweep)
+            )
+            swept = sa.select(job.c.id).where(job.c.swept_by == sweep).order_by(job.c.created_at)
+            return list(connection.execute(swept).scalars())
+
+    def _lease_of(self, row: Row[tuple[object, ...]]) -> Lease:
+        sealed = self._vault.open(PURPOSE, row.tenant_id, row.sealed_patient)
+        expires_at: datetime = row.lease_expires_at
+        return Lease(_job(row), row.token, row.lease_owner, expires_at, patient_from(sealed))
+
+
+def _row(connection: Connection, job_id: str) -> Row[tuple[object, ...]]:
+    row = connection.execute(sa.select(job).where(job.c.id == job_id)).one_or_none()
+    if row is None:
+        raise NotFound("There is no such job.")
+    return row
+
+
+def _job(row: Row[tuple[object, ...]]) -> Job:
+    return Job(
+        id=row.id,
+        dispatch_key=row.dispatch_key,
+        study=study_from(row.study),
+        model_id=row.model_id,
+        step=JobStep(row.step),
+        state=JobState(row.state),
+        attempts=row.attempts,
+        created_at=row.created_at,
+        updated_at=row.updated_at,
+        error=row.error,
+        result_id=row.result_id,
+    )

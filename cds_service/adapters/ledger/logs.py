@@ -1,0 +1,102 @@
+"""What is only ever appended: cards shown, feedback, used JWT ids, the audit log.
+
+Source: CDS Hooks 2.0 "Feedback", "Trusting CDS Clients" (jti); ports CardLog, Replays, AuditLog.
+"""
+
+from dataclasses import asdict
+from datetime import datetime, timedelta
+from hashlib import sha256
+from itertools import count
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Engine
+
+from cds_service.adapters.ledger.connection import insert, ledger_clock, writing
+from cds_service.adapters.ledger.schema import audit_event, card_shown, feedback, used_jti
+from cds_service.domain.audit import AuditEvent
+from cds_service.domain.card import Feedback
+from cds_service.usecases.ports import Clock
+
+# A token is accepted for a leeway after its exp, so its jti is kept longer than that.
+KEEP_EXPIRED = timedelta(minutes=10)
+SWEEP_EVERY = 100  # uses between two clean-ups, so that the hook path is one statement
+
+
+class SqlCardLog:
+    """Which card was shown about what, and the feedback on it."""
+
+    def __init__(self, engine: Engine, *, clock: Clock | None = None) -> None:
+        self._engine = engine
+        self._now = ledger_clock(clock)
+
+    def shown(self, tenant_id: str, card_uuid: str, result_id: str | None) -> None:
+        """Remember a card (idempotent)."""
+        with writing(self._engine) as connection:
+            connection.execute(
+                insert(connection, card_shown)
+                .values(
+                    tenant_id=tenant_id,
+                    card_uuid=card_uuid,
+                    result_id=result_id,
+                    shown_at=self._now(connection),
+                )
+                .on_conflict_do_nothing(index_elements=["tenant_id", "card_uuid"])
+            )
+
+    def record(self, new: Feedback) -> bool:
+        """Store it once; False when the card is not one that this tenant was shown."""
+        of_card = sa.select(card_shown.c.card_uuid).where(
+            card_shown.c.tenant_id == new.tenant_id, card_shown.c.card_uuid == new.card_uuid
+        )
+        with writing(self._engine) as connection:
+            if connection.execute(of_card).first() is None:
+                return False
+            connection.execute(
+                insert(connection, feedback)
+                .values(
+                    tenant_id=new.tenant_id,
+                    card_uuid=new.card_uuid,
+                    outcome=new.outcome,
+                    outcome_at=new.outcome_at,
+                    reason=None if new.reason is None else asdict(new.reason),
+                    has_comment=new.has_comment,
+                    suggestion_ids=list(new.suggestion_ids),
+                )
+                .on_conflict_do_nothing()
+            )
+            return True
+
+
+class SqlReplays:
+    """The JWT ids that were used; only their digests are kept, until they are worthless."""
+
+    def __init__(self, engine: Engine, *, clock: Clock | None = None) -> None:
+        self._engine = engine
+        self._now = ledger_clock(clock)
+        self._uses = count(1)
+
+    def use_once(self, issuer: str, jti: str, expires_at: datetime) -> bool:
+        """Note it; False when it was used before. Raise LedgerUnavailable."""
+        digest = sha256(f"{len(issuer)}:{issuer}{jti}".encode()).hexdigest()
+        with writing(self._engine) as connection:
+            if next(self._uses) % SWEEP_EVERY == 0:
+                old = used_jti.c.expires_at < self._now(connection) - KEEP_EXPIRED
+                connection.execute(sa.delete(used_jti).where(old))
+            used = connection.execute(
+                insert(connection, used_jti)
+                .values(digest=digest, expires_at=expires_at)
+                .on_conflict_do_nothing(index_elements=["digest"])
+            )
+            return used.rowcount == 1
+
+
+class SqlAuditLog:
+    """The append-only audit log; the database refuses changes to it too."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def record(self, event: AuditEvent) -> None:
+        """Append it."""
+        with writing(self._engine) as connection:
+            connection.execute(sa.insert(audit_event).values(asdict(event)))

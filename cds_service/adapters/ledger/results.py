@@ -1,0 +1,191 @@
+"""Results, what became of their write-back, and what clinicians said, in the ledger.
+
+Source: DESIGN "Three keys"; ports Results, Publications, Reviews.
+"""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Engine, Row
+
+from cds_service.adapters.ledger.connection import insert, ledger_clock, reading, writing
+from cds_service.adapters.ledger.encoding import (
+    analysis_document,
+    analysis_from,
+    time_from,
+    time_text,
+)
+from cds_service.adapters.ledger.leases import update_held
+from cds_service.adapters.ledger.schema import publication, result, review
+from cds_service.domain.finding import Result
+from cds_service.domain.job import Lease
+from cds_service.domain.publication import Publication, PublicationState
+from cds_service.domain.review import Review, Verdict
+from cds_service.errors import NotFound
+from cds_service.usecases.ports import Clock
+
+_EPOCH = datetime(1, 1, 1, tzinfo=UTC)  # where a study without a date sorts
+
+
+class SqlResults:
+    """What was found, per tenant, patient and study."""
+
+    def __init__(self, engine: Engine, *, clock: Clock | None = None) -> None:
+        self._engine = engine
+        self._now = ledger_clock(clock)
+
+    def save(self, new: Result, lease: Lease) -> Result:
+        """Store it, or return the stored one with the same key; raise LeaseLost."""
+        with writing(self._engine) as connection:
+            update_held(connection, lease, self._now(connection))
+            connection.execute(
+                insert(connection, result)
+                .values(
+                    id=new.id,
+                    key=new.key,
+                    tenant_id=new.tenant_id,
+                    patient_id=new.patient_id,
+                    study_uid=new.study_uid,
+                    imaging_study_id=new.imaging_study_id,
+                    study_started=time_text(new.study_started),
+                    study_description=new.study_description,
+                    analysis=analysis_document(new.analysis),
+                    computed_at=new.computed_at,
+                )
+                .on_conflict_do_nothing(index_elements=["key"])
+            )
+            return _result(
+                connection.execute(sa.select(result).where(result.c.key == new.key)).one()
+            )
+
+    def get(self, result_id: str) -> Result:
+        """Return it; raise NotFound."""
+        with reading(self._engine) as connection:
+            row = connection.execute(
+                sa.select(result).where(result.c.id == result_id)
+            ).one_or_none()
+        if row is None:
+            raise NotFound("There is no such result.")
+        return _result(row)
+
+    def newest_for(
+        self, tenant_id: str, patient_id: str, study_uids: Sequence[str]
+    ) -> dict[str, Result]:
+        """Return the newest result of each of these studies; one indexed read."""
+        return self._newest(
+            result.c.tenant_id == tenant_id,
+            result.c.patient_id == patient_id,
+            result.c.study_uid.in_(study_uids),
+        )
+
+    def studies_of(self, tenant_id: str, patient_id: str) -> list[Result]:
+        """Return the newest result of every study of this patient, newest study first."""
+        newest = self._newest(result.c.tenant_id == tenant_id, result.c.patient_id == patient_id)
+        return sorted(newest.values(), key=_study_time, reverse=True)
+
+    def _newest(self, *where: sa.ColumnElement[bool]) -> dict[str, Result]:
+        in_order = sa.select(result).where(*where).order_by(result.c.computed_at, result.c.id)
+        with reading(self._engine) as connection:
+            return {row.study_uid: _result(row) for row in connection.execute(in_order)}
+
+
+class SqlPublications:
+    """The outbox: what has been written back."""
+
+    def __init__(self, engine: Engine, *, clock: Clock | None = None) -> None:
+        self._engine = engine
+        self._now = ledger_clock(clock)
+
+    def of(self, result_id: str) -> Publication | None:
+        """Return what became of this result's write-back; None when never tried."""
+        with reading(self._engine) as connection:
+            row = connection.execute(
+                sa.select(publication).where(publication.c.result_id == result_id)
+            ).one_or_none()
+        if row is None:
+            return None
+        return Publication(
+            result_id=row.result_id,
+            state=PublicationState(row.state),
+            references=tuple(row.references),
+            lost=tuple(row.lost),
+        )
+
+    def record(self, new: Publication, lease: Lease) -> None:
+        """Store it, over what an earlier attempt left; raise LeaseLost."""
+        with writing(self._engine) as connection:
+            now = self._now(connection)
+            update_held(connection, lease, now)
+            values = {
+                "state": new.state,
+                "references": list(new.references),
+                "lost": list(new.lost),
+                "recorded_at": now,
+            }
+            connection.execute(
+                insert(connection, publication)
+                .values(result_id=new.result_id, **values)
+                .on_conflict_do_update(index_elements=["result_id"], set_=values)
+            )
+
+
+class SqlReviews:
+    """What clinicians said about findings."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def record(self, new: Review) -> None:
+        """Append it; the newest per result, finding and reviewer counts."""
+        with writing(self._engine) as connection:
+            connection.execute(
+                sa.insert(review).values(
+                    tenant_id=new.tenant_id,
+                    result_id=new.result_id,
+                    finding_code=new.finding_code,
+                    verdict=new.verdict,
+                    reviewer=new.reviewer,
+                    at=new.at,
+                )
+            )
+
+    def latest(self, result_id: str, reviewer: str) -> dict[str, Review]:
+        """Return this reviewer's newest verdict per finding code."""
+        in_order = (
+            sa.select(review)
+            .where(review.c.result_id == result_id, review.c.reviewer == reviewer)
+            .order_by(review.c.seq)
+        )
+        with reading(self._engine) as connection:
+            return {
+                row.finding_code: Review(
+                    tenant_id=row.tenant_id,
+                    result_id=row.result_id,
+                    finding_code=row.finding_code,
+                    verdict=Verdict(row.verdict),
+                    reviewer=row.reviewer,
+                    at=row.at,
+                )
+                for row in connection.execute(in_order)
+            }
+
+
+def _study_time(found: Result) -> datetime:
+    started = found.study_started or _EPOCH
+    return started if started.tzinfo else started.replace(tzinfo=UTC)
+
+
+def _result(row: Row[tuple[object, ...]]) -> Result:
+    return Result(
+        id=row.id,
+        key=row.key,
+        tenant_id=row.tenant_id,
+        patient_id=row.patient_id,
+        study_uid=row.study_uid,
+        imaging_study_id=row.imaging_study_id,
+        study_started=time_from(row.study_started),
+        study_description=row.study_description,
+        analysis=analysis_from(row.analysis),
+        computed_at=row.computed_at,
+    )

@@ -1,0 +1,184 @@
+"""The tables of the ledger, one place for every statement of this package.
+
+A change here needs a revision in `adapters/migrations/versions`; a test compares the two.
+
+Source: DESIGN "Decisions taken" (ledger, three keys); CDS Hooks 2.0 "Feedback".
+"""
+
+from datetime import UTC, datetime
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Dialect
+from sqlalchemy.types import TypeDecorator
+
+
+class UtcTime(TypeDecorator[datetime]):
+    """An aware time, kept in UTC: timestamptz in PostgreSQL, sortable text in SQLite."""
+
+    impl = sa.DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Refuse a naive time; SQLite stores no zone, so it gets UTC without one."""
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError("the ledger takes aware times only")
+        utc = value.astimezone(UTC)
+        return utc.replace(tzinfo=None) if dialect.name == "sqlite" else utc
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Return an aware time in UTC."""
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+metadata = sa.MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+tenant = sa.Table(
+    "tenant",
+    metadata,
+    sa.Column("id", sa.String, primary_key=True),
+    sa.Column("name", sa.String, nullable=False, unique=True),
+    sa.Column("fhir_base", sa.String, nullable=False, unique=True),
+    sa.Column("hook_issuer", sa.String, nullable=False, unique=True),
+    sa.Column("jwks_url", sa.String),
+    sa.Column("jwks", sa.Text),
+    sa.Column("jku", sa.String),
+    sa.Column("client_id", sa.String),
+    sa.Column("archive_base", sa.String),
+    sa.Column("origins", sa.JSON, nullable=False),
+    sa.Column("vendor", sa.String, nullable=False),
+    sa.Column("backend_services", sa.Boolean, nullable=False),
+    sa.Column("shows_running", sa.Boolean, nullable=False),
+    sa.Column("shows_negative", sa.Boolean, nullable=False),
+)
+
+result = sa.Table(
+    "result",
+    metadata,
+    sa.Column("id", sa.String, primary_key=True),
+    sa.Column("key", sa.String, nullable=False, unique=True),
+    # No foreign key to tenant: results outlive a registration for the retention period.
+    sa.Column("tenant_id", sa.String, nullable=False),
+    sa.Column("patient_id", sa.String, nullable=False),
+    sa.Column("study_uid", sa.String, nullable=False),
+    sa.Column("imaging_study_id", sa.String),
+    # ISO 8601 text, not a time: the EHR's own offset decides which day a card names.
+    sa.Column("study_started", sa.String),
+    sa.Column("study_description", sa.String, nullable=False),
+    sa.Column("analysis", sa.JSON, nullable=False),
+    sa.Column("computed_at", UtcTime, nullable=False),
+    sa.Index(None, "tenant_id", "patient_id", "study_uid", "computed_at"),
+)
+
+job = sa.Table(
+    "job",
+    metadata,
+    sa.Column("id", sa.String, primary_key=True),
+    sa.Column("dispatch_key", sa.String, nullable=False, unique=True),
+    sa.Column("tenant_id", sa.String, nullable=False),
+    sa.Column("patient_id", sa.String, nullable=False),
+    sa.Column("study_uid", sa.String, nullable=False),
+    sa.Column("study", sa.JSON, nullable=False),
+    sa.Column("model_id", sa.String, nullable=False),
+    sa.Column("sealed_patient", sa.LargeBinary),  # null once the job is over
+    sa.Column("state", sa.String, nullable=False),
+    sa.Column("step", sa.String, nullable=False),
+    sa.Column("attempts", sa.Integer, nullable=False),
+    sa.Column("crashes", sa.Integer, nullable=False),  # leases that ran out
+    sa.Column("error", sa.String),
+    sa.Column("result_id", sa.ForeignKey("result.id")),
+    sa.Column("token", sa.Integer, nullable=False),  # fencing: raised by every lease
+    sa.Column("lease_owner", sa.String),
+    sa.Column("lease_expires_at", UtcTime),  # null: nobody holds it
+    sa.Column("rung_at", UtcTime),  # of a ring that no worker has answered yet
+    sa.Column("swept_by", sa.String),  # marks the rows of one sweep
+    sa.Column("created_at", UtcTime, nullable=False),
+    sa.Column("started_at", UtcTime),
+    sa.Column("updated_at", UtcTime, nullable=False),
+    sa.Index(None, "tenant_id", "patient_id", "study_uid", "created_at"),
+    sa.Index(None, "state", "created_at"),
+    sa.Index(None, "swept_by"),
+)
+
+publication = sa.Table(
+    "publication",
+    metadata,
+    sa.Column("result_id", sa.ForeignKey("result.id"), primary_key=True),
+    sa.Column("state", sa.String, nullable=False),
+    sa.Column("references", sa.JSON, nullable=False),
+    sa.Column("lost", sa.JSON, nullable=False),
+    sa.Column("recorded_at", UtcTime, nullable=False),
+)
+
+review = sa.Table(
+    "review",
+    metadata,
+    sa.Column("seq", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("tenant_id", sa.String, nullable=False),
+    sa.Column("result_id", sa.ForeignKey("result.id"), nullable=False),
+    sa.Column("finding_code", sa.String, nullable=False),
+    sa.Column("verdict", sa.String, nullable=False),
+    sa.Column("reviewer", sa.String, nullable=False),
+    sa.Column("at", UtcTime, nullable=False),
+    sa.Index(None, "result_id", "reviewer"),
+)
+
+card_shown = sa.Table(
+    "card_shown",
+    metadata,
+    sa.Column("tenant_id", sa.String, primary_key=True),
+    sa.Column("card_uuid", sa.String, primary_key=True),
+    sa.Column("result_id", sa.ForeignKey("result.id")),
+    sa.Column("shown_at", UtcTime, nullable=False),
+    sa.Index(None, "result_id"),
+)
+
+feedback = sa.Table(
+    "feedback",
+    metadata,
+    sa.Column("tenant_id", sa.String, primary_key=True),
+    sa.Column("card_uuid", sa.String, primary_key=True),
+    sa.Column("outcome", sa.String, primary_key=True),
+    sa.Column("outcome_at", UtcTime, primary_key=True),
+    sa.Column("reason", sa.JSON(none_as_null=True)),
+    sa.Column("has_comment", sa.Boolean, nullable=False),
+    sa.Column("suggestion_ids", sa.JSON, nullable=False),
+    sa.ForeignKeyConstraint(
+        ["tenant_id", "card_uuid"], ["card_shown.tenant_id", "card_shown.card_uuid"]
+    ),
+)
+
+used_jti = sa.Table(
+    "used_jti",
+    metadata,
+    # SHA-256 of issuer and jti: fixed size, whatever a client sends.
+    sa.Column("digest", sa.String(64), primary_key=True),
+    sa.Column("expires_at", UtcTime, nullable=False),
+    sa.Index(None, "expires_at"),
+)
+
+# Append-only: no code updates or deletes, and triggers of the first revision refuse both.
+audit_event = sa.Table(
+    "audit_event",
+    metadata,
+    sa.Column("seq", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("at", UtcTime, nullable=False),
+    sa.Column("action", sa.String, nullable=False),
+    sa.Column("tenant_id", sa.String),
+    sa.Column("agent", sa.String, nullable=False),
+    sa.Column("outcome", sa.String, nullable=False),
+    sa.Column("patient_id", sa.String),
+    sa.Column("study_uid", sa.String),
+    sa.Column("detail", sa.String, nullable=False),
+    sa.Index(None, "tenant_id", "patient_id", "at"),
+)

@@ -1,0 +1,104 @@
+"""The registered EHRs, in the ledger.
+
+Source: ports Tenants, TenantRegister.
+"""
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection, Engine, Row
+
+from cds_service.adapters.ledger.connection import insert, reading, writing
+from cds_service.adapters.ledger.schema import tenant
+from cds_service.domain.tenant import Tenant, Vendor
+from cds_service.errors import NotFound, RegistrationRefused
+
+# Column, and what a person calls it.
+_UNIQUE = (
+    (tenant.c.name, "name"),
+    (tenant.c.hook_issuer, "hook issuer"),
+    (tenant.c.fhir_base, "FHIR base"),
+)
+
+
+class SqlTenants:
+    """The tenant table; read on every call, so that a registration needs no restart."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def get(self, tenant_id: str) -> Tenant:
+        """Return the tenant; raise NotFound."""
+        with reading(self._engine) as connection:
+            row = connection.execute(
+                sa.select(tenant).where(tenant.c.id == tenant_id)
+            ).one_or_none()
+        if row is None:
+            raise NotFound("There is no such EHR registration.")
+        return _tenant(row)
+
+    def all(self) -> list[Tenant]:
+        """Return every tenant, by name."""
+        with reading(self._engine) as connection:
+            return [
+                _tenant(row)
+                for row in connection.execute(sa.select(tenant).order_by(tenant.c.name))
+            ]
+
+    def add(self, new: Tenant) -> None:
+        """Store it; raise RegistrationRefused naming what is taken."""
+        with writing(self._engine) as connection:
+            added = connection.execute(
+                insert(connection, tenant)
+                .values(
+                    id=new.id,
+                    name=new.name,
+                    fhir_base=new.fhir_base,
+                    hook_issuer=new.hook_issuer,
+                    jwks_url=new.jwks_url,
+                    jwks=new.jwks,
+                    jku=new.jku,
+                    client_id=new.client_id,
+                    archive_base=new.archive_base,
+                    origins=list(new.origins),
+                    vendor=new.vendor,
+                    backend_services=new.backend_services,
+                    shows_running=new.shows_running,
+                    shows_negative=new.shows_negative,
+                )
+                .on_conflict_do_nothing()
+            )
+            if added.rowcount != 1:
+                raise RegistrationRefused(_refusal(connection, new))
+
+    def remove(self, tenant_id: str) -> None:
+        """Forget it; raise NotFound. Its results stay for the retention period."""
+        with writing(self._engine) as connection:
+            removed = connection.execute(sa.delete(tenant).where(tenant.c.id == tenant_id))
+            if removed.rowcount != 1:
+                raise NotFound("There is no such EHR registration.")
+
+
+def _refusal(connection: Connection, new: Tenant) -> str:
+    for column, word in _UNIQUE:
+        taken = sa.select(tenant.c.id).where(column == getattr(new, column.key))
+        if connection.execute(taken).first() is not None:
+            return f"An EHR with this {word} is registered already."
+    return "This EHR is registered already."
+
+
+def _tenant(row: Row[tuple[object, ...]]) -> Tenant:
+    return Tenant(
+        id=row.id,
+        name=row.name,
+        fhir_base=row.fhir_base,
+        hook_issuer=row.hook_issuer,
+        jwks_url=row.jwks_url,
+        jwks=row.jwks,
+        jku=row.jku,
+        client_id=row.client_id,
+        archive_base=row.archive_base,
+        origins=tuple(row.origins),
+        vendor=Vendor(row.vendor),
+        backend_services=row.backend_services,
+        shows_running=row.shows_running,
+        shows_negative=row.shows_negative,
+    )

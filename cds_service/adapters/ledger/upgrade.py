@@ -1,0 +1,71 @@
+"""Bring a ledger to this version's tables, or say why that cannot be.
+
+Source: Alembic "Sharing a Connection across one or more programmatic migration commands".
+"""
+
+from pathlib import Path
+
+import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy.engine import Connection, Engine
+
+from cds_service.adapters.ledger.connection import reading, writing
+from cds_service.errors import SettingsInvalid
+
+MIGRATIONS = Path(__file__).resolve().parent.parent / "migrations"
+_LOCK = 7_316_842_905  # any fixed number: PostgreSQL's advisory lock of the upgrade
+
+
+def upgrade(engine: Engine) -> None:
+    """Bring the ledger to the newest tables; nothing happens when it has them.
+
+    One transaction: several processes may call it, and the second one finds it done.
+    Raises SettingsInvalid when the ledger is of a newer Sightline, LedgerUnavailable.
+    """
+    with writing(engine) as connection:
+        if connection.dialect.name == "postgresql":
+            connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
+        _refuse_newer(connection)
+        configuration = _configuration()
+        configuration.attributes["connection"] = connection
+        command.upgrade(configuration, "head")
+
+
+def check(engine: Engine) -> None:
+    """Raise SettingsInvalid unless the ledger is exactly of this version; LedgerUnavailable."""
+    with reading(engine) as connection:
+        _refuse_newer(connection)
+        if (
+            _revision(connection)
+            != ScriptDirectory.from_config(_configuration()).get_current_head()
+        ):
+            raise SettingsInvalid(
+                "The ledger (SIGHTLINE_DATABASE_URL) has not been brought to this version of "
+                "Sightline yet: upgrade it before starting this process."
+            )
+
+
+def _refuse_newer(connection: Connection) -> None:
+    known = {
+        script.revision for script in ScriptDirectory.from_config(_configuration()).walk_revisions()
+    }
+    revision = _revision(connection)
+    if revision is not None and revision not in known:
+        raise SettingsInvalid(
+            f"The ledger was written by a newer Sightline (its revision {revision} is unknown "
+            "here): install that version, or name another data folder."
+        )
+
+
+def _revision(connection: Connection) -> str | None:
+    return MigrationContext.configure(connection).get_current_revision()
+
+
+def _configuration() -> Config:
+    configuration = Config()
+    # ConfigParser reads % as an interpolation.
+    configuration.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+    return configuration
