@@ -191,19 +191,27 @@ def orthanc(folder: Path) -> Iterator[Orthanc]:
 
 @contextmanager
 def hapi(
-    folder: Path, *, introspection: str, issuer: str, authorize: str, token: str, jwks: str
+    folder: Path,
+    *,
+    introspection: str,
+    issuer: str,
+    authorize: str,
+    token: str,
+    jwks: str,
+    port: int = 0,
 ) -> Iterator[str]:
     """Run an empty HAPI FHIR R4 server and yield its base URL.
 
     It demands bearer tokens that are active at `introspection` (RFC 7662), and their SMART
     scopes; the other addresses are what its .well-known/smart-configuration advertises.
+    Give `port` where the authorization server must know the base before this one starts.
     """
     require("Java", shutil.which("java") is not None, "apt-get install openjdk-17-jre-headless")
     require("HAPI FHIR", HAPI_JAR.exists(), "mvn -q -B package -f tests/real/hapi/pom.xml")
     # One compiler tier and the serial collector: half the boot time and a third of the memory.
     java = ["java", "-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]
     options = {
-        "port": "0",
+        "port": str(port),
         "introspection": introspection,
         "issuer": issuer,
         "authorize": authorize,
