@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from cds_service.domain.audit import AuditEvent
 from cds_service.domain.card import Feedback
 from cds_service.domain.finding import Activation, Box, Coding, ModelIdentity, Result
+from cds_service.domain.guards import IntendedUse as IntendedUse  # part of the Classifier port
 from cds_service.domain.hook import FhirAuthorization
 from cds_service.domain.job import Job, JobStep, Lease
 from cds_service.domain.publication import Publication
@@ -250,19 +251,6 @@ class ImageReader(Protocol):
 
     def pixels(self, instance: bytes) -> Pixels:
         """Decode, apply modality LUT and polarity; raise StudyUnusable."""
-
-
-@dataclass(frozen=True, slots=True)
-class IntendedUse:
-    """The executable part of a model card's intended use."""
-
-    modalities: frozenset[str]
-    body_parts: frozenset[str]  # DICOM Body Part Examined; a silent header passes
-    views: frozenset[str]  # DICOM View Position
-    min_age_days: int  # inclusive
-    max_age_days: int  # inclusive
-    population: str  # for people: "children aged 1-5"
-    projection: str  # for people: "frontal chest X-rays"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,191 @@
+"""Guards: which images a model may read, and whether they are this patient's.
+
+A guard that cannot tell refuses. Texts are clauses for a card, "not analysed: made for children
+aged 1-5, this patient is 61"; they never repeat free text of a header nor anything about who else
+the images may show.
+
+Source: DICOM PS3.3 C.7.1.1 (patient), C.7.3.1 (modality), C.8.11.1 (view position), PS3.5 6.2
+(AS, DA); DESIGN "One job through the house", step 3.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date
+
+from cds_service.domain.study import HeaderOverrides, InstanceHeader, PatientFacts
+from cds_service.errors import PatientMismatch, StudyOutOfScope, StudyUnusable, UnreadableInstance
+
+DAYS_PER_YEAR = 365.25
+_DAYS_PER_UNIT = {"D": 1.0, "W": 7.0, "M": DAYS_PER_YEAR / 12, "Y": DAYS_PER_YEAR}
+_SMALLEST_SIDE = 64  # pixels; below it there is no radiograph, only an icon of one
+
+# Filled in by tools that take a date away; nobody who is X-rayed today was born then.
+_NO_BIRTH_DATES = {date(1900, 1, 1), date(1901, 1, 1)}
+_SEX = {"M": "male", "F": "female"}
+
+_MODALITY_WORDS = {
+    "CR": "an X-ray image",
+    "CT": "a CT",
+    "DX": "an X-ray image",
+    "MG": "a mammogram",
+    "MR": "an MR image",
+    "NM": "a nuclear medicine image",
+    "OT": "another kind of image",
+    "PT": "a PET image",
+    "RTDOSE": "a radiotherapy dose",
+    "SEG": "a segmentation",
+    "US": "an ultrasound image",
+    "XA": "an angiogram",
+}
+# Defined terms (PS3.16 Annex L) that are also plain words; any other text is not repeated.
+_BODY_PARTS = frozenset(
+    {
+        *("ABDOMEN", "ANKLE", "ARM", "BREAST", "CLAVICLE", "ELBOW", "FEMUR", "FINGER", "FOOT"),
+        *("HAND", "HEAD", "HIP", "JAW", "KNEE", "LEG", "NECK", "PELVIS", "SHOULDER", "SKULL"),
+        *("SPINE", "STERNUM", "TOE", "WRIST"),
+    }
+)
+_LATERAL_VIEWS = frozenset({"LL", "RL", "LATERAL", "LAT", "LLD", "RLD"})
+
+
+@dataclass(frozen=True, slots=True)
+class IntendedUse:
+    """The executable part of a model card's intended use."""
+
+    modalities: frozenset[str]
+    body_parts: frozenset[str]  # DICOM Body Part Examined; a silent header passes
+    views: frozenset[str]  # DICOM View Position
+    min_age_days: int  # inclusive
+    max_age_days: int  # inclusive
+    population: str  # for people: "children aged 1-5"
+    projection: str  # for people: "frontal chest X-rays"
+
+
+def age_in_days(text: str) -> int | None:
+    """Read a DICOM age string, such as "003Y", "018M", "040W" or "010D"; None when it is none."""
+    match = re.fullmatch(r"(\d{1,3})([DWMY])", text.strip().upper())
+    return int(int(match[1]) * _DAYS_PER_UNIT[match[2]]) if match else None
+
+
+def check_header(
+    header: InstanceHeader,
+    use: IntendedUse,
+    overrides: HeaderOverrides,
+    facts: PatientFacts | None = None,
+) -> None:
+    """Let an image of the model's kind pass.
+
+    `overrides` count only where the header is silent. What is known to be wrong is reported
+    before what is unknown. Raises UnreadableInstance "no-image" for an object without pixels,
+    else StudyOutOfScope.
+    """
+    if header.rows <= 0 or header.columns <= 0:
+        raise UnreadableInstance("no-image", "it holds no image")
+    refusals = list(_refusals(header, use, overrides, facts))
+    if refusals:
+        raise next((r for r in refusals if not r.code.endswith("-unknown")), refusals[0])
+
+
+def _refusals(
+    header: InstanceHeader,
+    use: IntendedUse,
+    overrides: HeaderOverrides,
+    facts: PatientFacts | None,
+) -> Iterator[StudyOutOfScope]:
+    modality = header.modality or (overrides.modality or "").upper()
+    body_part = header.body_part or (overrides.body_part or "").upper()
+    view = header.view or (overrides.view or "").upper()
+    made_for = f"made for {use.projection}"
+    if not modality:
+        yield StudyOutOfScope("modality-unknown", f"{made_for}, the kind of image is not stated")
+    elif modality not in use.modalities:
+        what = _MODALITY_WORDS.get(modality, "another kind of image")
+        yield StudyOutOfScope("modality", f"{made_for}, this is {what}")
+    if body_part and body_part not in use.body_parts:
+        part = body_part.lower() if body_part in _BODY_PARTS else "another body part"
+        yield StudyOutOfScope("body-part", f"{made_for}, this shows {part}")
+    if not view:
+        yield StudyOutOfScope("view-unknown", f"{made_for}, the view is not stated")
+    elif view not in use.views:
+        what = "a lateral view" if view in _LATERAL_VIEWS else "another view"
+        yield StudyOutOfScope("view", f"{made_for}, this is {what}")
+    if min(header.rows, header.columns) < _SMALLEST_SIDE:
+        yield StudyOutOfScope("too-small", "the image is too small")
+    yield from _age_refusals(header, use, overrides, facts)
+
+
+def _age_refusals(
+    header: InstanceHeader,
+    use: IntendedUse,
+    overrides: HeaderOverrides,
+    facts: PatientFacts | None,
+) -> Iterator[StudyOutOfScope]:
+    """Refuse an age outside, whichever source states it: the header or the EHR."""
+    stated = header.patient_age_days
+    if stated is None:
+        stated = overrides.patient_age_days
+    ehr = _age_at(header.study_date, facts.birth_date if facts else None)
+    born = None
+    if stated is None and ehr is None:
+        born = _age_at(header.study_date, known_birth_date(header))
+    ages = [age for age in (stated, ehr, born) if age is not None]
+    if not ages:
+        yield StudyOutOfScope(
+            "age-unknown", f"made for {use.population}, the patient's age is not stated"
+        )
+    for age in ages:
+        if not use.min_age_days <= age <= use.max_age_days:
+            yield StudyOutOfScope("age", f"made for {use.population}, this patient is {_say(age)}")
+
+
+def _age_at(day: date | None, birth: date | None) -> int | None:
+    if day is None or birth is None or day < birth:
+        return None
+    return (day - birth).days
+
+
+def _say(days: int) -> str:
+    """Say an age as people do: whole years, months below two years, days below one month."""
+    if days >= 2 * DAYS_PER_YEAR:
+        return str(int(days / DAYS_PER_YEAR + 0.001))
+    months = int(days / _DAYS_PER_UNIT["M"] + 0.001)
+    number, unit = (months, "month") if months else (days, "day")
+    return f"{number} {unit}{'' if number == 1 else 's'} old"
+
+
+def known_birth_date(header: InstanceHeader) -> date | None:
+    """Return the header's birth date unless it is a filler."""
+    return None if header.patient_birth_date in _NO_BIRTH_DATES else header.patient_birth_date
+
+
+def check_patient(header: InstanceHeader, facts: PatientFacts) -> None:
+    """Let an instance pass when identifier or birth date say that it is this patient's.
+
+    One of the EHR's identifiers must be the DICOM Patient ID (when the EHR has any); birth date
+    and sex must be equal where both sides state them; at least one of identifier and birth date
+    must have been compared. Raises PatientMismatch, whose text says nothing about anybody.
+    """
+    proofs = []
+    if facts.identifiers:
+        patient_id = (header.patient_id or "").strip()
+        proofs.append(patient_id in {value.strip() for value in facts.identifiers if value.strip()})
+    birth_date = known_birth_date(header)
+    if facts.birth_date is not None and birth_date is not None:
+        proofs.append(facts.birth_date == birth_date)
+    sex = _SEX.get(header.patient_sex or "")
+    is_other_sex = sex is not None and facts.sex in _SEX.values() and facts.sex != sex
+    if not proofs or not all(proofs) or is_other_sex:
+        raise mismatch("patient-mismatch")
+
+
+def mismatch(code: str) -> PatientMismatch:
+    """Return the one refusal that a reader of the card may see for any mix-up."""
+    return PatientMismatch(code, "images could not be matched to this patient")
+
+
+def rank(refusal: StudyUnusable) -> int:
+    """Order refusals by how much they say about the study: the lowest is shown."""
+    if isinstance(refusal, StudyOutOfScope):
+        return 0
+    return 2 if refusal.code == "no-image" else 1
