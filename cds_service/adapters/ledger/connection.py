@@ -70,8 +70,11 @@ def reading(engine: Engine) -> Iterator[Connection]:
 @contextmanager
 def writing(engine: Engine) -> Iterator[Connection]:
     """Write in one transaction, committed at the end; every failure becomes LedgerUnavailable."""
-    options = {"sightline_writes": True}
-    with _translated(), engine.execution_options(**options).begin() as connection:
+    with (
+        _translated(),
+        engine.connect() as connection,
+        connection.execution_options(sightline_writes=True).begin(),
+    ):
         yield connection
 
 

@@ -1,0 +1,86 @@
+"""The doorbell: RQ on Redis wakes a worker with a job id, and carries nothing else.
+
+RQ holds no truth: a ring that is lost, late or doubled changes nothing, since only the
+ledger's lease lets a worker begin.
+
+Source: DESIGN "RQ: one queue per worker ..."; reliability reference 2 and "Further
+measurements" (redis-py's retries, `unique`, the default description and serializer).
+"""
+
+import time
+from collections.abc import Callable
+
+from redis import Redis
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+from redis.retry import Retry
+from rq import Queue
+from rq.serializers import JSONSerializer
+
+from cds_service.errors import DoorbellSilent, SettingsInvalid
+
+QUEUE = "sightline"
+JOB_FUNCTION = "cds_service.worker.run_job"
+DESCRIPTION = "sightline job"  # RQ's own would print the arguments into Redis and the logs
+DAY_S = 86_400
+WEB_TIMEOUT_S = 0.05
+WORKER_CONNECT_TIMEOUT_S = 2.0
+FAILURES = 3  # in a row, that open the circuit
+OPEN_S = 5.0
+
+
+def redis_client(url: str, *, for_worker: bool) -> "Redis":
+    """Return a client; nothing is opened yet. Raises SettingsInvalid.
+
+    for_worker   True: redis-py's patience, for blocking reads; False: the web's 50 ms, one try
+    """
+    try:
+        if for_worker:
+            return Redis.from_url(
+                url, socket_connect_timeout=WORKER_CONNECT_TIMEOUT_S, health_check_interval=30
+            )
+        return Redis.from_url(
+            url,
+            socket_connect_timeout=WEB_TIMEOUT_S,
+            socket_timeout=WEB_TIMEOUT_S,
+            # Redis gone: 3.6 s with redis-py's own retries, 3 ms (refused) or 51 ms (hung) so.
+            retry=Retry(NoBackoff(), 0),
+        )
+    except ValueError:
+        raise SettingsInvalid("SIGHTLINE_REDIS_URL is not a redis:// address.") from None
+
+
+class RqDoorbell:
+    """Rings by RQ; after three failures in a row it is silent for 5 s without trying.
+
+    redis       from `redis_client(..., for_worker=False)`
+    monotonic   seconds; for tests
+    """
+
+    def __init__(self, redis: "Redis", *, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._queue = Queue(QUEUE, connection=redis, serializer=JSONSerializer)
+        self._monotonic = monotonic
+        self._failures = 0
+        self._closed_until = 0.0
+
+    def ring(self, job_id: str) -> None:
+        """Wake a worker; raise DoorbellSilent."""
+        if self._failures >= FAILURES and self._monotonic() < self._closed_until:
+            raise DoorbellSilent("The queue is away.")
+        try:
+            # RQ draws a random id for each ring: a fixed one would be refused for a day
+            # after a failure, or run twice at once.
+            self._queue.enqueue_call(
+                JOB_FUNCTION,
+                args=(job_id,),
+                description=DESCRIPTION,
+                timeout=-1,  # the supervisor kills at the lease's deadline; SIGALRM comes too late
+                ttl=DAY_S,
+                result_ttl=0,
+                failure_ttl=DAY_S,
+            )
+        except RedisError:
+            self._failures += 1
+            self._closed_until = self._monotonic() + OPEN_S
+            raise DoorbellSilent("The queue is away.") from None
+        self._failures = 0

@@ -1,0 +1,43 @@
+"""Ask for a study to be analysed: one job, however many hooks ask.
+
+Source: DESIGN "Three keys", "One hook through the house" point 4.
+"""
+
+from contextlib import suppress
+
+from cds_service.domain.finding import ModelIdentity, dispatch_key
+from cds_service.domain.job import Job
+from cds_service.domain.study import PatientFacts, StudyReference
+from cds_service.errors import DoorbellSilent
+from cds_service.usecases.ports import Doorbell, Jobs
+
+
+def dispatch_inference(
+    study: StudyReference,
+    patient: PatientFacts,
+    *,
+    jobs: Jobs,
+    doorbell: Doorbell,
+    model: ModelIdentity,
+    configuration: str,
+) -> Job:
+    """Return the job for this study as the EHR states it, made now or before.
+
+    configuration   everything besides the weights that changes a result, as one text
+
+    A worker is rung only for a job that is new or was failed. Raises LedgerUnavailable.
+    """
+    key = dispatch_key(
+        study.tenant_id,
+        study.study_uid,
+        study.series_count,
+        study.instance_count,
+        model.digest,
+        configuration,
+    )
+    job, made = jobs.open(key, study, patient, model.id)
+    if made:
+        # The job is safe in the ledger: a ring that fails is made good by the sweep.
+        with suppress(DoorbellSilent):
+            doorbell.ring(job.id)
+    return job

@@ -1,0 +1,139 @@
+"""Register an EHR, or remove one: from then on its addresses are trusted, and no others.
+
+Source: CDS Hooks 2.0 "Trusting CDS Clients"; SMART App Launch 2.2 "App registration";
+RFC 7517 (JWK sets); RFC 6454 (origins).
+"""
+
+import json
+import re
+from dataclasses import dataclass
+from urllib.parse import SplitResult, urlsplit
+
+from cds_service.domain.audit import AuditAction, AuditEvent
+from cds_service.domain.tenant import Tenant, Vendor
+from cds_service.errors import RegistrationRefused
+from cds_service.usecases.ports import AuditLog, Clock, NewId, TenantRegister
+
+AGENT = "administrator"
+NAME_LIMIT = 100  # characters; it stands in lists and log lines
+_HOST = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?|[0-9a-f:.]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Registration:
+    """What an administrator says about an EHR; the fields are those of `sightline ehr add`."""
+
+    name: str
+    fhir_base: str
+    issuer: str  # iss of its hook JWTs
+    jwks: str  # an address, or the key set itself as JSON text
+    jku: str | None = None
+    client_id: str | None = None
+    archive_base: str | None = None
+    origins: tuple[str, ...] = ()
+    vendor: Vendor = Vendor.GENERIC
+
+
+def register_ehr(
+    registration: Registration,
+    *,
+    register: TenantRegister,
+    audit: AuditLog,
+    clock: Clock,
+    new_id: NewId,
+) -> Tenant:
+    """Return the new tenant; raise RegistrationRefused with a sentence naming the field."""
+    tenant = _tenant(registration, new_id())
+    register.add(tenant)
+    _note(AuditAction.EHR_REGISTERED, tenant.id, audit, clock)
+    return tenant
+
+
+def remove_ehr(tenant_id: str, *, register: TenantRegister, audit: AuditLog, clock: Clock) -> None:
+    """Forget the registration, its results stay; raise NotFound."""
+    register.remove(tenant_id)
+    _note(AuditAction.EHR_REMOVED, tenant_id, audit, clock)
+
+
+def _note(action: AuditAction, tenant_id: str, audit: AuditLog, clock: Clock) -> None:
+    audit.record(
+        AuditEvent(action=action, at=clock(), tenant_id=tenant_id, agent=AGENT, outcome="success")
+    )
+
+
+def _tenant(registration: Registration, tenant_id: str) -> Tenant:
+    jwks = registration.jwks.strip()
+    is_address = not jwks.startswith("{")
+    archive = registration.archive_base
+    return Tenant(
+        id=tenant_id,
+        name=_name(registration.name),
+        fhir_base=_base("FHIR base", registration.fhir_base),
+        # Issuer, JWKS address and jku are compared as exact texts, so nothing is trimmed.
+        hook_issuer=_address("issuer", registration.issuer),
+        jwks_url=_address("JWKS", jwks) if is_address else None,
+        jwks=None if is_address else _key_set(jwks),
+        jku=_address("jku", registration.jku) if registration.jku else None,
+        client_id=registration.client_id or None,
+        archive_base=_base("archive", archive) if archive else None,
+        origins=tuple(dict.fromkeys(_origin(origin) for origin in registration.origins)),
+        vendor=registration.vendor,
+    )
+
+
+def _name(text: str) -> str:
+    name = text.strip()
+    if not name or len(name) > NAME_LIMIT or not name.isprintable():
+        raise RegistrationRefused(f"The name must be 1 to {NAME_LIMIT} printable characters.")
+    return name
+
+
+def _address(field: str, text: str) -> str:
+    _split(field, text)
+    return text
+
+
+def _base(field: str, text: str) -> str:
+    if _split(field, text).query:
+        raise RegistrationRefused(f"The {field} address must not have a query.")
+    return text.rstrip("?").rstrip("/")
+
+
+def _origin(text: str) -> str:
+    parts = _split("origin", text)
+    if parts.path.strip("/") or parts.query:
+        raise RegistrationRefused("An origin is scheme, host and port only, without a path.")
+    return f"{parts.scheme}://{parts.netloc}".lower()
+
+
+def _split(field: str, text: str) -> SplitResult:
+    """Parse an absolute http(s) address and refuse everything that parsers disagree about."""
+    refused = RegistrationRefused(
+        f"The {field} must be an absolute http or https address without user name or fragment."
+    )
+    if not text.isascii() or any(character <= " " for character in text) or "\\" in text:
+        raise refused  # urlsplit would silently drop tabs and line ends
+    try:
+        parts = urlsplit(text)
+        host, _port = parts.hostname, parts.port
+    except ValueError:
+        raise refused from None
+    if parts.scheme not in {"http", "https"} or "@" in parts.netloc or "#" in text:
+        raise refused
+    if host is None or not _HOST.fullmatch(host):
+        raise refused
+    return parts
+
+
+def _key_set(text: str) -> str:
+    """Check a pinned key set: public EC or RSA keys only."""
+    try:
+        keys = json.loads(text)["keys"]
+        kinds = [(key["kty"], "d" in key) for key in keys]
+    except (ValueError, KeyError, TypeError):
+        raise RegistrationRefused("The JWKS is neither an address nor a JWK set.") from None
+    if not kinds:
+        raise RegistrationRefused("The JWKS has no key.")
+    if any(kind not in {"EC", "RSA"} or is_private for kind, is_private in kinds):
+        raise RegistrationRefused("The JWKS must hold public EC or RSA keys and no others.")
+    return text
