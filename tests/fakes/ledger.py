@@ -1,0 +1,365 @@
+"""The ledger and the doorbell in memory, held to the same contract tests as the real ones."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from math import ceil
+from statistics import median
+
+from cds_service.domain.audit import AuditEvent
+from cds_service.domain.card import Feedback, Outcome
+from cds_service.domain.finding import Result
+from cds_service.domain.job import Job, JobState, JobStep, Lease
+from cds_service.domain.publication import Publication
+from cds_service.domain.review import Review
+from cds_service.domain.study import PatientFacts, StudyReference
+from cds_service.domain.tenant import Tenant
+from cds_service.errors import DoorbellSilent, LeaseLost, NotFound, RegistrationRefused
+from cds_service.usecases.ports import Clock
+from tests.builders import NOW
+
+RING_AGAIN = timedelta(seconds=30)
+LONG_AGO = datetime(1, 1, 1, tzinfo=UTC)
+
+
+class FakeClock:
+    """A clock that stands still until a test moves it."""
+
+    def __init__(self, now: datetime = NOW) -> None:
+        self.now = now
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def advance(self, seconds: float) -> None:
+        self.now += timedelta(seconds=seconds)
+
+
+class FakeTenants:
+    """Tenants and TenantRegister."""
+
+    def __init__(self, *tenants: Tenant) -> None:
+        self._by_id = {tenant.id: tenant for tenant in tenants}
+
+    def get(self, tenant_id: str) -> Tenant:
+        if tenant_id not in self._by_id:
+            raise NotFound("There is no such EHR registration.")
+        return self._by_id[tenant_id]
+
+    def all(self) -> list[Tenant]:
+        return sorted(self._by_id.values(), key=lambda tenant: tenant.name)
+
+    def add(self, tenant: Tenant) -> None:
+        for known in self._by_id.values():
+            for field, word in (
+                ("name", "name"),
+                ("hook_issuer", "hook issuer"),
+                ("fhir_base", "FHIR base"),
+            ):
+                if getattr(known, field) == getattr(tenant, field):
+                    raise RegistrationRefused(f"An EHR with this {word} is registered already.")
+        self._by_id[tenant.id] = tenant
+
+    def remove(self, tenant_id: str) -> None:
+        self.get(tenant_id)
+        del self._by_id[tenant_id]
+
+
+@dataclass
+class _Entry:
+    """One job with what only the ledger knows about it."""
+
+    job: Job
+    patient: PatientFacts | None
+    token: int = 0
+    owner: str | None = None
+    expires_at: datetime | None = None
+    rung_at: datetime | None = None
+    started_at: datetime | None = None
+    crashes: int = 0
+
+    @property
+    def is_open(self) -> bool:
+        return self.job.state is JobState.OPEN
+
+    def release(self) -> None:
+        self.owner = self.expires_at = self.rung_at = None
+
+
+class FakeJobs:
+    """Jobs, Leases and OverdueJobs."""
+
+    def __init__(self, *, lease_s: int = 20, attempts: int = 3, clock: Clock | None = None) -> None:
+        self._lease = timedelta(seconds=lease_s)
+        self._attempts = attempts
+        self._clock = clock or FakeClock()
+        self._entries: dict[str, _Entry] = {}
+
+    @property
+    def all(self) -> list[Job]:
+        """Return every job, oldest first, for assertions."""
+        return [entry.job for entry in self._entries.values()]
+
+    def open(
+        self, dispatch_key: str, study: StudyReference, patient: PatientFacts, model_id: str
+    ) -> tuple[Job, bool]:
+        now = self._clock()
+        for entry in self._entries.values():
+            if entry.job.dispatch_key == dispatch_key:
+                if entry.job.state is not JobState.FAILED:
+                    return entry.job, False
+                entry.patient, entry.rung_at = patient, now
+                self._set(
+                    entry,
+                    study=study,
+                    state=JobState.OPEN,
+                    step=JobStep.QUEUED,
+                    attempts=0,
+                    error=None,
+                )
+                return entry.job, True
+        job = Job(
+            id=f"job-{len(self._entries) + 1}",
+            dispatch_key=dispatch_key,
+            study=study,
+            model_id=model_id,
+            step=JobStep.QUEUED,
+            state=JobState.OPEN,
+            attempts=0,
+            created_at=now,
+            updated_at=now,
+        )
+        self._entries[job.id] = _Entry(job, patient, rung_at=now)
+        return job, True
+
+    def get(self, job_id: str) -> Job:
+        return self._entry(job_id).job
+
+    def newest_for(
+        self, tenant_id: str, patient_id: str, study_uids: Sequence[str]
+    ) -> dict[str, Job]:
+        return {
+            job.study.study_uid: job
+            for job in sorted(self.all, key=lambda job: job.created_at)
+            if (job.study.tenant_id, job.study.patient_id) == (tenant_id, patient_id)
+            and job.study.study_uid in study_uids
+        }
+
+    def expected_seconds(self, job: Job) -> int:
+        durations = [
+            (entry.job.updated_at - entry.started_at).total_seconds()
+            for entry in self._entries.values()
+            if entry.job.state is JobState.DONE and entry.started_at is not None
+        ]
+        before = sum(
+            entry.is_open and entry.job.created_at < job.created_at
+            for entry in self._entries.values()
+        )
+        each = median(durations[-20:]) if durations else 20.0
+        return max(1, ceil(each * (before + 1)))
+
+    def take(self, job_id: str, owner: str) -> Lease | None:
+        entry = self._entry(job_id)
+        self._note_expired(entry)
+        if not entry.is_open or entry.expires_at is not None:
+            return None
+        now = self._clock()
+        entry.token += 1
+        entry.owner, entry.expires_at = owner, now + self._lease
+        entry.rung_at, entry.started_at = None, now
+        self._set(entry, attempts=entry.job.attempts + 1)
+        return self._lease_of(entry)
+
+    def advance(self, lease: Lease, step: JobStep) -> Lease:
+        entry = self.held(lease)
+        entry.expires_at = self._clock() + self._lease
+        self._set(entry, step=step)
+        return self._lease_of(entry)
+
+    def finish(self, lease: Lease, result_id: str) -> None:
+        entry = self.held(lease)
+        self._end(entry, state=JobState.DONE, step=JobStep.DONE, result_id=result_id, error=None)
+
+    def give_up(self, lease: Lease, error: str, *, retry: bool) -> None:
+        entry = self.held(lease)
+        if retry and entry.job.attempts < self._attempts:
+            entry.release()
+            self._set(entry, step=JobStep.QUEUED, error=error)
+        else:
+            self._end(entry, state=JobState.FAILED, error=error)
+
+    def reclaim(self) -> list[str]:
+        now = self._clock()
+        ids = []
+        for entry in self._entries.values():
+            self._note_expired(entry)
+            is_free = entry.is_open and entry.expires_at is None
+            if is_free and (entry.rung_at is None or entry.rung_at <= now - RING_AGAIN):
+                entry.rung_at = now
+                ids.append(entry.job.id)
+        return ids
+
+    def held(self, lease: Lease) -> _Entry:
+        """Return the entry that this lease holds; raise LeaseLost."""
+        entry = self._entry(lease.job.id)
+        if not entry.is_open or entry.expires_at is None or entry.token != lease.token:
+            raise LeaseLost(f"Job {lease.job.id} is no longer held with token {lease.token}.")
+        return entry
+
+    def _note_expired(self, entry: _Entry) -> None:
+        if not entry.is_open or entry.expires_at is None or entry.expires_at > self._clock():
+            return
+        entry.crashes += 1
+        if entry.crashes >= 2:
+            self._end(entry, state=JobState.QUARANTINED, error="WorkerCrashed")
+        else:
+            entry.release()
+            self._set(entry, step=JobStep.QUEUED, error="WorkerCrashed")
+
+    def _end(self, entry: _Entry, **changes: object) -> None:
+        entry.release()
+        entry.patient = None
+        self._set(entry, **changes)
+
+    def _set(self, entry: _Entry, **changes: object) -> None:
+        entry.job = replace(entry.job, updated_at=self._clock(), **changes)  # type: ignore[arg-type]
+
+    def _entry(self, job_id: str) -> _Entry:
+        if job_id not in self._entries:
+            raise NotFound("There is no such job.")
+        return self._entries[job_id]
+
+    @staticmethod
+    def _lease_of(entry: _Entry) -> Lease:
+        assert entry.owner is not None and entry.expires_at is not None
+        return Lease(entry.job, entry.token, entry.owner, entry.expires_at, entry.patient)
+
+
+class FakeResults:
+    """Results; `jobs` knows whether a lease still holds, None trusts every lease."""
+
+    def __init__(self, jobs: FakeJobs | None = None, *, stored: Iterable[Result] = ()) -> None:
+        self._jobs = jobs
+        self._by_key = {result.key: result for result in stored}
+
+    @property
+    def all(self) -> list[Result]:
+        """Return every result, for assertions."""
+        return list(self._by_key.values())
+
+    def save(self, result: Result, lease: Lease) -> Result:
+        if self._jobs is not None:
+            self._jobs.held(lease)
+        return self._by_key.setdefault(result.key, result)
+
+    def get(self, result_id: str) -> Result:
+        for result in self._by_key.values():
+            if result.id == result_id:
+                return result
+        raise NotFound("There is no such result.")
+
+    def newest_for(
+        self, tenant_id: str, patient_id: str, study_uids: Sequence[str]
+    ) -> dict[str, Result]:
+        newest = self._newest(tenant_id, patient_id)
+        return {uid: newest[uid] for uid in study_uids if uid in newest}
+
+    def studies_of(self, tenant_id: str, patient_id: str) -> list[Result]:
+        return sorted(
+            self._newest(tenant_id, patient_id).values(),
+            key=lambda result: result.study_started or LONG_AGO,
+            reverse=True,
+        )
+
+    def _newest(self, tenant_id: str, patient_id: str) -> dict[str, Result]:
+        return {
+            result.study_uid: result
+            for result in sorted(self._by_key.values(), key=lambda result: result.computed_at)
+            if (result.tenant_id, result.patient_id) == (tenant_id, patient_id)
+        }
+
+
+class FakePublications:
+    """Publications; `jobs` as in FakeResults."""
+
+    def __init__(self, jobs: FakeJobs | None = None) -> None:
+        self._jobs = jobs
+        self._by_result: dict[str, Publication] = {}
+
+    def of(self, result_id: str) -> Publication | None:
+        return self._by_result.get(result_id)
+
+    def record(self, publication: Publication, lease: Lease) -> None:
+        if self._jobs is not None:
+            self._jobs.held(lease)
+        self._by_result[publication.result_id] = publication
+
+
+class FakeReviews:
+    """Reviews."""
+
+    def __init__(self) -> None:
+        self.all: list[Review] = []
+
+    def record(self, review: Review) -> None:
+        self.all.append(review)
+
+    def latest(self, result_id: str, reviewer: str) -> dict[str, Review]:
+        return {
+            review.finding_code: review
+            for review in self.all
+            if (review.result_id, review.reviewer) == (result_id, reviewer)
+        }
+
+
+class FakeCardLog:
+    """CardLog."""
+
+    def __init__(self) -> None:
+        self.cards: dict[tuple[str, str], str | None] = {}
+        self.reports: dict[tuple[str, str, Outcome, datetime], Feedback] = {}
+
+    def shown(self, tenant_id: str, card_uuid: str, result_id: str | None) -> None:
+        self.cards.setdefault((tenant_id, card_uuid), result_id)
+
+    def record(self, feedback: Feedback) -> bool:
+        if (feedback.tenant_id, feedback.card_uuid) not in self.cards:
+            return False
+        key = (feedback.tenant_id, feedback.card_uuid, feedback.outcome, feedback.outcome_at)
+        self.reports.setdefault(key, feedback)
+        return True
+
+
+class FakeAuditLog:
+    """AuditLog."""
+
+    def __init__(self) -> None:
+        self.events: list[AuditEvent] = []
+
+    def record(self, event: AuditEvent) -> None:
+        self.events.append(event)
+
+
+class FakeReplays:
+    """Replays."""
+
+    def __init__(self) -> None:
+        self._used: set[tuple[str, str]] = set()
+
+    def use_once(self, issuer: str, jti: str, expires_at: datetime) -> bool:
+        is_new = (issuer, jti) not in self._used
+        self._used.add((issuer, jti))
+        return is_new
+
+
+class FakeDoorbell:
+    """Doorbell; `is_silent` plays a queue that is away."""
+
+    def __init__(self, *, is_silent: bool = False) -> None:
+        self.is_silent = is_silent
+        self.rung: list[str] = []
+
+    def ring(self, job_id: str) -> None:
+        if self.is_silent:
+            raise DoorbellSilent("The queue is away.")
+        self.rung.append(job_id)
