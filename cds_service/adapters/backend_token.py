@@ -1,0 +1,185 @@
+"""Backend Services tokens: Sightline's own access to a registered EHR, one token per tenant.
+
+Source: SMART App Launch 2.2 "Backend Services" (client_credentials with private_key_jwt);
+RFC 6749 5.2 (errors).
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from threading import Lock
+from typing import Any
+from urllib.parse import urljoin
+
+import requests
+
+from cds_service.adapters.client_assertion import ASSERTION_TYPE, ClientAssertion
+from cds_service.adapters.egress import Egress
+from cds_service.domain.tenant import Tenant
+from cds_service.errors import EhrAnswerInvalid, EhrBusy, EhrRefused, EhrTimedOut
+from cds_service.fhir import bounded_json
+
+READ_SCOPES = ("system/Patient.rs", "system/ImagingStudy.rs", "system/Endpoint.rs")
+WRITE_SCOPES = (
+    "system/Observation.crus",
+    "system/DiagnosticReport.crus",
+    "system/Device.crus",
+    "system/Provenance.crus",
+    "system/DocumentReference.crs",
+)
+RENEW_BEFORE_S = 30.0
+DEFAULT_LIFE_S = 300.0  # SMART recommends at most this; used when the server names none
+DISCOVERY_LIFE_S = 600.0
+_OVERLOADED = {408, 429, 500, 502, 503, 504}
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """An access token and what it is good for."""
+
+    access_token: str = field(repr=False)
+    scope: str
+    expires_at: float  # on the clock of the BackendTokens that made it
+
+
+@dataclass(slots=True)
+class _Account:
+    """What is known about one tenant's token endpoint; its lock makes asking single-flight."""
+
+    lock: Lock = field(default_factory=Lock)
+    token: Token | None = None
+    discovery: Mapping[str, Any] | None = None
+    discovered_at: float = 0.0
+
+
+class BackendTokens:
+    """Asks for tokens and keeps each until shortly before it expires; memory only."""
+
+    def __init__(
+        self,
+        egress: Egress,
+        assertion: ClientAssertion,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._egress, self._assertion, self._clock = egress, assertion, clock
+        self._accounts: dict[Tenant, _Account] = {}
+        self._lock = Lock()
+
+    def token(self, tenant: Tenant, *, timeout_s: float = 5.0) -> Token | None:
+        """Return a token with at least 30 s left, or None when we are no client of this EHR.
+
+        Raises EhrRefused, EhrTimedOut, EhrBusy or EhrAnswerInvalid.
+        """
+        if tenant.client_id is None:
+            return None
+        account = self._account(tenant)
+        known = account.token
+        if known is not None and self._clock() < known.expires_at - RENEW_BEFORE_S:
+            return known
+        if not account.lock.acquire(timeout=timeout_s):
+            raise EhrTimedOut("The EHR's token endpoint gave no answer in time.")
+        try:
+            known = account.token
+            if known is None or self._clock() >= known.expires_at - RENEW_BEFORE_S:
+                account.token = known = self._ask(tenant, tenant.client_id, account, timeout_s)
+            return known
+        finally:
+            account.lock.release()
+
+    def access_token(self, tenant: Tenant) -> str | None:
+        """Return the bearer value alone; None when we are no client of this EHR."""
+        token = self.token(tenant)
+        return None if token is None else token.access_token
+
+    def forget(self, tenant: Tenant, token: Token) -> None:
+        """Drop this token, because the EHR did not accept it."""
+        account = self._account(tenant)
+        with account.lock:
+            if account.token is token:
+                account.token = None
+
+    def _account(self, tenant: Tenant) -> _Account:
+        with self._lock:
+            return self._accounts.setdefault(tenant, _Account())
+
+    def _ask(self, tenant: Tenant, client_id: str, account: _Account, timeout_s: float) -> Token:
+        discovery = self._discover(tenant, account, timeout_s)
+        endpoint = discovery.get("token_endpoint")
+        if not isinstance(endpoint, str):
+            raise EhrAnswerInvalid("The EHR's smart-configuration names no token endpoint.")
+        url = urljoin(tenant.fhir_base + "/", endpoint)
+        for scopes in _wishes(discovery):
+            answer = self._post(tenant, client_id, url, scopes, timeout_s)
+            if answer.get("error") != "invalid_scope":
+                return self._read(answer, scopes)
+        raise EhrRefused("The EHR grants none of the scopes that Sightline asks for.")
+
+    def _discover(self, tenant: Tenant, account: _Account, timeout_s: float) -> Mapping[str, Any]:
+        now = self._clock()
+        if account.discovery is None or now > account.discovered_at + DISCOVERY_LIFE_S:
+            url = tenant.fhir_base + "/.well-known/smart-configuration"
+            session = self._egress.session_for(tenant, body_s=5.0)
+            response = _send(
+                lambda: session.get(url, headers={"Accept": "application/json"}, timeout=timeout_s)
+            )
+            if response.status_code != 200:
+                raise EhrAnswerInvalid("The EHR publishes no smart-configuration.")
+            account.discovery, account.discovered_at = _json_object(response), now
+        return account.discovery
+
+    def _post(
+        self, tenant: Tenant, client_id: str, url: str, scopes: tuple[str, ...], timeout_s: float
+    ) -> Mapping[str, Any]:
+        form = {
+            "grant_type": "client_credentials",
+            "scope": " ".join(scopes),
+            "client_assertion_type": ASSERTION_TYPE,
+            "client_assertion": self._assertion.sign(client_id, url),
+        }
+        session = self._egress.session_for(tenant, also=(url,), body_s=5.0)
+        response = _send(lambda: session.post(url, data=form, timeout=timeout_s))
+        if response.status_code == 400:
+            answer = _json_object(response)
+            if answer.get("error") == "invalid_scope":
+                return answer
+        if response.status_code != 200:
+            raise EhrRefused(f"The EHR's token endpoint answered {response.status_code}.")
+        return _json_object(response)
+
+    def _read(self, answer: Mapping[str, Any], scopes: tuple[str, ...]) -> Token:
+        value, scope, life = (answer.get(key) for key in ("access_token", "scope", "expires_in"))
+        if not isinstance(value, str) or not value:
+            raise EhrAnswerInvalid("The EHR's token endpoint answered without a token.")
+        life_s = float(life) if isinstance(life, int | float) and life > 0 else DEFAULT_LIFE_S
+        granted = scope if isinstance(scope, str) else " ".join(scopes)
+        return Token(value, granted, self._clock() + life_s)
+
+
+def _wishes(discovery: Mapping[str, Any]) -> list[tuple[str, ...]]:
+    """List what to ask for: everything, then what the server says it knows, then reading."""
+    everything = READ_SCOPES + WRITE_SCOPES
+    supported = discovery.get("scopes_supported")
+    known = tuple(s for s in everything if isinstance(supported, list) and s in supported)
+    return [wish for wish in dict.fromkeys((everything, known, READ_SCOPES)) if wish]
+
+
+def _send(call: Callable[[], requests.Response]) -> requests.Response:
+    try:
+        response = call()
+    except requests.Timeout as error:
+        raise EhrTimedOut("The EHR's token endpoint gave no answer in time.") from error
+    except requests.RequestException as error:
+        raise EhrBusy("The EHR's token endpoint could not be reached.") from error
+    if response.status_code in _OVERLOADED:
+        raise EhrBusy("The EHR's token endpoint asked us to come back later.")
+    return response
+
+
+def _json_object(response: requests.Response) -> Mapping[str, Any]:
+    try:
+        document = bounded_json.parse(response.content)
+    except ValueError as error:
+        raise EhrAnswerInvalid("The EHR's token endpoint did not answer JSON.") from error
+    if not isinstance(document, dict):
+        raise EhrAnswerInvalid("The EHR's token endpoint did not answer a JSON object.")
+    return document

@@ -1,0 +1,174 @@
+"""Read an EHR's FHIR R4 server: one resource or one search, checked against what was asked.
+
+Source: FHIR R4 3.1.0 (RESTful API, paging); SMART App Launch 2.2 scopes; threats T7 and T23.
+"""
+
+import time
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import urljoin
+
+import requests
+
+from cds_service.adapters.backend_token import BackendTokens, Token
+from cds_service.adapters.egress import MEBIBYTE, Egress, same_origin
+from cds_service.domain.hook import FhirAuthorization
+from cds_service.domain.smart_scope import allows
+from cds_service.domain.tenant import Tenant
+from cds_service.errors import (
+    EhrAnswerInvalid,
+    EhrBusy,
+    EhrRefused,
+    EhrTimedOut,
+    ScopeDenied,
+)
+from cds_service.fhir import bounded_json
+from cds_service.usecases.ports import Resource
+
+FHIR_JSON = "application/fhir+json"
+MAX_PAGES = 5
+MAX_BYTES = 4 * MEBIBYTE  # of one answer
+BODY_S = 5.0  # for one body; the caller has its own, shorter budget
+LONGEST_PAUSE_S = 60.0
+_BUSY = {408, 429, 500, 502, 503, 504}  # Oracle answers 500 for both kinds of trouble
+
+
+class FhirRecord:
+    """The EhrRecord port over HTTP."""
+
+    def __init__(
+        self,
+        egress: Egress,
+        tokens: BackendTokens,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._egress, self._tokens, self._clock = egress, tokens, clock
+        self._quiet_until: dict[str, float] = {}  # tenant id: Retry-After, kept
+
+    def read(
+        self,
+        tenant: Tenant,
+        path: str,
+        *,
+        authorization: FhirAuthorization | None,
+        timeout_s: float,
+    ) -> Resource:
+        """Read "Patient/1", or search "ImagingStudy?patient=1" into one searchset Bundle.
+
+        Without `authorization` our Backend Services token is used, or no token at an EHR where
+        we are no client (an open server). Raises ScopeDenied before any call, EhrRefused,
+        EhrBusy, EhrTimedOut, EhrAnswerInvalid or EndpointNotAllowed.
+        """
+        if self._clock() < self._quiet_until.get(tenant.id, 0.0):
+            raise EhrBusy("The EHR asked us to come back later.")
+        deadline = self._clock() + timeout_s
+        if authorization is not None:
+            _require_scope(authorization.scope, path)
+            reading = _Reading(self, tenant, authorization.access_token, deadline)
+            return reading.resource_at(path)
+        token = self._tokens.token(tenant, timeout_s=timeout_s)
+        if token is None:
+            return _Reading(self, tenant, None, deadline).resource_at(path)
+        return self._read_with(tenant, path, token, deadline)
+
+    def _read_with(self, tenant: Tenant, path: str, token: Token, deadline: float) -> Resource:
+        _require_scope(token.scope, path)
+        try:
+            return _Reading(self, tenant, token.access_token, deadline).resource_at(path)
+        except EhrRefused:
+            self._tokens.forget(tenant, token)  # perhaps revoked: the next read asks again
+            raise
+
+    def get(self, tenant: Tenant, url: str, bearer: str | None, deadline: float) -> object:
+        """GET one JSON document from this EHR, as a parsed value."""
+        left_s = deadline - self._clock()
+        if left_s <= 0:
+            raise EhrTimedOut("The EHR gave no answer in time.")
+        headers = {"Accept": FHIR_JSON}
+        if bearer is not None:
+            headers["Authorization"] = f"Bearer {bearer}"
+        session = self._egress.session_for(tenant, body_s=BODY_S, max_bytes=MAX_BYTES)
+        try:
+            response = session.get(url, headers=headers, timeout=left_s)
+        except requests.Timeout as error:
+            raise EhrTimedOut("The EHR gave no answer in time.") from error
+        except requests.RequestException as error:
+            raise EhrBusy("The EHR could not be reached.") from error
+        self._check_status(tenant, response)
+        try:
+            return bounded_json.parse(response.content)
+        except ValueError as error:
+            raise EhrAnswerInvalid("The EHR did not answer FHIR JSON.") from error
+
+    def _check_status(self, tenant: Tenant, response: requests.Response) -> None:
+        status = response.status_code
+        if status in {401, 403}:
+            raise EhrRefused(f"The EHR answered {status} to a read.")
+        if status in _BUSY:
+            after = response.headers.get("Retry-After", "")
+            if after.isdigit():
+                pause_s = min(float(after), LONGEST_PAUSE_S)
+                self._quiet_until[tenant.id] = self._clock() + pause_s
+            raise EhrBusy(f"The EHR answered {status} to a read.")
+        if status != 200:
+            raise EhrAnswerInvalid(f"The EHR answered {status} to a read.")
+
+
+class _Reading:
+    """One read or search at one EHR, with one bearer and one deadline."""
+
+    def __init__(
+        self, record: FhirRecord, tenant: Tenant, bearer: str | None, deadline: float
+    ) -> None:
+        self._record, self._tenant = record, tenant
+        self._bearer, self._deadline = bearer, deadline
+
+    def resource_at(self, path: str) -> Resource:
+        url = f"{self._tenant.fhir_base}/{path}"
+        if "?" in path:
+            return self._search(url)
+        kind, _, logical_id = path.partition("/")
+        resource = self._get(url)
+        if resource.get("resourceType") != kind or resource.get("id") != logical_id:
+            raise EhrAnswerInvalid("The EHR answered another resource than the one asked for.")
+        return resource
+
+    def _search(self, url: str) -> Resource:
+        entries: list[Any] = []
+        for _ in range(MAX_PAGES):
+            page = self._get(url)
+            if page.get("resourceType") != "Bundle":
+                raise EhrAnswerInvalid("The EHR did not answer a search with a Bundle.")
+            found = page.get("entry", [])
+            if not isinstance(found, list):
+                raise EhrAnswerInvalid("The EHR answered a Bundle without a list of entries.")
+            entries.extend(found)
+            following = _next_link(page)
+            if following is None:
+                break
+            # The bearer goes with it, so it must stay where we are.
+            if not same_origin(following, url):
+                raise EhrAnswerInvalid("The EHR's next page is at another address.")
+            url = urljoin(url, following)
+        return {"resourceType": "Bundle", "type": "searchset", "entry": entries}
+
+    def _get(self, url: str) -> dict[str, Any]:
+        document = self._record.get(self._tenant, url, self._bearer, self._deadline)
+        if not isinstance(document, dict):
+            raise EhrAnswerInvalid("The EHR did not answer a FHIR resource.")
+        return document
+
+
+def _require_scope(scope: str, path: str) -> None:
+    kind = path.partition("?")[0].partition("/")[0]
+    if not allows(scope, kind, "s" if "?" in path else "r"):
+        raise ScopeDenied(f"The granted scopes do not allow to read {kind}.")
+
+
+def _next_link(page: dict[str, Any]) -> str | None:
+    links = page.get("link")
+    for link in links if isinstance(links, list) else []:
+        if isinstance(link, dict) and link.get("relation") == "next":
+            url = link.get("url")
+            return url if isinstance(url, str) else None
+    return None

@@ -1,0 +1,187 @@
+"""ImagingStudy and Patient: FHIR R4 JSON from an EHR to our references and facts.
+
+Read by hand and not with an object model: one odd element of a real record must cost that element
+alone, and a hook has 15 ms. What is not of the right type is treated as not stated.
+
+Source: FHIR R4 ImagingStudy, Patient, Endpoint; FHIR R4 "Imaging Study Implementation Notes"
+(the study UID is `urn:dicom:uid` with an `urn:oid:` value).
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from datetime import UTC, date, datetime
+from typing import Any
+
+from cds_service.domain.study import PatientFacts, SeriesReference, StudyReference
+
+Json = Mapping[str, Any]
+
+UID_SYSTEMS = frozenset({"urn:dicom:uid", "urn:ietf:rfc:3986"})
+ACCESSION_TYPE = "ACSN"  # v2-0203 identifier type
+WADO_RS = "dicom-wado-rs"  # endpoint-connection-type
+SNOMED = "http://snomed.info/sct"
+MAX_STUDIES = 200  # of one answer; a hook considers three
+# A study that is registered has no images yet; the other two are withdrawn.
+_WITHOUT_IMAGES = frozenset({"registered", "cancelled", "entered-in-error"})
+_UID = re.compile(r"(?:urn:oid:)?(?P<uid>[0-2](?:\.(?:0|[1-9][0-9]*))+)")
+_ID = re.compile(r"[A-Za-z0-9\-.]{1,64}")
+
+
+def resources(document: Json) -> Iterator[Json]:
+    """Yield the resource, or those of a Bundle that match; outcome entries are left out."""
+    if document.get("resourceType") != "Bundle":
+        yield document
+        return
+    for entry in _objects(document.get("entry")):
+        resource = _object(entry.get("resource"))
+        if _text(resource.get("resourceType")) not in {"", "OperationOutcome"}:
+            yield resource
+
+
+def studies_in(document: Json, tenant_id: str, patient_id: str) -> list[StudyReference]:
+    """Return the studies of this patient that have images, in the order of the document.
+
+    Studies of another subject, without a study UID, or withdrawn are left out: a reference that
+    cannot be trusted is not a study.
+    """
+    found = list(resources(document))
+    endpoints = [r for r in found if r.get("resourceType") == "Endpoint"]
+    studies: list[StudyReference] = []
+    for resource in found:
+        if resource.get("resourceType") == "ImagingStudy" and len(studies) < MAX_STUDIES:
+            study = _study(resource, endpoints, tenant_id, patient_id)
+            if study is not None:
+                studies.append(study)
+    return studies
+
+
+def patient_in(document: Json, patient_id: str) -> PatientFacts | None:
+    """Return who the patient is, or None when the document is not this Patient."""
+    for resource in resources(document):
+        if resource.get("resourceType") == "Patient" and resource.get("id") == patient_id:
+            values = (_text(i.get("value")) for i in _objects(resource.get("identifier")))
+            return PatientFacts(
+                patient_id=patient_id,
+                identifiers=tuple(value for value in values if value),
+                birth_date=_day(resource.get("birthDate")),
+                sex=_text(resource.get("gender")) or None,
+            )
+    return None
+
+
+def logical_id(reference: object, resource_type: str) -> str | None:
+    """Cut the id out of "Type/id", absolute or relative, with or without a version."""
+    text = _text(_object(reference).get("reference"))
+    parts = text.partition("/_history/")[0].rsplit("/", 2)
+    if len(parts) < 2 or parts[-2] != resource_type or not _ID.fullmatch(parts[-1]):
+        return None
+    return parts[-1]
+
+
+def _study(
+    resource: Json, endpoints: list[Json], tenant_id: str, patient_id: str
+) -> StudyReference | None:
+    study_uid = _study_uid(resource)
+    is_this_patient = logical_id(resource.get("subject"), "Patient") == patient_id
+    if study_uid is None or not is_this_patient or _text(resource.get("status")) in _WITHOUT_IMAGES:
+        return None
+    series = tuple(_series(_objects(resource.get("series"))))
+    listed = (_text(coding.get("code")).upper() for coding in _objects(resource.get("modality")))
+    modalities = dict.fromkeys([*listed, *(one.modality for one in series)])
+    requests = (logical_id(ref, "ServiceRequest") for ref in _objects(resource.get("basedOn")))
+    own_id = _text(resource.get("id"))
+    return StudyReference(
+        tenant_id=tenant_id,
+        study_uid=study_uid,
+        patient_id=patient_id,
+        imaging_study_id=own_id if _ID.fullmatch(own_id) else None,
+        started=_instant(resource.get("started")),
+        description=_text(resource.get("description")),
+        modalities=tuple(modality for modality in modalities if modality),
+        series=series,
+        series_count=_count(resource.get("numberOfSeries")),
+        instance_count=_count(resource.get("numberOfInstances")),
+        archive_url=_archive_url(resource, endpoints),
+        accession=_accession(resource),
+        service_request_id=next((one for one in requests if one), None),
+    )
+
+
+def _study_uid(resource: Json) -> str | None:
+    for identifier in _objects(resource.get("identifier")):
+        match = _UID.fullmatch(_text(identifier.get("value")))
+        if _text(identifier.get("system")) in UID_SYSTEMS and match and len(match["uid"]) <= 64:
+            return match["uid"]
+    return None
+
+
+def _accession(resource: Json) -> str | None:
+    for identifier in _objects(resource.get("identifier")):
+        codings = _objects(_object(identifier.get("type")).get("coding"))
+        if any(coding.get("code") == ACCESSION_TYPE for coding in codings):
+            return _text(identifier.get("value")) or None
+    return None
+
+
+def _series(listed: list[Json]) -> Iterator[SeriesReference]:
+    for one in listed:
+        uid = _text(one.get("uid"))
+        if not _UID.fullmatch(uid):
+            continue
+        site = _object(one.get("bodySite"))
+        code = _text(site.get("code")) if site.get("system") == SNOMED else ""
+        yield SeriesReference(
+            uid=uid.removeprefix("urn:oid:"),
+            modality=_text(_object(one.get("modality")).get("code")).upper(),
+            body_sites=(code,) if code else (),
+            instance_count=_count(one.get("numberOfInstances")),
+        )
+
+
+def _archive_url(resource: Json, included: list[Json]) -> str | None:
+    """Return the address of the study's dicom-wado-rs Endpoint, contained or in the Bundle."""
+    contained = {f"#{one.get('id')}": one for one in _objects(resource.get("contained"))}
+    by_id = {f"Endpoint/{one.get('id')}": one for one in included}
+    listed = _objects(resource.get("endpoint"))
+    for series in _objects(resource.get("series")):
+        listed += _objects(series.get("endpoint"))
+    for reference in listed:
+        name = _text(reference.get("reference"))
+        endpoint = contained.get(name) or by_id.get("/".join(name.split("/")[-2:])) or {}
+        connection = _object(endpoint.get("connectionType")).get("code")
+        address = _text(endpoint.get("address")).rstrip("/")
+        if connection == WADO_RS and address.startswith(("http://", "https://")):
+            return address
+    return None
+
+
+def _instant(value: object) -> datetime | None:
+    """Read a FHIR dateTime; a date alone is midnight UTC."""
+    try:
+        moment = datetime.fromisoformat(_text(value))
+    except ValueError:
+        return None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _day(value: object) -> date | None:
+    try:
+        return date.fromisoformat(_text(value))
+    except ValueError:
+        return None
+
+
+def _count(value: object) -> int | None:
+    return value if type(value) is int and 0 <= value < 1_000_000 else None
+
+
+def _text(value: object) -> str:
+    return value.strip() if isinstance(value, str) else ""
+
+
+def _object(value: object) -> Json:
+    return value if isinstance(value, dict) else {}
+
+
+def _objects(value: object) -> list[Json]:
+    return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
