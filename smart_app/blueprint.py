@@ -1,0 +1,33 @@
+"""The routes of the app, and what is true of all of them."""
+
+from flask import Blueprint
+from werkzeug.exceptions import HTTPException
+
+from cds_service.errors import SightlineError
+from smart_app import launch, picture, problem_pages, review, study_view
+from smart_app.framing import protect
+
+OF_FINDING = "/l/<handle>/r/<result_id>/<code>"
+
+
+def create_blueprint() -> Blueprint:
+    """Return a fresh blueprint; its collaborators are read from the application per request."""
+    app = Blueprint(
+        "app", __name__, url_prefix="/app", template_folder="templates", static_folder="static"
+    )
+    app.add_url_rule("/launch", view_func=launch.start)
+    app.add_url_rule("/callback", view_func=launch.callback)
+    app.add_url_rule("/.well-known/jwks.json", view_func=launch.jwks)
+    app.add_url_rule("/legend.png", view_func=picture.legend)
+    app.add_url_rule("/l/<handle>/", view_func=study_view.study)
+    app.add_url_rule("/l/<handle>/panel", view_func=study_view.panel)
+    app.add_url_rule("/l/<handle>/status", view_func=study_view.status)
+    app.add_url_rule(f"{OF_FINDING}/picture", view_func=picture.picture)
+    app.add_url_rule(f"{OF_FINDING}/heatmap", view_func=picture.heatmap)
+    app.add_url_rule(f"{OF_FINDING}/outline", view_func=picture.outline)
+    app.add_url_rule(f"{OF_FINDING}/review", view_func=review.review, methods=["POST"])
+    app.register_error_handler(SightlineError, problem_pages.on_sightline_error)
+    app.register_error_handler(HTTPException, problem_pages.on_http_error)
+    app.register_error_handler(Exception, problem_pages.on_unexpected)
+    app.after_request(protect)
+    return app

@@ -1,0 +1,107 @@
+"""What the app reads from the EHR with the launch's own token: the patient, and their studies.
+
+Source: FHIR R4 Patient, ImagingStudy; SMART App Launch 2.2 "need_patient_banner".
+"""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+from cds_service.domain.study import StudyReference
+from cds_service.errors import NotFound, ScopeDenied, UpstreamFailed
+from cds_service.fhir.imaging_study import studies_in
+from smart_app.open_launch import OpenLaunch
+
+log = logging.getLogger(__name__)
+
+READ_TIMEOUT_S = 3.0  # a page waits no longer for its banner
+Json = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Banner:
+    """Who the patient is, as the chart says it."""
+
+    name: str
+    birth_date: str  # as the EHR states it: may be a year or a month only
+    age: str
+    sex: str
+
+
+def banner_of(launch: OpenLaunch) -> Banner | None:
+    """Read the patient; None when the EHR does not let us or does not answer."""
+    try:
+        patient = _read(launch, f"Patient/{launch.session.patient_id}")
+    except (UpstreamFailed, ScopeDenied) as error:
+        log.warning("app: no banner, %s, tenant=%s", type(error).__name__, launch.tenant.id)
+        return None
+    born = patient.get("birthDate") if isinstance(patient.get("birthDate"), str) else ""
+    return Banner(
+        name=_name(patient),
+        birth_date=born or "",
+        age=age_in_words(born or "", launch.house.clock().date()),
+        sex=str(patient.get("gender") or "sex not stated"),
+    )
+
+
+def study_of(launch: OpenLaunch, imaging_study_id: str) -> StudyReference:
+    """Read one ImagingStudy of the launch; raise NotFound, UpstreamFailed.
+
+    One whose subject is another patient is not found: the launch's context is not believed.
+    """
+    studies = _studies_in(launch, _read(launch, f"ImagingStudy/{imaging_study_id}"))
+    if not studies:
+        raise NotFound("This study is not in this patient's chart.")
+    return studies[0]
+
+
+def studies_of(launch: OpenLaunch) -> list[StudyReference]:
+    """Return the patient's studies as far as the EHR tells them."""
+    try:
+        found = _read(launch, f"ImagingStudy?patient={launch.session.patient_id}")
+    except (UpstreamFailed, ScopeDenied) as error:
+        log.warning("app: no study list, %s, tenant=%s", type(error).__name__, launch.tenant.id)
+        return []
+    return _studies_in(launch, found)
+
+
+def _studies_in(launch: OpenLaunch, document: Json) -> list[StudyReference]:
+    return studies_in(document, launch.session.tenant_id, launch.session.patient_id)
+
+
+def age_in_words(birth_date: str, today: date) -> str:
+    """Return "4 y", "17 mo" or "9 d"; "" when the birth date is not a full date before today."""
+    try:
+        born = date.fromisoformat(birth_date)
+    except ValueError:
+        return ""
+    if born > today:
+        return ""
+    months = (today.year - born.year) * 12 + today.month - born.month - (today.day < born.day)
+    if months >= 24:
+        return f"{months // 12} y"
+    return f"{months} mo" if months >= 1 else f"{(today - born).days} d"
+
+
+def _read(launch: OpenLaunch, path: str) -> Json:
+    now = launch.house.clock().timestamp()
+    return launch.house.ehr.read(
+        launch.tenant,
+        path,
+        authorization=launch.session.authorization(now),
+        timeout_s=READ_TIMEOUT_S,
+    )
+
+
+def _name(patient: Json) -> str:
+    """Return "Family, Given" of the official name, else of the first one."""
+    names = [name for name in patient.get("name") or () if isinstance(name, dict)]
+    names.sort(key=lambda name: name.get("use") != "official")
+    for name in names:
+        given = " ".join(str(part) for part in name.get("given") or ())
+        written = ", ".join(part for part in (str(name.get("family") or ""), given) if part)
+        if written or name.get("text"):
+            return written or str(name["text"])
+    return "Name not stated"

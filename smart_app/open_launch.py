@@ -1,0 +1,83 @@
+"""The launch that a request belongs to: proved by its address and its cookie together.
+
+Source: SMART App Launch 2.2 "App protection"; threats T6, T9.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import wraps
+from typing import Concatenate, ParamSpec, TypeVar
+
+from flask import g, request
+
+from cds_service.domain.finding import Finding, Result
+from cds_service.domain.tenant import Tenant
+from cds_service.errors import NotFound, SessionEnded
+from cds_service.usecases.review_finding import result_of_launch
+from smart_app.framing import frame_for
+from smart_app.services import AppServices, services
+from smart_app.session import (
+    LaunchSession,
+    SealedStore,
+    cookie_of,
+    is_same_browser,
+    session_from,
+    tenant_of,
+)
+
+Arguments = ParamSpec("Arguments")
+Answer = TypeVar("Answer")
+
+
+@dataclass(frozen=True, slots=True)
+class OpenLaunch:
+    """One open chart: its session, its EHR, and the house that serves it."""
+
+    handle: str
+    session: LaunchSession
+    tenant: Tenant
+    house: AppServices
+
+    def result(self, result_id: str) -> Result:
+        """Return a result of this chart's patient; raise NotFound for any other."""
+        return result_of_launch(self.session.facts, result_id, results=self.house.results)
+
+    def finding(self, result_id: str, code: str) -> tuple[Result, Finding]:
+        """Return one finding of such a result; raise NotFound."""
+        result = self.result(result_id)
+        for finding in result.analysis.findings:
+            if finding.coding.code == code:
+                return result, finding
+        raise NotFound("This result has no such finding.")
+
+
+def within_launch(
+    view: Callable[Concatenate[OpenLaunch, Arguments], Answer],
+) -> Callable[..., Answer]:
+    """Give the view its open launch; raise SessionEnded when there is none in this browser."""
+
+    @wraps(view)
+    def opened(handle: str, *args: Arguments.args, **kwargs: Arguments.kwargs) -> Answer:
+        return view(_open(handle), *args, **kwargs)
+
+    return opened
+
+
+def _open(handle: str) -> OpenLaunch:
+    house = services()
+    ended = SessionEnded("You have been away for a while, or this page was opened elsewhere.")
+    try:
+        tenant = house.tenants.get(tenant_of(handle))
+    except NotFound as error:
+        raise ended from error
+    frame_for(tenant)
+    g.tenant_id = tenant.id
+    value = SealedStore(house.redis, house.vault).get("session", handle)
+    if value is None:
+        raise ended
+    session = session_from(value)
+    if session.expires_at <= house.clock().timestamp():
+        raise ended
+    if not is_same_browser(session.browser, request.cookies.get(cookie_of(handle))):
+        raise ended
+    return OpenLaunch(handle, session, tenant, house)

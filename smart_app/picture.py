@@ -1,0 +1,127 @@
+"""The finding's image and what the model saw in it, as pictures for the page.
+
+Source: DICOM PS3.3 C.11.2 (a window for display); DESIGN "Heatmaps in a perceptually even map".
+"""
+
+import io
+from hashlib import sha256
+
+import numpy as np
+from flask import Response
+from numpy.typing import NDArray
+from PIL import Image
+
+from cds_service.domain.finding import Activation, Finding, Result
+from cds_service.domain.study import StudyReference
+from cds_service.errors import ImageChanged, NotFound
+from models.explain import Region, hot_regions
+from models.overlay import colour_table, overlay_png
+from smart_app.open_launch import OpenLaunch, within_launch
+
+LONGEST_SIDE = 1600  # pixels
+WINDOW_PERCENTILES = (0.5, 99.5)
+OVERLAY_SIDE = 256  # pixels; the page stretches the smooth map over the image
+OUTLINE_SIDE = 1000  # units of the drawing, which scales to any size
+SMOOTHING_ROUNDS = 3
+
+
+@within_launch
+def picture(launch: OpenLaunch, result_id: str, code: str) -> Response:
+    """Answer the image of the finding, windowed.
+
+    Raises ImageChanged (409) unless the archive's bytes are among those that were analysed: only
+    what a worker has decoded under its limits is decoded in this process.
+    """
+    result, finding = launch.finding(result_id, code)
+    instance = launch.house.archive.instance(
+        launch.tenant, _study_of(launch, result), finding.series_uid, finding.sop_uid
+    )
+    if sha256(instance).hexdigest() not in result.analysis.instance_digests:
+        raise ImageChanged("The archive's image is not the one that was analysed.")
+    return Response(windowed_png(launch.house.read_pixels(instance)), mimetype="image/png")
+
+
+@within_launch
+def heatmap(launch: OpenLaunch, result_id: str, code: str) -> Response:
+    """Answer the activation as colours of full strength; the page sets how much shows through."""
+    heat = _heat(_activation(launch.finding(result_id, code)[1]))
+    png = overlay_png(heat, (), OVERLAY_SIDE, OVERLAY_SIDE, fill=1.0)
+    return Response(png, mimetype="image/png")
+
+
+@within_launch
+def outline(launch: OpenLaunch, result_id: str, code: str) -> Response:
+    """Answer the outlines of the regions that carry the score, as a drawing."""
+    heat = _heat(_activation(launch.finding(result_id, code)[1]))
+    drawing = outline_svg(hot_regions(heat, OUTLINE_SIDE, OUTLINE_SIDE))
+    return Response(drawing, mimetype="image/svg+xml")
+
+
+def legend() -> Response:
+    """Answer the colours of the heat map from cold to hot, as one row."""
+    return Response(_png(Image.fromarray(colour_table()[np.newaxis])), mimetype="image/png")
+
+
+def windowed_png(pixels: NDArray[np.float32]) -> bytes:
+    """Make an 8 bit picture.
+
+    pixels   (rows, columns), any finite range, larger is brighter
+    returns  PNG, at most 1600 pixels a side, the window between robust limits
+    """
+    frame = Image.fromarray(np.ascontiguousarray(pixels, dtype=np.float32))
+    frame.thumbnail((LONGEST_SIDE, LONGEST_SIDE), Image.Resampling.BOX)
+    grey = np.asarray(frame)
+    low, high = (float(limit) for limit in np.percentile(grey, WINDOW_PERCENTILES))
+    width = max(high - low, 1e-6)
+    shown = np.clip((grey - low) / width * 255.0, 0, 255).astype(np.uint8)
+    return _png(Image.fromarray(shown))
+
+
+def outline_svg(regions: tuple[Region, ...]) -> str:
+    """Draw the regions' outlines, smoothed; the line stays thin however large the page."""
+    paths = "".join(
+        f'<path d="M{" L".join(f"{x:.0f} {y:.0f}" for x, y in _smooth(region.outline))} Z"/>'
+        for region in regions
+    )
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {OUTLINE_SIDE} {OUTLINE_SIDE}" '
+        'width="1000" height="1000" preserveAspectRatio="none">'
+        '<g fill="none" stroke="#000" stroke-opacity="0.6" stroke-width="5" '
+        f'vector-effect="non-scaling-stroke">{paths}</g>'
+        f'<g fill="none" stroke="#ffd65c" stroke-width="2.5">{paths}</g></svg>'
+    )
+
+
+def _smooth(corners: tuple[tuple[float, float], ...]) -> list[tuple[float, float]]:
+    """Cut the corners of a closed line (Chaikin's algorithm)."""
+    points = np.asarray(corners, dtype=np.float64)
+    points = (points + np.roll(points, -1, axis=0)) / 2  # a staircase becomes a slope
+    for _ in range(SMOOTHING_ROUNDS):
+        after = np.roll(points, -1, axis=0)
+        cut = np.stack([0.75 * points + 0.25 * after, 0.25 * points + 0.75 * after], axis=1)
+        points = cut.reshape(-1, 2)
+    return [(float(x), float(y)) for x, y in points]
+
+
+def _study_of(launch: OpenLaunch, result: Result) -> StudyReference:
+    """Return where the study lies: as the job knew it, else the tenant's own archive."""
+    owner = (result.tenant_id, result.patient_id)
+    job = launch.house.jobs.newest_for(*owner, [result.study_uid]).get(result.study_uid)
+    return job.study if job else StudyReference(result.tenant_id, result.study_uid, owner[1])
+
+
+def _activation(finding: Finding) -> Activation:
+    if finding.activation is None:
+        raise NotFound("This finding has no heat map.")
+    return finding.activation
+
+
+def _heat(activation: Activation) -> NDArray[np.float32]:
+    values = np.asarray(activation.values, dtype=np.float32)
+    return values.reshape(activation.rows, activation.columns)
+
+
+def _png(image: Image.Image) -> bytes:
+    stream = io.BytesIO()
+    image.save(stream, "PNG")
+    return stream.getvalue()

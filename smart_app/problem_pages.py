@@ -1,0 +1,105 @@
+"""Errors as people see them: one plain sentence, and what to do next.
+
+Source: DESIGN "every state is designed"; issue "Bad input" (no traceback in any body).
+"""
+
+import logging
+
+from flask import Response, g, jsonify, make_response, render_template, request
+from werkzeug.exceptions import HTTPException
+
+from cds_service.errors import (
+    DoorbellSilent,
+    ImageChanged,
+    LaunchRefused,
+    LedgerUnavailable,
+    NotFound,
+    ScopeDenied,
+    SessionEnded,
+    SightlineError,
+    StudyUnusable,
+    UpstreamFailed,
+)
+from smart_app.services import services
+
+log = logging.getLogger(__name__)
+
+# The first class that fits: a title, and what to do next.
+_PAGES: tuple[tuple[type[SightlineError], str, str], ...] = (
+    (SessionEnded, "This session has ended", "Open Sightline again from the patient's chart."),
+    (
+        LaunchRefused,
+        "Sightline could not be opened",
+        "Go back to the patient's chart and open Sightline from there. If it happens again, tell "
+        "your EHR administrator.",
+    ),
+    (
+        NotFound,
+        "Not found in this patient's chart",
+        "Go back to the chart and open Sightline from the patient you want to see.",
+    ),
+    (ScopeDenied, "This is not allowed here", "Go back, reload the page and try again."),
+    (
+        ImageChanged,
+        "The image has changed",
+        "Look at the study in your usual image viewer.",
+    ),
+    (
+        StudyUnusable,
+        "The image cannot be shown",
+        "Look at the study in your usual image viewer.",
+    ),
+    (
+        UpstreamFailed,
+        "A system of the hospital did not answer",
+        "Try again in a minute. If it happens again, tell your EHR administrator.",
+    ),
+    (DoorbellSilent, "Sightline is not ready", "Try again in a minute."),
+    (LedgerUnavailable, "Sightline is not ready", "Try again in a minute."),
+)
+_UNEXPECTED = (
+    "Something went wrong in Sightline",
+    "Try again. If it happens again, tell your EHR administrator.",
+)
+
+
+def on_sightline_error(error: SightlineError) -> Response:
+    """Answer one of our own errors; its text is already a sentence for people."""
+    log.warning(
+        "app: %s at %s tenant=%s: %s",
+        type(error).__name__,
+        request.endpoint,
+        g.get("tenant_id"),
+        error,
+    )
+    title, then = next(
+        ((title, then) for kind, title, then in _PAGES if isinstance(error, kind)), _UNEXPECTED
+    )
+    text = str(error) if error.http_status != 500 else "The analysis could not be shown."
+    return _answer(title, text, then, error.http_status, error.issue_code)
+
+
+def on_http_error(error: HTTPException) -> Response:
+    """Answer Flask's own refusals, such as a wrong method."""
+    status = error.code or 500
+    title, then = ("This page does not exist", _PAGES[2][2]) if status == 404 else _UNEXPECTED
+    return _answer(title, "The request cannot be answered.", then, status, "invalid")
+
+
+def on_unexpected(error: Exception) -> Response:
+    """Answer a fault of ours; the log names its class only, its text may hold patient data."""
+    log.error("app: unexpected %s at %s", type(error).__name__, request.endpoint)
+    return _answer(_UNEXPECTED[0], "The page could not be made.", _UNEXPECTED[1], 500, "exception")
+
+
+def _answer(title: str, text: str, then: str, status: int, code: str) -> Response:
+    best = request.accept_mimetypes.best_match(["text/html", "application/json"], "text/html")
+    if best == "application/json":
+        response = jsonify({"code": code, "title": title, "text": text, "then": then})
+    else:
+        page = render_template(
+            "app/problem.html", title=title, text=text, then=then, label=services().label
+        )
+        response = make_response(page)
+    response.status_code = status
+    return response

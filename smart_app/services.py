@@ -1,0 +1,102 @@
+"""What the app needs from the house: one frozen value, made by the wiring.
+
+Source: DESIGN "Four rings"; the app sees ports, and three small protocols of its own.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol, cast
+
+import numpy as np
+import redis
+import requests
+from flask import current_app
+from numpy.typing import NDArray
+
+from cds_service.domain.finding import ModelIdentity
+from cds_service.domain.tenant import Tenant
+from cds_service.usecases.ports import (
+    Archive,
+    AuditLog,
+    Clock,
+    EhrRecord,
+    Jobs,
+    NewId,
+    Results,
+    Reviews,
+    Tenants,
+)
+
+EXTENSION = "sightline-app"  # its place in Flask's `app.extensions`
+
+
+class Egress(Protocol):
+    """The one door to other machines."""
+
+    def session_for(self, tenant: Tenant, *, also: Iterable[str] = ()) -> requests.Session:
+        """Return a session for this tenant's origins and the further public https ones."""
+
+
+class Assertions(Protocol):
+    """Our client assertions (SMART "Asymmetric Client Authentication")."""
+
+    def sign(self, client_id: str, token_url: str) -> str:
+        """Return a fresh assertion."""
+
+    def public_jwks(self) -> Mapping[str, Any]:
+        """Return the JWK Set to publish."""
+
+
+class Vault(Protocol):
+    """Authenticated encryption; what is sealed for one purpose and tenant opens for no other."""
+
+    def seal(self, purpose: str, tenant_id: str, plaintext: bytes) -> bytes:
+        """Encrypt."""
+
+    def open(self, purpose: str, tenant_id: str, sealed: bytes) -> bytes:
+        """Decrypt; raise when it was sealed for something else or changed."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFacts:
+    """What the model card tells a reader of a result."""
+
+    looks_for: str  # "signs of pneumonia"
+    intended_use: str  # "frontal chest X-rays of children aged 1-5"
+    does_not_look_for: tuple[str, ...]
+    limits: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AppServices:
+    """The collaborators of the app."""
+
+    public_url: str  # of this service, no trailing slash
+    label: str  # of the installed model: "Reference model. Not a medical device."
+    tenants: Tenants
+    results: Results
+    jobs: Jobs
+    reviews: Reviews
+    audit: AuditLog
+    vault: Vault
+    redis: redis.Redis
+    egress: Egress
+    assertions: Assertions
+    ehr: EhrRecord
+    archive: Archive
+    # One decoded frame, (rows, columns), larger is brighter; raises StudyUnusable.
+    read_pixels: Callable[[bytes], NDArray[np.float32]]
+    # The card of the model that computed a result; None when it is not installed any more.
+    model_facts: Callable[[ModelIdentity], ModelFacts | None]
+    clock: Clock
+    new_id: NewId
+
+    @property
+    def redirect_uri(self) -> str:
+        """Where authorization servers send the browser back to."""
+        return f"{self.public_url}/app/callback"
+
+
+def services() -> AppServices:
+    """Return the collaborators of the application that handles this request."""
+    return cast(AppServices, current_app.extensions[EXTENSION])

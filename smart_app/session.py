@@ -1,0 +1,188 @@
+"""Launches and their sessions: sealed in Redis, bound to one browser, one per launch.
+
+The browser holds an id in the address and a secret in a cookie of the same launch; both are
+needed, so an address that is copied elsewhere opens nothing, and two charts never mix.
+
+Source: SMART App Launch 2.2 "App protection"; threats T6, T8; privacycg/CHIPS (Partitioned).
+"""
+
+import json
+import logging
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from hashlib import sha256
+from typing import Any
+
+import redis
+from flask import Response
+
+from cds_service.domain.hook import FhirAuthorization
+from cds_service.errors import DoorbellSilent, SightlineError
+from cds_service.usecases.review_finding import LaunchFacts
+from smart_app.services import Vault
+
+log = logging.getLogger(__name__)
+
+PENDING_LIFE_S = 600  # from the click in the chart to the callback
+SESSION_LIFE_S = 3600
+KEY_PREFIX = "sightline:app:"
+
+
+@dataclass(frozen=True, slots=True)
+class PendingLaunch:
+    """A launch that is at the EHR's authorization server."""
+
+    tenant_id: str
+    browser: str  # digest of the launch cookie's value
+    cookie: str  # its name
+    server: Mapping[str, Any]  # AuthorizationServer, pinned against mix-up
+    verifier: str = field(repr=False)
+    nonce: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class LaunchSession:
+    """One chart, opened by one user in one browser."""
+
+    tenant_id: str
+    patient_id: str
+    subject: str
+    fhir_user: str | None
+    scope: str
+    expires_at: float  # seconds since the epoch
+    app_context: Mapping[str, str]
+    imaging_studies: tuple[str, ...]
+    needs_patient_banner: bool
+    browser: str  # digest of the session cookie's value
+    csrf_token: str = field(repr=False)
+    access_token: str = field(repr=False)
+
+    @property
+    def facts(self) -> LaunchFacts:
+        """What the use cases know of this launch."""
+        return LaunchFacts(self.tenant_id, self.patient_id, self.fhir_user)
+
+    @property
+    def agent(self) -> str:
+        """Who acts, for the audit log."""
+        return self.fhir_user or f"user:{self.subject}"
+
+    def authorization(self, now: float) -> FhirAuthorization:
+        """Return the launch's token for a read at the EHR."""
+        life = max(0, int(self.expires_at - now))
+        return FhirAuthorization(self.access_token, self.scope, life, self.patient_id)
+
+
+class SealedStore:
+    """Values in Redis that only this installation can read, each with an end.
+
+    client  answers bytes (no decode_responses); its own timeouts bound every call
+
+    A handle is "<tenant id>.<secret>"; Redis sees its digest, and the vault binds the value to
+    the tenant, to its kind and to that digest.
+    """
+
+    def __init__(self, client: redis.Redis, vault: Vault) -> None:
+        self._redis, self._vault = client, vault
+
+    def put(self, kind: str, handle: str, value: Mapping[str, Any], life_s: int) -> None:
+        """Keep the value for so many seconds; raise DoorbellSilent when Redis is away."""
+        name = _name(kind, handle)
+        sealed = self._vault.seal(name, tenant_of(handle), json.dumps(value).encode())
+        try:
+            self._redis.set(KEY_PREFIX + name, sealed, ex=life_s)
+        except redis.RedisError as error:
+            raise _away() from error
+
+    def get(self, kind: str, handle: str) -> dict[str, Any] | None:
+        """Return the value, or None when it has ended."""
+        return self._opened(kind, handle, self._redis.get)
+
+    def take(self, kind: str, handle: str) -> dict[str, Any] | None:
+        """Return the value and end it: whoever asks second gets None."""
+        return self._opened(kind, handle, self._redis.getdel)
+
+    def _opened(self, kind: str, handle: str, read: Callable[[str], Any]) -> dict[str, Any] | None:
+        name = _name(kind, handle)
+        try:
+            sealed = read(KEY_PREFIX + name)
+        except redis.RedisError as error:
+            raise _away() from error
+        if sealed is None:
+            return None
+        try:
+            plain = self._vault.open(name, tenant_of(handle), sealed)
+        except SightlineError:
+            # Changed, or sealed under an older master key: either way this launch is over.
+            log.warning("app: a sealed %s did not open, tenant=%s", kind, tenant_of(handle))
+            return None
+        value: dict[str, Any] = json.loads(plain)
+        return value
+
+
+def new_handle(tenant_id: str) -> str:
+    """Return a fresh handle with 256 random bits."""
+    return f"{tenant_id}.{secrets.token_urlsafe(32)}"
+
+
+def tenant_of(handle: str) -> str:
+    """Return the tenant that a handle claims; only an existing value proves it."""
+    return handle.rpartition(".")[0]
+
+
+def cookie_of(handle: str) -> str:
+    """Name the cookie of one session; the prefix makes the browser refuse it from elsewhere."""
+    return f"__Host-sightline-{sha256(handle.encode()).hexdigest()[:12]}"
+
+
+def set_cookie(response: Response, name: str, value: str, life_s: int) -> None:
+    """Give the browser one of our cookies; it must also arrive inside an EHR's frame."""
+    response.set_cookie(
+        name,
+        value,
+        max_age=life_s,
+        path="/",
+        secure=True,
+        httponly=True,
+        samesite="None",
+        partitioned=True,
+    )
+
+
+def drop_cookie(response: Response, name: str) -> None:
+    """Take the cookie back."""
+    set_cookie(response, name, "", 0)
+
+
+def digest_of(secret: str) -> str:
+    """Return what we keep of a cookie's value."""
+    return sha256(secret.encode()).hexdigest()
+
+
+def is_same_browser(kept_digest: str, secret: str | None) -> bool:
+    """Tell whether this cookie value is the one that the digest was made of."""
+    return secret is not None and secrets.compare_digest(kept_digest, digest_of(secret))
+
+
+def pending_from(value: Mapping[str, Any]) -> PendingLaunch:
+    """Read a pending launch as it was put."""
+    return PendingLaunch(**value)
+
+
+def session_from(value: Mapping[str, Any]) -> LaunchSession:
+    """Read a session as it was put."""
+    return LaunchSession(**{**value, "imaging_studies": tuple(value["imaging_studies"])})
+
+
+def stored(value: PendingLaunch | LaunchSession) -> dict[str, Any]:
+    """Return the value as it is put."""
+    return asdict(value)
+
+
+def _name(kind: str, handle: str) -> str:
+    return f"{kind}:{sha256(handle.encode()).hexdigest()}"
+
+
+def _away() -> DoorbellSilent:
+    return DoorbellSilent("Sightline cannot keep a session right now.")

@@ -1,0 +1,128 @@
+"""Which study the page is about, and what the ledger knows of it.
+
+The order: what the reader clicked; the card's link; the chart's context; the newest study.
+
+Source: CDS Hooks 2.0 `appContext`; SMART App Launch 2.2 `fhirContext`; threat T9.
+"""
+
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+from cds_service.domain.finding import Result
+from cds_service.domain.job import Job, JobState
+from cds_service.domain.study import StudyReference
+from cds_service.errors import NotFound
+from smart_app.chart import studies_of, study_of
+from smart_app.open_launch import OpenLaunch
+
+_LONG_AGO = datetime.min.replace(tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class StudyChoice:
+    """One study of this patient: its newest result and its newest job, where there are any."""
+
+    study_uid: str
+    result: Result | None
+    job: Job | None
+    study: StudyReference | None = None  # as the EHR states it, where it was asked
+
+    @property
+    def started(self) -> datetime | None:
+        """When the images were taken."""
+        if self.result is not None:
+            return self.result.study_started
+        stated = self.job.study if self.job else self.study
+        return stated.started if stated else None
+
+    @property
+    def description(self) -> str:
+        """What was examined, in the EHR's words."""
+        if self.result is not None:
+            return self.result.study_description
+        stated = self.job.study if self.job else self.study
+        return stated.description if stated else ""
+
+    @property
+    def is_running(self) -> bool:
+        """Whether a job of this study is still open."""
+        return self.job is not None and self.job.state is JobState.OPEN
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether the last attempt ended without a result."""
+        lost = (JobState.FAILED, JobState.QUARANTINED)
+        return self.result is None and self.job is not None and self.job.state in lost
+
+
+def choose_study(
+    launch: OpenLaunch, *, result_id: str | None = None, job_id: str | None = None
+) -> StudyChoice | None:
+    """Return the study to show; None when this patient has none that we know of.
+
+    result_id, job_id  what the address asks for
+
+    Raises NotFound when a result, job or study is another patient's: a hard stop, never a
+    silent change to a study that fits.
+    """
+    if result_id or job_id:
+        return _known(launch, _uid_of(launch, result_id, job_id))
+    context = launch.session.app_context
+    if context:
+        uid = _uid_of(launch, context.get("result"), context.get("job"), context.get("study"))
+        return _known(launch, uid)
+    for imaging_study_id in launch.session.imaging_studies:
+        study = study_of(launch, imaging_study_id)
+        return replace(_of_study(launch, study.study_uid), study=study)
+    return _newest(launch)
+
+
+def _uid_of(
+    launch: OpenLaunch, result_id: str | None, job_id: str | None, study_uid: str | None = None
+) -> str:
+    """Return the study that all of these name; raise NotFound when one is not this patient's."""
+    uids = {study_uid} if study_uid else set()
+    if result_id:
+        uids.add(launch.result(result_id).study_uid)
+    if job_id:
+        uids.add(_job(launch, job_id).study.study_uid)
+    if len(uids) != 1:
+        raise NotFound("The link does not name one study of this patient.")
+    return uids.pop()
+
+
+def _job(launch: OpenLaunch, job_id: str) -> Job:
+    unknown = NotFound("There is no such analysis for this patient.")
+    try:
+        job = launch.house.jobs.get(job_id)
+    except NotFound as error:
+        raise unknown from error
+    owner = (job.study.tenant_id, job.study.patient_id)
+    if owner != (launch.session.tenant_id, launch.session.patient_id):
+        raise unknown
+    return job
+
+
+def _of_study(launch: OpenLaunch, study_uid: str) -> StudyChoice:
+    owner = (launch.session.tenant_id, launch.session.patient_id)
+    result = launch.house.results.newest_for(*owner, [study_uid]).get(study_uid)
+    job = launch.house.jobs.newest_for(*owner, [study_uid]).get(study_uid)
+    return StudyChoice(study_uid, result, job)
+
+
+def _known(launch: OpenLaunch, study_uid: str) -> StudyChoice:
+    choice = _of_study(launch, study_uid)
+    if choice.result is None and choice.job is None:
+        raise NotFound("This study is not in this patient's chart.")
+    return choice
+
+
+def _newest(launch: OpenLaunch) -> StudyChoice | None:
+    """Return the patient's newest study that has a result or a job, else their newest study."""
+    owner = (launch.session.tenant_id, launch.session.patient_id)
+    results = {result.study_uid: result for result in launch.house.results.studies_of(*owner)}
+    studies = {study.study_uid: study for study in studies_of(launch)}
+    jobs = launch.house.jobs.newest_for(*owner, [*results, *studies])
+    uids = dict.fromkeys([*results, *jobs]) or studies
+    choices = [StudyChoice(uid, results.get(uid), jobs.get(uid), studies.get(uid)) for uid in uids]
+    return max(choices, key=lambda choice: choice.started or _LONG_AGO, default=None)

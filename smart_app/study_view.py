@@ -1,0 +1,102 @@
+"""The study page: patient, image, finding, and what became of a study without one.
+
+Source: DESIGN "How pages look"; SMART App Launch 2.2 "need_patient_banner".
+"""
+
+from typing import Any
+
+from flask import Response, jsonify, make_response, render_template, request, url_for
+
+from cds_service.domain.audit import AuditAction, AuditEvent
+from cds_service.domain.finding import Result
+from smart_app import words
+from smart_app.chart import banner_of
+from smart_app.open_launch import OpenLaunch, within_launch
+from smart_app.study_choice import StudyChoice, choose_study
+
+
+@within_launch
+def study(launch: OpenLaunch) -> Response:
+    """Show the whole page."""
+    choice = _chosen(launch)
+    shown = choice.result if choice else None
+    owner = (launch.session.tenant_id, launch.session.patient_id)
+    others = [
+        result
+        for result in launch.house.results.studies_of(*owner)
+        if choice is None or result.study_uid != choice.study_uid
+    ]
+    page = render_template(
+        "app/study.html",
+        **_panel(launch, choice),
+        banner=banner_of(launch) if launch.session.needs_patient_banner else None,
+        needs_banner=launch.session.needs_patient_banner,
+        others=others,
+        label=(shown.analysis.model.label if shown else "") or launch.house.label,
+    )
+    return make_response(page)
+
+
+@within_launch
+def panel(launch: OpenLaunch) -> Response:
+    """Show what is known of the study, without the page around it: it replaces the progress."""
+    return make_response(render_template("app/panel.html", **_panel(launch, _chosen(launch))))
+
+
+@within_launch
+def status(launch: OpenLaunch) -> Response:
+    """Say how far the analysis is, for the page that waits for it."""
+    choice = _chosen(launch)
+    if choice is None or not choice.is_running or choice.job is None:
+        return jsonify({"state": "ready" if choice and choice.result else "ended"})
+    return jsonify(
+        {
+            "state": "running",
+            "step": choice.job.step,
+            "done": words.steps_done(choice.job),
+            "expected_s": launch.house.jobs.expected_seconds(choice.job),
+        }
+    )
+
+
+def _chosen(launch: OpenLaunch) -> StudyChoice | None:
+    return choose_study(
+        launch, result_id=request.args.get("result"), job_id=request.args.get("job")
+    )
+
+
+def _panel(launch: OpenLaunch, choice: StudyChoice | None) -> dict[str, Any]:
+    """Return what the panel's template needs, and note that a result was seen."""
+    values: dict[str, Any] = {
+        "launch": launch,
+        "choice": choice,
+        "words": words,
+        "may_review": launch.session.facts.may_review,
+    }
+    if choice is None:
+        return values
+    if choice.job is not None:
+        values["status_url"] = url_for("app.status", handle=launch.handle, job=choice.job.id)
+        values["panel_url"] = url_for("app.panel", handle=launch.handle, job=choice.job.id)
+        if choice.is_running:
+            values["expected_s"] = launch.house.jobs.expected_seconds(choice.job)
+    if choice.result is not None:
+        _seen(launch, choice.result)
+        values["facts"] = launch.house.model_facts(choice.result.analysis.model)
+        values["reviews"] = launch.house.reviews.latest(choice.result.id, launch.session.agent)
+    return values
+
+
+def _seen(launch: OpenLaunch, result: Result) -> None:
+    launch.house.audit.record(
+        AuditEvent(
+            action=AuditAction.RESULT_VIEWED,
+            at=launch.house.clock(),
+            tenant_id=launch.session.tenant_id,
+            agent=launch.session.agent,
+            outcome="success",
+            patient_id=launch.session.patient_id,
+            study_uid=result.study_uid,
+            detail=f"result {result.id}",
+        )
+    )

@@ -1,0 +1,95 @@
+"""The words of the study page: what a finding means, when it was, how far the job is.
+
+Source: DESIGN "What a card says" (it never says that an image is normal).
+"""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from cds_service.domain.finding import AnalysisStatus, Finding, Reason, Result
+from cds_service.domain.job import Job, JobState, JobStep
+
+STEPS = tuple(JobStep)
+STEP_WORDS = {
+    JobStep.QUEUED: "Queued",
+    JobStep.FETCHING: "Fetching images",
+    JobStep.READING: "Reading",
+    JobStep.INFERRING: "Inferring",
+    JobStep.PUBLISHING: "Publishing",
+    JobStep.DONE: "Done",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """One finding in words. `level` names the shape and colour that go with them."""
+
+    level: str  # "critical", "warning", "uncertain", "clear"
+    severity: str
+    headline: str
+    meaning: str
+
+
+def statement_of(finding: Finding) -> Statement:
+    """Say what the finding is and what its score means."""
+    name = finding.coding.display.lower()
+    score, threshold = two_digits(finding.probability), two_digits(finding.threshold)
+    if finding.present is None:
+        return Statement(
+            "uncertain",
+            "Uncertain",
+            f"Uncertain: the AI cannot tell whether there are signs of {name}",
+            f"The score of {score} lies too close to the threshold of {threshold} to decide.",
+        )
+    if not finding.present:
+        return Statement(
+            "clear",
+            "Not found",
+            f"AI found no signs of {name}",
+            f"The score of {score} is below the threshold of {threshold}. "
+            f"This does not rule out {name}, and says nothing about anything else.",
+        )
+    return Statement(
+        "critical" if finding.critical else "warning",
+        "Critical" if finding.critical else "Found",
+        f"Signs of {name}",
+        f"The score of {score} is above the threshold of {threshold}: the image looks to the AI "
+        f"like images with {name}. It can be wrong; look at the image yourself.",
+    )
+
+
+def summary_of(result: Result) -> Statement:
+    """Say a whole result in one short statement, for lists: the gravest finding counts."""
+    if result.analysis.status is AnalysisStatus.NOT_ANALYSED or not result.analysis.findings:
+        return Statement("excluded", "Not analysed", "Not analysed", "")
+    order = ("critical", "warning", "uncertain", "clear")
+    statements = [statement_of(finding) for finding in result.analysis.findings]
+    return min(statements, key=lambda statement: order.index(statement.level))
+
+
+def next_step_of(reason: Reason) -> str:
+    """Say what to do about a study that was not analysed."""
+    if reason.code == "patient-mismatch":
+        return "Check with radiology that these images belong to this patient."
+    return "Read the study as usual. There is no AI score for it."
+
+
+def two_digits(share: float) -> str:
+    """Return a score as every page writes it."""
+    return f"{share:.2f}"
+
+
+def day(moment: datetime | None) -> str:
+    """Return "2 Jan 2026"."""
+    return f"{moment.day} {moment:%b %Y}" if moment else "date not stated"
+
+
+def minute(moment: datetime) -> str:
+    """Return "2 Jan 2026, 09:05 UTC"."""
+    utc = moment.astimezone(UTC)
+    return f"{day(utc)}, {utc:%H:%M} UTC"
+
+
+def steps_done(job: Job) -> int:
+    """Return how many of the steps lie behind this job."""
+    return len(STEPS) - 1 if job.state is JobState.DONE else STEPS.index(job.step)
