@@ -1,0 +1,305 @@
+"""The EhrRecord contract, on the fake and on the real adapter against a live FHIR server."""
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from joserfc.jwk import ECKey
+
+from cds_service.adapters.backend_token import BackendTokens
+from cds_service.adapters.client_assertion import ClientAssertion
+from cds_service.adapters.egress import Egress
+from cds_service.adapters.ehr import MAX_PAGES, FhirRecord
+from cds_service.domain.hook import FhirAuthorization
+from cds_service.domain.tenant import Tenant
+from cds_service.errors import (
+    EhrAnswerInvalid,
+    EhrBusy,
+    EhrRefused,
+    EhrTimedOut,
+    ScopeDenied,
+)
+from cds_service.usecases.ports import EhrRecord, Resource
+from tests.builders import a_tenant
+from tests.contract.fhir_server import FhirServer, a_fhir_server
+from tests.fakes.neighbours import GOOD_TOKEN, FakeEhrRecord
+
+PATIENT = {"resourceType": "Patient", "id": "p-1"}
+STUDIES = [{"resourceType": "ImagingStudy", "id": f"s-{n}"} for n in range(3)]
+SEARCH = "ImagingStudy?patient=p-1"
+SIGNER = ClientAssertion(ECKey.generate_key("P-384").as_pem(private=True))
+
+
+@pytest.fixture(autouse=True)
+def quiet_server() -> None:
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+
+
+@pytest.fixture
+def server() -> Iterator[FhirServer]:
+    with a_fhir_server() as fhir:
+        fhir.resources = [PATIENT, *STUDIES]
+        fhir.client_keys = SIGNER.public_jwks()
+        yield fhir
+
+
+@dataclass
+class Real:
+    """The adapter, the server and the tenant that belong together."""
+
+    record: FhirRecord
+    tokens: BackendTokens
+    server: FhirServer
+    tenant: Tenant
+
+    def read(self, path: str = "Patient/p-1", timeout_s: float = 2.0) -> Resource:
+        return self.record.read(self.tenant, path, authorization=None, timeout_s=timeout_s)
+
+
+@pytest.fixture
+def real(server: FhirServer) -> Real:
+    egress = Egress()
+    tokens = BackendTokens(egress, SIGNER)
+    tenant = a_tenant(fhir_base=f"{server.base}/fhir")
+    return Real(FhirRecord(egress, tokens), tokens, server, tenant)
+
+
+def authorized(scope: str = "patient/*.read", token: str = GOOD_TOKEN) -> FhirAuthorization:
+    return FhirAuthorization(access_token=token, scope=scope, expires_in_s=300)
+
+
+Read = Callable[..., Resource]
+
+
+@pytest.fixture(params=["fake", "real"])
+def read(request: pytest.FixtureRequest) -> Read:
+    record: EhrRecord
+    if request.param == "fake":
+        record, tenant = FakeEhrRecord(PATIENT, *STUDIES), a_tenant()
+    else:
+        real: Real = request.getfixturevalue("real")
+        record, tenant = real.record, real.tenant
+
+    def read(path: str, authorization: FhirAuthorization | None = None) -> Resource:
+        return record.read(tenant, path, authorization=authorization, timeout_s=2.0)
+
+    return read
+
+
+# --- both ------------------------------------------------------------------------------------
+
+
+def test_a_resource_is_read_with_the_hook_s_token(read: Read) -> None:
+    assert read("Patient/p-1", authorized())["id"] == "p-1"
+
+
+def test_a_search_is_one_searchset_bundle(read: Read) -> None:
+    bundle = read(SEARCH, authorized())
+
+    assert [entry["resource"]["id"] for entry in bundle["entry"]] == ["s-0", "s-1", "s-2"]
+
+
+def test_without_an_authorization_our_own_token_is_used(read: Read) -> None:
+    assert read("Patient/p-1")["id"] == "p-1"
+
+
+def test_a_scope_that_does_not_allow_it_is_denied(read: Read) -> None:
+    with pytest.raises(ScopeDenied):
+        read(SEARCH, authorized("patient/Patient.read"))
+
+
+def test_a_token_that_the_ehr_refuses_is_its_refusal(read: Read) -> None:
+    with pytest.raises(EhrRefused):
+        read("Patient/p-1", authorized(token="stolen"))
+
+
+def test_a_resource_that_is_not_there_is_an_invalid_answer(read: Read) -> None:
+    with pytest.raises(EhrAnswerInvalid):
+        read("Patient/p-9", authorized())
+
+
+# --- the adapter: how it reads ---------------------------------------------------------------
+
+
+def test_a_denied_scope_costs_no_call(real: Real) -> None:
+    with pytest.raises(ScopeDenied):
+        real.record.read(real.tenant, SEARCH, authorization=authorized("launch"), timeout_s=2.0)
+
+    assert real.server.asked == []
+
+
+def test_all_pages_are_read_up_to_a_limit(real: Real) -> None:
+    real.server.page_size = 2
+    assert len(real.read(SEARCH)["entry"]) == 3
+
+    real.server.resources = [{"resourceType": "ImagingStudy", "id": f"{n}"} for n in range(40)]
+    assert len(real.read(SEARCH)["entry"]) == 2 * MAX_PAGES
+
+
+def test_a_next_page_at_another_origin_is_not_asked_for(real: Real) -> None:
+    with a_fhir_server() as thief:
+        page = b'{"resourceType":"Bundle","link":[{"relation":"next","url":"%s/fhir/X"}]}'
+        real.server.answer = (200, {}, page % thief.base.encode())
+
+        with pytest.raises(EhrAnswerInvalid):
+            real.read(SEARCH)
+
+        assert thief.asked == []
+
+
+def test_an_open_server_is_read_without_a_token(real: Real) -> None:
+    real.server.is_open = True
+    real.tenant = a_tenant(fhir_base=f"{real.server.base}/fhir", client_id=None)
+
+    assert real.read()["id"] == "p-1" and "token" not in real.server.asked
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"<html>Sign in</html>",
+        b"",
+        b"[]",
+        b'"Patient"',
+        b'{"resourceType":"Patient","id":"p-2"}',
+        b'{"resourceType":"Group","id":"p-1"}',
+        b'{"resourceType":"OperationOutcome"}',
+        b'{"resourceType":"Patient","id":"p-1","a":' + b"[" * 100 + b"]" * 100 + b"}",
+        b"[" * 200_000,
+        b'{"resourceType":"Patient","id":"p-1","a":NaN}',
+        b'{"resourceType":"Patient","id":"p-1"',
+        b"\xff\xfe",
+        b" " * 5_000_000,
+    ],
+    ids=lambda body: repr(body[:30]),
+)
+def test_a_hostile_answer_is_an_upstream_failure(real: Real, body: bytes) -> None:
+    real.server.answer = (200, {"Content-Type": "application/fhir+json"}, body)
+
+    with pytest.raises(EhrAnswerInvalid):
+        real.read()
+
+
+@pytest.mark.parametrize(
+    "body", [b'{"resourceType":"Patient"}', b'{"resourceType":"Bundle","entry":1}']
+)
+def test_a_search_that_is_answered_with_something_else_is_invalid(real: Real, body: bytes) -> None:
+    real.server.answer = (200, {}, body)
+
+    with pytest.raises(EhrAnswerInvalid):
+        real.read(SEARCH)
+
+
+@pytest.mark.parametrize(
+    ("status", "error"),
+    [
+        (401, EhrRefused),
+        (403, EhrRefused),
+        (429, EhrBusy),
+        (500, EhrBusy),
+        (503, EhrBusy),
+        (302, EhrAnswerInvalid),
+        (204, EhrAnswerInvalid),
+        (404, EhrAnswerInvalid),
+    ],
+)
+def test_a_status_becomes_one_of_our_errors(real: Real, status: int, error: type[Any]) -> None:
+    real.server.answer = (status, {}, b"")
+
+    with pytest.raises(error):
+        real.read()
+
+
+def test_an_ehr_that_said_later_is_left_alone_until_then(real: Real) -> None:
+    real.server.answer = (503, {"Retry-After": "30"}, b"")
+    with pytest.raises(EhrBusy):
+        real.read()
+    asked = len(real.server.asked)
+
+    with pytest.raises(EhrBusy):
+        real.read()
+
+    assert len(real.server.asked) == asked
+
+
+def test_a_slow_ehr_times_out_within_the_budget(real: Real) -> None:
+    real.read()
+    real.server.delay_s = 1.0
+    started = time.monotonic()
+
+    with pytest.raises(EhrTimedOut):
+        real.read(timeout_s=0.1)
+
+    assert time.monotonic() - started < 0.6
+
+
+def test_an_ehr_that_is_away_is_busy(real: Real) -> None:
+    real.tenant = a_tenant(fhir_base="http://127.0.0.1:9/fhir", client_id=None)
+
+    with pytest.raises(EhrBusy):
+        real.read()
+
+
+# --- the adapter: our own token --------------------------------------------------------------
+
+
+def test_our_token_is_asked_for_once_however_many_read(real: Real) -> None:
+    real.server.delay_s = 0.05
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda _: real.read(), range(4)))
+
+    assert real.server.asked.count("token") == 1
+
+
+def test_the_assertion_names_the_token_endpoint_and_us(real: Real) -> None:
+    real.read()
+
+    (claims,) = real.server.assertions
+    assert claims["aud"] == f"{real.server.base}/token"
+    assert claims["iss"] == claims["sub"] == "sightline"
+    assert claims["exp"] - claims["iat"] <= 300
+
+
+def test_a_token_is_renewed_before_it_expires(real: Real) -> None:
+    real.server.expires_in = 20  # less than the 30 s that must be left
+    real.read()
+    real.read()
+
+    assert real.server.asked.count("token") == 2
+
+
+def test_a_token_that_was_revoked_is_asked_for_again(real: Real) -> None:
+    real.read()
+    real.server.issued[:] = ["another"]
+    with pytest.raises(EhrRefused):
+        real.read()
+
+    assert real.read()["id"] == "p-1"
+
+
+def test_a_narrower_grant_is_respected(real: Real) -> None:
+    real.server.granted = "system/Patient.r"
+
+    with pytest.raises(ScopeDenied):
+        real.read(SEARCH)
+
+
+def test_a_server_that_refuses_unknown_scopes_is_asked_for_those_it_knows(real: Real) -> None:
+    real.server.refuses_unknown_scopes = True
+    real.server.known_scopes = ["system/Patient.rs", "system/Observation.crus"]
+
+    token = real.tokens.token(real.tenant)
+
+    assert token is not None and token.scope == "system/Patient.rs system/Observation.crus"
+
+
+def test_an_ehr_where_we_are_no_client_gives_no_token(real: Real) -> None:
+    assert real.tokens.token(a_tenant(client_id=None)) is None
+
+
+def test_a_token_does_not_print(real: Real) -> None:
+    assert GOOD_TOKEN not in repr(real.tokens.token(real.tenant))
