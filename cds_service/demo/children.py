@@ -33,7 +33,7 @@ class Child:
     def start(self) -> None:
         """Start it; its log is appended to."""
         with self.log.open("ab") as output:
-            self.process = subprocess.Popen(
+            self.process = subprocess.Popen(  # noqa: S603  our own commands
                 list(self.command),
                 stdin=subprocess.DEVNULL,
                 stdout=output,

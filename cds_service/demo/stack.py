@@ -22,7 +22,6 @@ from cds_service.demo.addresses import LOOPBACK, Addresses, choose
 from cds_service.demo.children import Child, Children, Say
 from cds_service.demo.preparation import prepare_studies
 from cds_service.domain.tenant import Tenant
-from cds_service.errors import SettingsInvalid
 from cds_service.settings import Settings
 from cds_service.wiring import prepare_installation, register_sandbox
 
@@ -30,9 +29,7 @@ START_TIMEOUT_S = 60.0
 TENANT_ID = "sandbox"
 
 
-def run_demo(
-    *, port: int, data: Path | None, state: Path | None, browser: bool, say: Say
-) -> None:
+def run_demo(*, port: int, data: Path | None, state: Path | None, browser: bool, say: Say) -> None:
     """Start everything, say when it is ready, and keep it alive until Ctrl-C.
 
     `state` gets the addresses as JSON, written atomically once all is ready. Raises
@@ -45,7 +42,7 @@ def run_demo(
         try:
             _start(children, addresses, folder, say)
             _announce(addresses, folder, state)
-            if browser:
+            if browser and _has_screen():
                 webbrowser.open(f"{addresses.chart}/")
             while not stop.wait(1.0):
                 children.revive()
@@ -182,6 +179,11 @@ def _stop_on_signals() -> threading.Event:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, interrupt)
     return stop
+
+
+def _has_screen() -> bool:
+    """Tell whether a browser window can open; a text browser would take over this terminal."""
+    return sys.platform != "linux" or bool({"DISPLAY", "WAYLAND_DISPLAY"} & os.environ.keys())
 
 
 def _answers(url: str) -> bool:

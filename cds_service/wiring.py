@@ -1,0 +1,188 @@
+"""Where concrete meets abstract: the only module that knows every class.
+
+Each process builds what it needs once: the web workers, each worker process, the supervisor and
+the command line.
+"""
+
+import json
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from hashlib import sha256
+from secrets import token_urlsafe
+
+from rq import Queue, SimpleWorker
+from rq.serializers import JSONSerializer
+from sqlalchemy import Engine
+
+from cds_service.adapters import ledger
+from cds_service.adapters.archive import DicomWebArchive
+from cds_service.adapters.backend_token import BackendTokens
+from cds_service.adapters.client_assertion import ClientAssertion, load_or_create_signing_key
+from cds_service.adapters.egress import Egress
+from cds_service.adapters.ehr import FhirRecord
+from cds_service.adapters.ehr_writer import FhirWriter
+from cds_service.adapters.queue import QUEUE, RqDoorbell, redis_client
+from cds_service.adapters.vault import Vault, load_or_create_key
+from cds_service.domain.audit import AuditAction, AuditEvent
+from cds_service.domain.tenant import Tenant
+from cds_service.errors import NotFound
+from cds_service.settings import Settings
+from cds_service.usecases.ports import Budget
+from cds_service.usecases.run_inference import Workbench
+from cds_service.usecases.sweep_jobs import sweep_jobs
+
+log = logging.getLogger(__name__)
+
+
+def clock() -> datetime:
+    """Return the time, aware, UTC."""
+    return datetime.now(UTC)
+
+
+def new_id() -> str:
+    """Return an unguessable id of 128 bits, safe in a URL."""
+    return token_urlsafe(16)
+
+
+@dataclass(frozen=True, slots=True)
+class House:
+    """What every process shares: the ledger, the keys and the door to other machines."""
+
+    engine: Engine
+    vault: Vault
+    assertion: ClientAssertion
+    egress: Egress
+    tokens: BackendTokens
+    tenants: ledger.SqlTenants
+    jobs: ledger.SqlJobs
+    results: ledger.SqlResults
+    audit: ledger.SqlAuditLog
+
+
+def open_house(settings: Settings) -> House:
+    """Connect to an installation; raises SettingsInvalid or LedgerUnavailable."""
+    engine = ledger.connect(settings.database_url)
+    vault = Vault(load_or_create_key(settings.master_key_file))
+    assertion = ClientAssertion(load_or_create_signing_key(settings.signing_key_file))
+    audit = ledger.SqlAuditLog(engine)
+    egress = Egress(on_refused=_auditing(audit))
+    return House(
+        engine=engine,
+        vault=vault,
+        assertion=assertion,
+        egress=egress,
+        tokens=BackendTokens(egress, assertion),
+        tenants=ledger.SqlTenants(engine),
+        jobs=ledger.SqlJobs(
+            engine, vault, lease_s=settings.job_lease_s, attempts=settings.job_attempts
+        ),
+        results=ledger.SqlResults(engine),
+        audit=audit,
+    )
+
+
+def configuration(settings: Settings) -> str:
+    """Digest what besides the weights decides a result: nothing that a site can set, so far."""
+    return sha256(json.dumps({"model": settings.model_id}).encode()).hexdigest()
+
+
+def prepare_installation(settings: Settings) -> None:
+    """Make the folder, the keys and the ledger's tables, or bring them up to date."""
+    settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    load_or_create_key(settings.master_key_file)
+    load_or_create_signing_key(settings.signing_key_file)
+    ledger.upgrade(ledger.connect(settings.database_url))
+
+
+def register_sandbox(settings: Settings, tenant: Tenant) -> None:
+    """Register the demo's EHR, again when its ports have changed; its results stay."""
+    house = open_house(settings)
+    try:
+        if house.tenants.get(tenant.id) == tenant:
+            return
+        house.tenants.remove(tenant.id)
+    except NotFound:
+        pass
+    house.tenants.add(tenant)
+
+
+def results(settings: Settings) -> ledger.SqlResults:
+    """Return the results of an installation, to read."""
+    return ledger.SqlResults(ledger.connect(settings.database_url))
+
+
+def sweep(settings: Settings) -> Callable[[], int]:
+    """Return what the supervisor calls every 30 s."""
+    house = open_house(settings)
+    ledger.check(house.engine)
+    doorbell = RqDoorbell(redis_client(settings.redis_url, for_worker=False))
+    return lambda: sweep_jobs(overdue=house.jobs, doorbell=doorbell)
+
+
+def workbench(settings: Settings) -> Workbench:
+    """Build what a worker process needs, with the model loaded."""
+    from cds_service.adapters.pixels import DicomReader  # decoders: in worker processes only
+    from cds_service.adapters.runtime import OnnxClassifier
+
+    house = open_house(settings)
+    return Workbench(
+        tenants=house.tenants,
+        leases=house.jobs,
+        results=house.results,
+        publications=ledger.SqlPublications(house.engine),
+        archive=archive(house),
+        reader=DicomReader(),
+        classifier=OnnxClassifier.load(settings.model_id),
+        writer=FhirWriter(house.egress.session_for, house.tokens.access_token),
+        audit=house.audit,
+        clock=clock,
+        new_id=new_id,
+        configuration=configuration(settings),
+        attempts=settings.job_attempts,
+        budget=Budget(),
+    )
+
+
+def archive(house: House) -> DicomWebArchive:
+    """Build the DICOMweb client."""
+    return DicomWebArchive(house.egress.session_for, house.tokens.access_token)
+
+
+def record(house: House) -> FhirRecord:
+    """Build the FHIR reader."""
+    return FhirRecord(house.egress, house.tokens)
+
+
+def queue_worker(settings: Settings) -> SimpleWorker:
+    """Build RQ's part of a worker process: one queue, the JSON serializer, no job texts."""
+    connection = redis_client(settings.redis_url, for_worker=True)
+    queue = Queue(QUEUE, connection=connection, serializer=JSONSerializer)
+    return SimpleWorker(
+        [queue],
+        name=f"sightline-{new_id()}",
+        connection=connection,
+        serializer=JSONSerializer,
+        log_job_description=False,
+        worker_ttl=30,  # an idle worker does no maintenance for worker_ttl - 15 s
+        job_monitoring_interval=5,
+        maintenance_interval=30,
+    )
+
+
+def _auditing(audit: ledger.SqlAuditLog) -> Callable[[Tenant, str], None]:
+    def refused(tenant: Tenant, where: str) -> None:
+        log.warning("address refused: tenant=%s origin=%s", tenant.id, where)
+        audit.record(
+            AuditEvent(
+                action=AuditAction.ADDRESS_REFUSED,
+                at=clock(),
+                tenant_id=tenant.id,
+                agent="egress",
+                outcome="refused",
+                detail=where,
+            )
+        )
+
+    return refused

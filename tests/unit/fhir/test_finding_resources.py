@@ -1,0 +1,89 @@
+"""The resources that a result becomes."""
+
+import pytest
+from fhir.resources.R4B.bundle import Bundle
+
+from cds_service.domain.finding import finding_uuid, tracking_uid
+from cds_service.fhir.finding_resources import AIAST, finding_bundle
+from tests.builders import a_finding, a_model, a_result, an_analysis, not_analysed
+
+
+def _resources(bundle, kind):  # type: ignore[no-untyped-def]
+    return [e["resource"] for e in bundle["entry"] if e["resource"]["resourceType"] == kind]
+
+
+def test_a_result_becomes_device_observation_report_and_provenance_in_one_valid_transaction() -> (
+    None
+):
+    bundle = finding_bundle(a_result())
+
+    Bundle.model_validate(bundle)
+    assert bundle["type"] == "transaction"
+    assert [entry["resource"]["resourceType"] for entry in bundle["entry"]] == [
+        "Device",
+        "Observation",
+        "DiagnosticReport",
+        "Provenance",
+    ]
+
+
+def test_every_reference_inside_the_bundle_names_an_entry_or_the_ehrs_own_record() -> None:
+    bundle = finding_bundle(a_result())
+
+    urls = {entry["fullUrl"] for entry in bundle["entry"]}
+    observation = _resources(bundle, "Observation")[0]
+    report = _resources(bundle, "DiagnosticReport")[0]
+    assert observation["device"]["reference"] in urls
+    assert report["result"][0]["reference"] in urls
+    assert observation["subject"]["reference"] == "Patient/p-1"
+    assert observation["derivedFrom"][0]["reference"] == "ImagingStudy/s-1"
+
+
+@pytest.mark.parametrize(
+    ("present", "code", "interpretation"),
+    [(True, "52101004", "POS"), (False, "272519000", "NEG"), (None, "82334004", "IND")],
+)
+def test_present_absent_and_uncertain_have_a_code_each(
+    present: bool | None, code: str, interpretation: str
+) -> None:
+    result = a_result(analysis=an_analysis(findings=(a_finding(present=present),)))
+
+    observation = _resources(finding_bundle(result), "Observation")[0]
+
+    assert observation["valueCodeableConcept"]["coding"][0]["code"] == code
+    assert observation["interpretation"][0]["coding"][0]["code"] == interpretation
+
+
+def test_an_observation_is_preliminary_and_says_that_an_ai_asserted_it() -> None:
+    observation = _resources(finding_bundle(a_result()), "Observation")[0]
+
+    assert observation["status"] == "preliminary"
+    assert observation["meta"]["security"] == [AIAST]
+    assert "Not a medical device" in observation["note"][0]["text"]
+
+
+def test_a_rerun_with_another_model_version_names_the_same_observation() -> None:
+    first = finding_bundle(a_result())
+    newer = an_analysis(model=a_model(version="0.2.0", digest="sha256:" + "1" * 64))
+    second = finding_bundle(a_result(id="r-2", key="k-2", analysis=newer))
+
+    def names(bundle):  # type: ignore[no-untyped-def]
+        return _resources(bundle, "Observation")[0]["identifier"]
+
+    assert names(first) == names(second)
+
+
+def test_the_tracking_uid_is_the_finding_uuid_as_an_integer() -> None:
+    name = finding_uuid("t-1", "1.2.840.99999.1", "cxr_pneumonia_peds", "233604007")
+
+    observation = _resources(finding_bundle(a_result()), "Observation")[0]
+
+    assert {"system": "urn:dicom:uid", "value": f"urn:oid:{tracking_uid(name)}"} in observation[
+        "identifier"
+    ]
+    assert tracking_uid(name) == f"2.25.{name.int}" and len(tracking_uid(name)) <= 64
+
+
+def test_a_study_that_was_not_analysed_is_never_written_as_absent() -> None:
+    with pytest.raises(ValueError, match="no finding"):
+        finding_bundle(a_result(analysis=not_analysed("age", "made for children aged 1-5")))
