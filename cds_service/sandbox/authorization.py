@@ -154,6 +154,10 @@ class Authorization:
                 return self._backend_token(client, form)
         raise OAuthRefusal("unsupported_grant_type", "this grant_type is not supported")
 
+    def authenticate(self, form: Mapping[str, str]) -> None:
+        """Raise OAuthRefusal unless the form carries a registered client's fresh assertion."""
+        self._authenticator.authenticate(form)
+
     def access(self, token: str) -> AccessToken | None:
         """Return what a bearer token stands for while it is in force, else None."""
         return self._app_tokens.get(token) or self._system_tokens.get(token)

@@ -11,7 +11,7 @@ from cds_service.sandbox.outcomes import BusinessRule, MalformedRequest, Resourc
 from cds_service.sandbox.resource_table import ResourceTable
 
 # These tell what happened, also to things that this server never held.
-_HISTORIANS = frozenset({"AuditEvent", "Provenance"})
+HISTORIANS = frozenset({"AuditEvent", "Provenance"})
 
 
 def with_references(element: Any, targets: Mapping[str, str]) -> Any:  # noqa: ANN401  JSON
@@ -41,7 +41,7 @@ def require_targets(store: ResourceTable, resource: Resource) -> None:
             continue
         type_, _, rest = reference.partition("/")
         id_ = rest.partition("/_history/")[0]
-        if resource["resourceType"] not in _HISTORIANS and (
+        if resource["resourceType"] not in HISTORIANS and (
             type_ not in TYPES or store.read(type_, id_) is None
         ):
             raise BusinessRule(f"a reference to a {type_} leads nowhere on this server")

@@ -38,6 +38,8 @@ def run_transaction(store: ResourceTable, bundle: object, guard: Guard) -> Resou
     """Carry out the Bundle and return the transaction-response; raise SandboxRefusal."""
     entries = _entries(bundle)
     _refuse_overlaps(entries)
+    for entry in entries:  # before anything can be found out by a condition
+        guard("c" if entry.method == "POST" else "u", validate(entry.resource))
     with store.all_or_nothing():
         found = {
             index: existing
