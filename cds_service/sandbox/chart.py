@@ -46,7 +46,6 @@ def chart(patient_id: str) -> str:
         patient=patient,
         studies=study_views(_about("ImagingStudy", patient_id)),
         results=_results(patient_id),
-        rail=render_template("chart/_waiting.html"),
     )
 
 

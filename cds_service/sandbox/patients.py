@@ -107,7 +107,7 @@ PATIENTS = (
         "p102",
         Person("SBX-1002", "Beispiel", "Zoë", "F", 4, 95),
         "Check before surgery",
-        "no signs of pneumonia; stored as MONOCHROME1",
+        "no signs of pneumonia",
         (
             StudyRow(
                 "A-24002", 2, time(14, 40), Picture.ABSENT, nth=0, view="PA", is_monochrome1=True
@@ -173,8 +173,8 @@ PATIENTS = (
     PatientRow(
         "p107",
         Person("SBX-1007", "Fixture", "Inés", "F", 3, 250),
-        "Cough again after a quiet summer",
-        "a prior without, a new study with signs",
+        "Cough again since Monday",
+        "signs of pneumonia, and a prior without",
         (
             StudyRow("A-24007", 1, time(7, 55), Picture.PRESENT, nth=2),
             StudyRow("A-23107", 118, time(13, 18), Picture.ABSENT, nth=2),

@@ -56,7 +56,7 @@ def chest_volume(slices: int, rows: int, columns: int) -> NDArray[np.int16]:
 
 def lateral_projection(rows: int, columns: int) -> NDArray[np.uint8]:
     """Return the left lateral radiograph of the volume, (rows, columns), bone light, head up."""
-    attenuation = chest_volume(rows, columns, 144).astype(np.float32) - AIR_HU
+    attenuation = chest_volume(rows, columns, 96).astype(np.float32) - AIR_HU
     depth = attenuation.sum(axis=2)[::-1]
     shown: NDArray[np.uint8] = np.round((depth / depth.max()) ** 0.8 * 255).astype(np.uint8)
     return shown

@@ -37,7 +37,7 @@ STORED_MAX = 4095  # 12 bits stored in 16
 _CT_INTERCEPT = -1024
 CT_SLICES = 8
 _CT_SIDE = 128
-_LATERAL_SIDE = 320
+_LATERAL_SIDE = 256
 _LATERAL = "LL"
 _VIEW_CODES = {  # DICOM PS3.16 CID 4010
     "AP": ("399348003", "antero-posterior"),
@@ -122,7 +122,7 @@ def _radiograph(person: Person, study: StudyRow, today: date, pixels: NDArray[np
     ds.ImageLaterality = "U"
     ds.Laterality = None
     ds.DetectorType = "DIRECT"
-    ds.PixelSpacing = ds.ImagerPixelSpacing = [0.6, 0.6]
+    ds.PixelSpacing = ds.ImagerPixelSpacing = [0.4, 0.4]
     ds.PixelIntensityRelationship = "LOG"
     ds.RescaleIntercept, ds.RescaleSlope, ds.RescaleType = 0, 1, "US"
     ds.WindowCenter, ds.WindowWidth = (STORED_MAX + 1) / 2, STORED_MAX + 1

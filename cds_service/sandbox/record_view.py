@@ -50,7 +50,7 @@ class ResultView:
     status: str
     issued: str
     is_from_ai: bool
-    is_report: bool
+    is_member: bool  # of the report above it
 
 
 def patient_view(patient: Resource, encounters: Sequence[Resource], today: date) -> PatientView:
@@ -94,7 +94,7 @@ def result_views(reports: Sequence[Resource], observations: Sequence[Resource]) 
         views.append(_report(report))
         for reference in report.get("result", []):
             if member := by_reference.pop(reference.get("reference"), None):
-                views.append(_observation(member))
+                views.append(_observation(member, is_member=True))
     return views + [_observation(item) for item in _newest_first(list(by_reference.values()))]
 
 
@@ -130,11 +130,11 @@ def _report(report: Resource) -> ResultView:
         status=report.get("status", "unknown"),
         issued=moment(_issued(report)),
         is_from_ai=_is_from_ai(report),
-        is_report=True,
+        is_member=False,
     )
 
 
-def _observation(observation: Resource) -> ResultView:
+def _observation(observation: Resource, *, is_member: bool = False) -> ResultView:
     return ResultView(
         name=_words(observation.get("code")) or "Observation",
         value=_value(observation),
@@ -142,7 +142,7 @@ def _observation(observation: Resource) -> ResultView:
         status=observation.get("status", "unknown"),
         issued=moment(_issued(observation)),
         is_from_ai=_is_from_ai(observation),
-        is_report=False,
+        is_member=is_member,
     )
 
 

@@ -7,10 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from flask import Flask
 from PIL import Image
 
+from cds_service.sandbox import chart
 from cds_service.sandbox.config import SandboxConfig
-from cds_service.sandbox.parts import Sandbox, open_sandbox
+from cds_service.sandbox.parts import EXTENSION, Sandbox, open_sandbox
 from cds_service.sandbox.seed import seed
 from tests.unit.sandbox_chart.service import SmallService, cards, served
 
@@ -72,3 +74,11 @@ def a_config(data: Path, service_base: str = "http://127.0.0.1:8000") -> Sandbox
         app_jwks_url=f"{service_base}/app/.well-known/jwks.json",
         now=lambda: datetime.now(UTC),
     )
+
+
+def a_chart(parts: Sandbox) -> Flask:
+    """The chart's pages alone, over these parts."""
+    app = Flask(__name__)
+    app.extensions[EXTENSION] = parts
+    app.register_blueprint(chart.blueprint)
+    return app

@@ -44,6 +44,8 @@ class SmallService:
         return self._respond(request)(environ, start_response)
 
     def _respond(self, request: Request) -> Response:
+        if request.path == "/app/launch":
+            return Response("<h1>The app</h1>", content_type="text/html")
         if not self._trusts(request):
             return Response(status=401)
         path = request.path
@@ -73,12 +75,19 @@ class SmallService:
 
 @contextmanager
 def served(service: SmallService) -> Iterator[SmallService]:
-    server = make_server("127.0.0.1", 0, service, threaded=True)
-    service.base = f"http://127.0.0.1:{server.server_port}"
+    with listening(service) as port:
+        service.base = f"http://127.0.0.1:{port}"
+        yield service
+
+
+@contextmanager
+def listening(application: Any) -> Iterator[int]:
+    """Serve a WSGI application on a free loopback port."""
+    server = make_server("127.0.0.1", 0, application, threaded=True)
     thread = Thread(target=server.serve_forever, args=(0.01,))
     thread.start()
     try:
-        yield service
+        yield server.server_port
     finally:
         server.shutdown()
         thread.join()
