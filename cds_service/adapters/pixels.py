@@ -1,0 +1,107 @@
+"""Read DICOM: bytes to a header and to grey values as a person would see them, bright is bright.
+
+pydicom gives MONOCHROME1 pixels as stored, and its presentation LUT looks at one of the two
+attributes only: plain CR chest films would go into a model inverted, without a warning.
+
+Source: DICOM PS3.3 C.11.1 (Modality LUT), C.11.2 (VOI LUT), C.7.6.3.1.2 (Photometric
+Interpretation), C.8.11.3.1.4 and C.11.6 (Presentation LUT Shape).
+"""
+
+import logging
+from dataclasses import dataclass, field
+from math import isfinite
+
+import gdcm
+import numpy as np
+from numpy.typing import NDArray
+from pydicom import Dataset
+from pydicom.pixels.processing import apply_modality_lut, apply_voi_lut
+
+from cds_service.adapters.codestream import damaged
+from cds_service.adapters.decode import StoredValues, stored_values
+from cds_service.adapters.header import hostile_input, parse, read_header
+from cds_service.domain.study import InstanceHeader
+from cds_service.errors import StudyOutOfScope, UnreadableInstance
+
+FloatImage = NDArray[np.float32]
+
+_SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"  # and its multi-frame kinds below it
+# PS3.3 C.8.6.1: pictures of a screen, drawings and papers. Digitised films (DF) are radiographs.
+_NOT_FILMS = frozenset({"DRW", "DV", "SD", "SYN", "WSD"})
+
+
+@dataclass(frozen=True, slots=True)
+class Radiograph:
+    """One decoded image: float32 (rows, columns), in modality units, larger is brighter."""
+
+    values: FloatImage = field(repr=False)
+
+    @property
+    def rows(self) -> int:
+        """Height in pixels."""
+        return int(self.values.shape[0])
+
+    @property
+    def columns(self) -> int:
+        """Width in pixels."""
+        return int(self.values.shape[1])
+
+
+class DicomReader:
+    """Read instances from strangers; every failure is a StudyUnusable."""
+
+    def __init__(self) -> None:
+        # Their messages may quote header values, and every failure is raised here anyway.
+        logging.getLogger("pydicom").setLevel(logging.CRITICAL + 1)
+        gdcm.Trace.WarningOff()
+        gdcm.Trace.ErrorOff()
+
+    def header(self, instance: bytes) -> InstanceHeader:
+        """Parse without the pixels; raise UnreadableInstance, UnsupportedTransferSyntax."""
+        return read_header(instance)
+
+    def pixels(self, instance: bytes) -> Radiograph:
+        """Decode, apply modality LUT, VOI LUT table and polarity.
+
+        A VOI window is not applied: the model's own scaling does what a linear window does.
+        Raises UnreadableInstance, UnsupportedTransferSyntax, StudyTooLarge, or StudyOutOfScope
+        for what is not one grey image of a patient.
+        """
+        dataset = parse(instance, pixels=True)
+        with hostile_input("damaged-pixels", "its image data are damaged"):
+            _check_source(dataset)
+            is_inverted = _is_inverted(dataset)
+            return Radiograph(_displayed(dataset, stored_values(dataset), is_inverted=is_inverted))
+
+
+def _check_source(dataset: Dataset) -> None:
+    is_capture = str(dataset.get("SOPClassUID", "")).startswith(_SECONDARY_CAPTURE)
+    if is_capture and str(dataset.get("ConversionType", "")).upper() in _NOT_FILMS:
+        raise StudyOutOfScope("secondary-capture", "it is a picture of a screen or a paper")
+
+
+def _is_inverted(dataset: Dataset) -> bool:
+    """Tell whether small stored values are bright.
+
+    MONOCHROME1 and the shape INVERSE say the same thing, so they invert once. A header that
+    says both yes and no is refused: half of all such images would be read as their negative.
+    """
+    photometric = str(dataset.get("PhotometricInterpretation", "")).upper()
+    shape = str(dataset.get("PresentationLUTShape", "") or "").upper()
+    says_dark = photometric == "MONOCHROME1"
+    if (shape == "IDENTITY" and says_dark) or (shape == "INVERSE" and not says_dark):
+        raise UnreadableInstance(
+            "ambiguous-polarity", "its header contradicts itself about black and white"
+        )
+    return says_dark
+
+
+def _displayed(dataset: Dataset, stored: StoredValues, *, is_inverted: bool) -> FloatImage:
+    values: NDArray[np.generic] = apply_modality_lut(stored, dataset)
+    if dataset.get("VOILUTSequence"):
+        values = apply_voi_lut(values, dataset, prefer_lut=True)
+    grey = np.ascontiguousarray(values, dtype=np.float32)
+    low, high = float(grey.min()), float(grey.max())
+    if not (isfinite(low) and isfinite(high) and low < high):
+        raise damaged()
+    return np.float32(low + high) - grey if is_inverted else grey
