@@ -78,11 +78,14 @@ def writing(engine: Engine) -> Iterator[Connection]:
         yield connection
 
 
-def insert(connection: Connection, table: sa.Table) -> sqlite.Insert | postgresql.Insert:
-    """Return an INSERT that knows ON CONFLICT; both dialects write it the same way."""
-    if connection.dialect.name == "sqlite":
-        return sqlite.insert(table)
-    return postgresql.insert(table)
+def insert_if_new(connection: Connection, table: sa.Table, **values: object) -> bool:
+    """Insert the row unless one has its key already; return whether it was inserted."""
+    # ON CONFLICT is the same in both dialects, but SQLAlchemy has it in each of them only.
+    insert = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
+    statement = insert(table).values(values).on_conflict_do_nothing()
+    # Without this option SQLAlchemy promises a row count for UPDATE and DELETE only.
+    inserted = connection.execute(statement, execution_options={"preserve_rowcount": True})
+    return inserted.rowcount == 1
 
 
 def ledger_clock(clock: Clock | None) -> LedgerClock:

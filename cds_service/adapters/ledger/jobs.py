@@ -12,7 +12,7 @@ from uuid import uuid4
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine, Row
 
-from cds_service.adapters.ledger.connection import insert, ledger_clock, reading, writing
+from cds_service.adapters.ledger.connection import insert_if_new, ledger_clock, reading, writing
 from cds_service.adapters.ledger.encoding import (
     patient_bytes,
     patient_from,
@@ -83,29 +83,25 @@ class SqlJobs:
                 "rung_at": now,
                 "updated_at": now,
             }
-            made = connection.execute(
-                insert(connection, job)
-                .values(
-                    id=uuid4().hex,
-                    dispatch_key=dispatch_key,
-                    tenant_id=study.tenant_id,
-                    patient_id=study.patient_id,
-                    study_uid=study.study_uid,
-                    model_id=model_id,
-                    crashes=0,
-                    token=0,
-                    created_at=now,
-                    **fresh,
-                )
-                .on_conflict_do_nothing(index_elements=["dispatch_key"])
+            made = insert_if_new(
+                connection,
+                job,
+                id=uuid4().hex,
+                dispatch_key=dispatch_key,
+                tenant_id=study.tenant_id,
+                patient_id=study.patient_id,
+                study_uid=study.study_uid,
+                model_id=model_id,
+                crashes=0,
+                token=0,
+                created_at=now,
+                **fresh,
             )
             of_key = job.c.dispatch_key == dispatch_key
-            if made.rowcount != 1:
-                made = connection.execute(
-                    sa.update(job).where(of_key, job.c.state == JobState.FAILED).values(fresh)
-                )
-            row = connection.execute(sa.select(job).where(of_key)).one()
-            return _job(row), made.rowcount == 1
+            if not made:
+                failed = sa.and_(of_key, job.c.state == JobState.FAILED)
+                made = connection.execute(sa.update(job).where(failed).values(fresh)).rowcount == 1
+            return _job(connection.execute(sa.select(job).where(of_key)).one()), made
 
     def get(self, job_id: str) -> Job:
         """Return the job; raise NotFound."""
@@ -192,14 +188,10 @@ class SqlJobs:
 
         error   a class name such as "ArchiveFailed", never a text
         """
+        again = retry and lease.job.attempts < self._attempts
+        left = NO_LEASE | {"step": JobStep.QUEUED} if again else OVER | {"state": JobState.FAILED}
         with writing(self._engine) as connection:
-            now = self._now(connection)
-            update_held(connection, lease, now, error=error)
-            again = retry and _row(connection, lease.job.id).attempts < self._attempts
-            left = (
-                NO_LEASE | {"step": JobStep.QUEUED} if again else OVER | {"state": JobState.FAILED}
-            )
-            update_held(connection, lease, now, **left)
+            update_held(connection, lease, self._now(connection), error=error, **left)
 
     # --- OverdueJobs ---
 

@@ -11,7 +11,7 @@ from itertools import count
 import sqlalchemy as sa
 from sqlalchemy.engine import Engine
 
-from cds_service.adapters.ledger.connection import insert, ledger_clock, writing
+from cds_service.adapters.ledger.connection import insert_if_new, ledger_clock, writing
 from cds_service.adapters.ledger.schema import audit_event, card_shown, feedback, used_jti
 from cds_service.domain.audit import AuditEvent
 from cds_service.domain.card import Feedback
@@ -32,15 +32,13 @@ class SqlCardLog:
     def shown(self, tenant_id: str, card_uuid: str, result_id: str | None) -> None:
         """Remember a card (idempotent)."""
         with writing(self._engine) as connection:
-            connection.execute(
-                insert(connection, card_shown)
-                .values(
-                    tenant_id=tenant_id,
-                    card_uuid=card_uuid,
-                    result_id=result_id,
-                    shown_at=self._now(connection),
-                )
-                .on_conflict_do_nothing(index_elements=["tenant_id", "card_uuid"])
+            insert_if_new(
+                connection,
+                card_shown,
+                tenant_id=tenant_id,
+                card_uuid=card_uuid,
+                result_id=result_id,
+                shown_at=self._now(connection),
             )
 
     def record(self, new: Feedback) -> bool:
@@ -51,18 +49,16 @@ class SqlCardLog:
         with writing(self._engine) as connection:
             if connection.execute(of_card).first() is None:
                 return False
-            connection.execute(
-                insert(connection, feedback)
-                .values(
-                    tenant_id=new.tenant_id,
-                    card_uuid=new.card_uuid,
-                    outcome=new.outcome,
-                    outcome_at=new.outcome_at,
-                    reason=None if new.reason is None else asdict(new.reason),
-                    has_comment=new.has_comment,
-                    suggestion_ids=list(new.suggestion_ids),
-                )
-                .on_conflict_do_nothing()
+            insert_if_new(
+                connection,
+                feedback,
+                tenant_id=new.tenant_id,
+                card_uuid=new.card_uuid,
+                outcome=new.outcome,
+                outcome_at=new.outcome_at,
+                reason=None if new.reason is None else asdict(new.reason),
+                has_comment=new.has_comment,
+                suggestion_ids=list(new.suggestion_ids),
             )
             return True
 
@@ -82,12 +78,7 @@ class SqlReplays:
             if next(self._uses) % SWEEP_EVERY == 0:
                 old = used_jti.c.expires_at < self._now(connection) - KEEP_EXPIRED
                 connection.execute(sa.delete(used_jti).where(old))
-            used = connection.execute(
-                insert(connection, used_jti)
-                .values(digest=digest, expires_at=expires_at)
-                .on_conflict_do_nothing(index_elements=["digest"])
-            )
-            return used.rowcount == 1
+            return insert_if_new(connection, used_jti, digest=digest, expires_at=expires_at)
 
 
 class SqlAuditLog:

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 import sqlalchemy as sa
 from sqlalchemy.engine import Engine, Row
 
-from cds_service.adapters.ledger.connection import insert, ledger_clock, reading, writing
+from cds_service.adapters.ledger.connection import insert_if_new, ledger_clock, reading, writing
 from cds_service.adapters.ledger.encoding import (
     analysis_document,
     analysis_from,
@@ -39,25 +39,22 @@ class SqlResults:
         """Store it, or return the stored one with the same key; raise LeaseLost."""
         with writing(self._engine) as connection:
             update_held(connection, lease, self._now(connection))
-            connection.execute(
-                insert(connection, result)
-                .values(
-                    id=new.id,
-                    key=new.key,
-                    tenant_id=new.tenant_id,
-                    patient_id=new.patient_id,
-                    study_uid=new.study_uid,
-                    imaging_study_id=new.imaging_study_id,
-                    study_started=time_text(new.study_started),
-                    study_description=new.study_description,
-                    analysis=analysis_document(new.analysis),
-                    computed_at=new.computed_at,
-                )
-                .on_conflict_do_nothing(index_elements=["key"])
+            insert_if_new(
+                connection,
+                result,
+                id=new.id,
+                key=new.key,
+                tenant_id=new.tenant_id,
+                patient_id=new.patient_id,
+                study_uid=new.study_uid,
+                imaging_study_id=new.imaging_study_id,
+                study_started=time_text(new.study_started),
+                study_description=new.study_description,
+                analysis=analysis_document(new.analysis),
+                computed_at=new.computed_at,
             )
-            return _result(
-                connection.execute(sa.select(result).where(result.c.key == new.key)).one()
-            )
+            stored = sa.select(result).where(result.c.key == new.key)
+            return _result(connection.execute(stored).one())
 
     def get(self, result_id: str) -> Result:
         """Return it; raise NotFound."""
@@ -123,11 +120,9 @@ class SqlPublications:
                 "lost": list(new.lost),
                 "recorded_at": now,
             }
-            connection.execute(
-                insert(connection, publication)
-                .values(result_id=new.result_id, **values)
-                .on_conflict_do_update(index_elements=["result_id"], set_=values)
-            )
+            if not insert_if_new(connection, publication, result_id=new.result_id, **values):
+                of_result = publication.c.result_id == new.result_id
+                connection.execute(sa.update(publication).where(of_result).values(values))
 
 
 class SqlReviews:

@@ -3,10 +3,12 @@
 Source: ports Tenants, TenantRegister.
 """
 
+from dataclasses import asdict
+
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine, Row
 
-from cds_service.adapters.ledger.connection import insert, reading, writing
+from cds_service.adapters.ledger.connection import insert_if_new, reading, writing
 from cds_service.adapters.ledger.schema import tenant
 from cds_service.domain.tenant import Tenant, Vendor
 from cds_service.errors import NotFound, RegistrationRefused
@@ -46,27 +48,10 @@ class SqlTenants:
     def add(self, new: Tenant) -> None:
         """Store it; raise RegistrationRefused naming what is taken."""
         with writing(self._engine) as connection:
-            added = connection.execute(
-                insert(connection, tenant)
-                .values(
-                    id=new.id,
-                    name=new.name,
-                    fhir_base=new.fhir_base,
-                    hook_issuer=new.hook_issuer,
-                    jwks_url=new.jwks_url,
-                    jwks=new.jwks,
-                    jku=new.jku,
-                    client_id=new.client_id,
-                    archive_base=new.archive_base,
-                    origins=list(new.origins),
-                    vendor=new.vendor,
-                    backend_services=new.backend_services,
-                    shows_running=new.shows_running,
-                    shows_negative=new.shows_negative,
-                )
-                .on_conflict_do_nothing()
+            added = insert_if_new(
+                connection, tenant, **asdict(new) | {"origins": list(new.origins)}
             )
-            if added.rowcount != 1:
+            if not added:
                 raise RegistrationRefused(_refusal(connection, new))
 
     def remove(self, tenant_id: str) -> None:

@@ -1,0 +1,333 @@
+"""Jobs, leases and the sweep: the same on the fake, SQLite and PostgreSQL."""
+
+from datetime import timedelta
+
+import pytest
+
+from cds_service.domain.job import Job, JobState, JobStep, Lease
+from cds_service.domain.publication import Publication, PublicationState
+from cds_service.errors import LeaseLost, NotFound
+from tests.builders import a_patient, a_result, a_study
+from tests.contract.ledgers import ATTEMPTS, LEASE_S, Ledger
+
+
+def open_job(ledger: Ledger, key: str = "key-1", **study: object) -> Job:
+    return ledger.jobs.open(key, a_study(**study), a_patient(), "model")[0]
+
+
+def held(ledger: Ledger, key: str = "key-1", owner: str = "worker-1") -> Lease:
+    lease = ledger.jobs.take(open_job(ledger, key).id, owner)
+    assert lease is not None
+    return lease
+
+
+# --- opening ---
+
+
+def test_a_new_job_is_open_queued_and_keeps_its_study(ledger: Ledger) -> None:
+    job, made = ledger.jobs.open("key-1", a_study(), a_patient(), "model")
+
+    assert made
+    assert (job.state, job.step, job.attempts) == (JobState.OPEN, JobStep.QUEUED, 0)
+    assert (job.study, job.model_id, job.dispatch_key) == (a_study(), "model", "key-1")
+    assert job.created_at == ledger.clock.now
+    assert ledger.jobs.get(job.id) == job
+
+
+def test_the_same_key_is_the_same_job(ledger: Ledger) -> None:
+    first = open_job(ledger)
+
+    again, made = ledger.jobs.open("key-1", a_study(), a_patient(), "model")
+
+    assert again == first and not made
+
+
+def test_an_unknown_job_is_not_found(ledger: Ledger) -> None:
+    with pytest.raises(NotFound):
+        ledger.jobs.get("nobody")
+
+
+def test_a_failed_job_is_opened_again_with_fresh_attempts_and_facts(ledger: Ledger) -> None:
+    lease = held(ledger)
+    ledger.jobs.give_up(lease, "ArchiveRefused", retry=False)
+
+    job, made = ledger.jobs.open(
+        "key-1", a_study(description="Thorax"), a_patient(identifiers=("MRN-2",)), "model"
+    )
+    taken = ledger.jobs.take(job.id, "worker-2")
+
+    assert made and job.id == lease.job.id
+    assert (job.state, job.attempts, job.error) == (JobState.OPEN, 0, None)
+    assert job.study.description == "Thorax"
+    assert taken is not None and taken.patient == a_patient(identifiers=("MRN-2",))
+    assert taken.token > lease.token
+
+
+def test_a_done_job_is_returned_as_it_is(ledger: Ledger) -> None:
+    lease = held(ledger)
+    ledger.jobs.finish(lease, ledger.results.save(a_result(), lease).id)
+
+    job, made = ledger.jobs.open("key-1", a_study(), a_patient(), "model")
+
+    assert not made and job.state is JobState.DONE
+
+
+# --- reading ---
+
+
+def test_the_newest_job_of_each_study_is_returned(ledger: Ledger) -> None:
+    open_job(ledger, "old", study_uid="1.2.1")
+    ledger.clock.advance(1)
+    newest = open_job(ledger, "new", study_uid="1.2.1")
+    other = open_job(ledger, "other", study_uid="1.2.2")
+    open_job(ledger, "not asked", study_uid="1.2.3")
+
+    found = ledger.jobs.newest_for("t-1", "p-1", ["1.2.1", "1.2.2", "1.2.9"])
+
+    assert found == {"1.2.1": newest, "1.2.2": other}
+
+
+def test_jobs_of_another_tenant_or_patient_are_not_returned(ledger: Ledger) -> None:
+    open_job(ledger)
+    uid = a_study().study_uid
+
+    assert ledger.jobs.newest_for("t-2", "p-1", [uid]) == {}
+    assert ledger.jobs.newest_for("t-1", "p-2", [uid]) == {}
+    assert ledger.jobs.newest_for("t-1", "p-1", []) == {}
+
+
+def test_the_wait_is_the_median_duration_times_the_place_in_the_line(ledger: Ledger) -> None:
+    for number, seconds in enumerate((2, 4, 12)):
+        lease = held(ledger, f"done-{number}")
+        ledger.clock.advance(seconds)
+        ledger.jobs.finish(lease, ledger.results.save(a_result(), lease).id)
+    first = open_job(ledger, "first")
+    ledger.clock.advance(1)
+    second = open_job(ledger, "second")
+
+    assert ledger.jobs.expected_seconds(first) == 4
+    assert ledger.jobs.expected_seconds(second) == 8
+
+
+def test_the_wait_is_at_least_a_second_and_twenty_before_anything_is_known(ledger: Ledger) -> None:
+    assert ledger.jobs.expected_seconds(open_job(ledger)) == 20
+
+    lease = held(ledger)
+    ledger.jobs.finish(lease, ledger.results.save(a_result(), lease).id)
+
+    assert ledger.jobs.expected_seconds(open_job(ledger, "key-2")) == 1
+
+
+# --- leases ---
+
+
+def test_a_lease_carries_the_token_the_owner_and_the_patients_facts(ledger: Ledger) -> None:
+    lease = held(ledger)
+
+    assert (lease.token, lease.owner, lease.job.attempts) == (1, "worker-1", 1)
+    assert lease.expires_at == ledger.clock.now + timedelta(seconds=LEASE_S)
+    assert lease.patient == a_patient()
+
+
+def test_a_leased_job_is_not_leased_again(ledger: Ledger) -> None:
+    lease = held(ledger)
+
+    assert ledger.jobs.take(lease.job.id, "worker-2") is None
+    ledger.clock.advance(LEASE_S - 0.001)
+    assert ledger.jobs.take(lease.job.id, "worker-2") is None
+
+
+def test_an_expired_lease_passes_to_the_next_worker_with_a_higher_token(ledger: Ledger) -> None:
+    first = held(ledger)
+    ledger.clock.advance(LEASE_S)
+
+    second = ledger.jobs.take(first.job.id, "worker-2")
+
+    assert second is not None
+    assert (second.token, second.owner) == (first.token + 1, "worker-2")
+
+
+def test_advance_renews_the_lease_and_shows_the_step(ledger: Ledger) -> None:
+    lease = held(ledger)
+    ledger.clock.advance(LEASE_S - 1)
+
+    renewed = ledger.jobs.advance(lease, JobStep.INFERRING)
+    ledger.clock.advance(LEASE_S - 1)
+
+    assert (renewed.token, renewed.job.step) == (lease.token, JobStep.INFERRING)
+    assert renewed.patient == a_patient()
+    assert ledger.jobs.take(lease.job.id, "worker-2") is None
+    assert ledger.jobs.get(lease.job.id).step is JobStep.INFERRING
+
+
+def test_a_late_heartbeat_keeps_the_job_when_nobody_noticed(ledger: Ledger) -> None:
+    lease = held(ledger)
+    ledger.clock.advance(LEASE_S + 5)
+
+    ledger.jobs.advance(lease, JobStep.READING)
+
+    assert ledger.jobs.reclaim() == []
+
+
+def test_finish_marks_the_job_done_and_forgets_the_facts(ledger: Ledger) -> None:
+    lease = held(ledger)
+
+    ledger.jobs.finish(lease, ledger.results.save(a_result(), lease).id)
+
+    job = ledger.jobs.get(lease.job.id)
+    assert (job.state, job.step, job.result_id) == (JobState.DONE, JobStep.DONE, "r-1")
+    assert ledger.jobs.take(job.id, "worker-2") is None
+
+
+def test_giving_up_with_a_retry_frees_the_job_until_the_attempts_are_used(ledger: Ledger) -> None:
+    job = open_job(ledger)
+    for attempt in range(1, ATTEMPTS + 1):
+        assert ledger.jobs.get(job.id).state is JobState.OPEN
+        lease = ledger.jobs.take(job.id, "worker-1")
+        assert lease is not None and lease.job.attempts == attempt
+        ledger.jobs.give_up(lease, "ArchiveFailed", retry=True)
+
+    job = ledger.jobs.get(job.id)
+    assert (job.state, job.error) == (JobState.FAILED, "ArchiveFailed")
+    assert ledger.jobs.take(job.id, "worker-1") is None
+
+
+def test_giving_up_without_a_retry_fails_the_job(ledger: Ledger) -> None:
+    lease = held(ledger)
+
+    ledger.jobs.give_up(lease, "WeightsDigestMismatch", retry=False)
+
+    job = ledger.jobs.get(lease.job.id)
+    assert (job.state, job.error) == (JobState.FAILED, "WeightsDigestMismatch")
+
+
+@pytest.mark.parametrize("effect", ["advance", "finish", "give_up", "save", "record"])
+def test_a_worker_with_an_old_token_changes_nothing(ledger: Ledger, effect: str) -> None:
+    old = held(ledger)
+    ledger.clock.advance(LEASE_S)
+    new = ledger.jobs.take(old.job.id, "worker-2")
+    assert new is not None
+    ledger.results.save(a_result(), new)
+    before = ledger.jobs.get(old.job.id)
+
+    with pytest.raises(LeaseLost):
+        apply(effect, ledger, old)
+
+    assert ledger.jobs.get(old.job.id) == before
+    assert ledger.publications.of("r-1") is None
+    assert ledger.results.newest_for("t-1", "p-1", ["1.2.840.99999.1"]) == {
+        "1.2.840.99999.1": a_result()
+    }
+
+
+@pytest.mark.parametrize("effect", ["advance", "finish", "give_up", "save", "record"])
+def test_a_worker_whose_lease_was_reclaimed_changes_nothing(ledger: Ledger, effect: str) -> None:
+    lease = held(ledger)
+    ledger.results.save(a_result(), lease)
+    ledger.clock.advance(LEASE_S)
+    assert ledger.jobs.reclaim() == [lease.job.id]
+
+    with pytest.raises(LeaseLost):
+        apply(effect, ledger, lease)
+
+
+def apply(effect: str, ledger: Ledger, lease: Lease) -> None:
+    match effect:
+        case "advance":
+            ledger.jobs.advance(lease, JobStep.PUBLISHING)
+        case "finish":
+            ledger.jobs.finish(lease, "r-1")
+        case "give_up":
+            ledger.jobs.give_up(lease, "ArchiveFailed", retry=True)
+        case "save":
+            ledger.results.save(a_result(id="r-2", key="k-2"), lease)
+        case "record":
+            ledger.publications.record(Publication("r-1", PublicationState.DONE), lease)
+
+
+# --- the sweep ---
+
+
+def test_a_job_that_was_just_rung_is_not_rung_again(ledger: Ledger) -> None:
+    open_job(ledger)
+
+    ledger.clock.advance(29)
+
+    assert ledger.jobs.reclaim() == []
+
+
+def test_a_job_that_nobody_took_is_rung_again_once_in_thirty_seconds(ledger: Ledger) -> None:
+    job = open_job(ledger)
+    ledger.clock.advance(30)
+
+    assert ledger.jobs.reclaim() == [job.id]
+    assert ledger.jobs.reclaim() == []
+    ledger.clock.advance(30)
+    assert ledger.jobs.reclaim() == [job.id]
+
+
+def test_a_held_job_is_left_alone(ledger: Ledger) -> None:
+    lease = held(ledger)
+    for _ in range(4):
+        ledger.clock.advance(LEASE_S - 1)
+        lease = ledger.jobs.advance(lease, JobStep.INFERRING)
+
+    assert ledger.jobs.reclaim() == []
+
+
+def test_an_expired_lease_is_rung_at_the_next_sweep(ledger: Ledger) -> None:
+    lease = held(ledger)
+    ledger.clock.advance(LEASE_S)
+
+    assert ledger.jobs.reclaim() == [lease.job.id]
+
+    job = ledger.jobs.get(lease.job.id)
+    assert (job.state, job.step, job.error) == (JobState.OPEN, JobStep.QUEUED, "WorkerCrashed")
+
+
+def test_a_job_given_back_is_rung_at_the_next_sweep(ledger: Ledger) -> None:
+    lease = held(ledger)
+    ledger.jobs.give_up(lease, "ArchiveFailed", retry=True)
+
+    assert ledger.jobs.reclaim() == [lease.job.id]
+
+
+def test_oldest_jobs_are_rung_first(ledger: Ledger) -> None:
+    ids = []
+    for number in range(3):
+        ids.append(open_job(ledger, f"key-{number}").id)
+        ledger.clock.advance(1)
+    ledger.clock.advance(30)
+
+    assert ledger.jobs.reclaim() == ids
+
+
+@pytest.mark.parametrize("noticed_by", ["sweep", "worker"])
+def test_a_job_that_killed_its_worker_twice_is_quarantined(ledger: Ledger, noticed_by: str) -> None:
+    first = held(ledger)
+    ledger.clock.advance(LEASE_S)
+    second = ledger.jobs.take(first.job.id, "worker-2")
+    assert second is not None
+    ledger.clock.advance(LEASE_S)
+
+    if noticed_by == "sweep":
+        assert ledger.jobs.reclaim() == []
+    else:
+        assert ledger.jobs.take(first.job.id, "worker-3") is None
+
+    job = ledger.jobs.get(first.job.id)
+    assert (job.state, job.error) == (JobState.QUARANTINED, "WorkerCrashed")
+    with pytest.raises(LeaseLost):
+        ledger.jobs.advance(second, JobStep.READING)
+
+
+def test_a_quarantined_job_is_not_opened_again_by_a_hook(ledger: Ledger) -> None:
+    job = open_job(ledger)
+    for owner in ("worker-1", "worker-2"):
+        ledger.jobs.take(job.id, owner)
+        ledger.clock.advance(LEASE_S)
+    ledger.jobs.reclaim()
+
+    again, made = ledger.jobs.open("key-1", a_study(), a_patient(), "model")
+
+    assert not made and again.state is JobState.QUARANTINED
