@@ -284,6 +284,10 @@ class Classifier(Protocol):
     def threshold(self) -> float:
         """The operating point, a calibrated probability."""
 
+    @property
+    def critical(self) -> bool:
+        """Whether the model card calls this finding critical."""
+
     def classify(self, pixels: Pixels) -> Classification:
         """Run it once; raise InferenceFailed, or StudyOutOfScope for an image not its kind."""
 

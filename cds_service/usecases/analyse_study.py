@@ -1,0 +1,183 @@
+"""Analyse a study: guard every instance, read the pixels, run the model, keep the likeliest.
+
+Source: DESIGN "One job through the house", steps 3 and 4.
+"""
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from hashlib import sha256
+
+from cds_service.domain.finding import (
+    Analysis,
+    AnalysisStatus,
+    Finding,
+    InstanceReason,
+    Reason,
+    Timings,
+)
+from cds_service.domain.guards import check_header, check_patient, mismatch, rank
+from cds_service.domain.job import JobStep
+from cds_service.domain.study import InstanceHeader, PatientFacts
+from cds_service.errors import (
+    HostileInstance,
+    OutputOutOfRange,
+    PatientMismatch,
+    StudyIncomplete,
+    StudyUnusable,
+)
+from cds_service.usecases.ports import (
+    Classification,
+    Classifier,
+    ImageReader,
+    Pixels,
+    SourceInstance,
+)
+
+
+def analyse_study(
+    instances: Iterable[SourceInstance],
+    *,
+    reader: ImageReader,
+    classifier: Classifier,
+    patient: PatientFacts | None = None,
+    expected_study_uid: str | None = None,
+    on_step: Callable[[JobStep], None] = lambda _step: None,
+    timer: Callable[[], float] = time.perf_counter,  # seconds
+) -> Analysis:
+    """Run one model on one study.
+
+    The image in which the finding is likeliest decides. An instance that cannot be used is named
+    in `instances` and does not refuse the others; but one image of another patient or study, or
+    two different images under one UID, refuse them all. Without `patient` the patient is not
+    compared; without `expected_study_uid` the first instance that states one names the study.
+
+    Raises InferenceFailed when the model fails; what iterating `instances` raises passes through.
+    """
+    run = _Run(reader, classifier, patient, expected_study_uid, on_step, timer, timer())
+    on_step(JobStep.READING)
+    try:
+        for instance in instances:
+            run.take(instance)
+    except (PatientMismatch, HostileInstance) as refusal:
+        return run.refused(refusal)
+    return run.analysed() if run.findings else run.refused(_chief(run.refusals))
+
+
+def _chief(refusals: list[StudyUnusable]) -> StudyUnusable:
+    """Return the refusal that says most about the study, and among equals the most frequent."""
+    if not refusals:
+        return StudyIncomplete("no-instances", "it holds no image")
+    best = min(map(rank, refusals))
+    candidates = [refusal for refusal in refusals if rank(refusal) == best]
+    code, _ = Counter(refusal.code for refusal in candidates).most_common(1)[0]
+    return next(refusal for refusal in candidates if refusal.code == code)
+
+
+@dataclass(slots=True)
+class _Run:
+    """What is known so far about the study."""
+
+    reader: ImageReader
+    classifier: Classifier
+    patient: PatientFacts | None
+    study_uid: str | None
+    on_step: Callable[[JobStep], None]
+    timer: Callable[[], float]
+    started_s: float
+    findings: list[Finding] = field(default_factory=list)
+    seen: set[str] = field(default_factory=set)  # digests
+    used: set[str] = field(default_factory=set)  # digests
+    reasons: list[InstanceReason] = field(default_factory=list)
+    refusals: list[StudyUnusable] = field(default_factory=list)
+    read_s: float = 0.0
+    prepare_ms: float = 0.0
+    infer_ms: float = 0.0
+
+    def take(self, instance: SourceInstance) -> None:
+        """Use one instance, or note why not; raise what refuses the whole study."""
+        digest = sha256(instance.data).hexdigest()
+        if digest in self.seen:
+            return
+        self.seen.add(digest)
+        header: InstanceHeader | None = None
+        started = self.timer()
+        try:
+            try:
+                header = self.reader.header(instance.data)
+                self._check(header, instance)
+                pixels = self.reader.pixels(instance.data)
+            finally:
+                self.read_s += self.timer() - started
+            self._classify(header, pixels)
+            self.used.add(digest)
+        except StudyUnusable as refusal:
+            sop_uid = header.sop_uid if header else None
+            self.reasons.append(InstanceReason(refusal.code, refusal.text, sop_uid, instance.path))
+            self.refusals.append(refusal)
+            if isinstance(refusal, PatientMismatch | HostileInstance):
+                raise
+
+    def _check(self, header: InstanceHeader, instance: SourceInstance) -> None:
+        if self.study_uid is None:
+            self.study_uid = header.study_uid
+        if header.study_uid != self.study_uid:
+            raise mismatch("other-study")
+        if self.patient is not None:
+            check_patient(header, self.patient)
+        check_header(header, self.classifier.intended_use, instance.overrides, self.patient)
+
+    def _classify(self, header: InstanceHeader, pixels: Pixels) -> None:
+        if not self.findings:
+            self.on_step(JobStep.INFERRING)
+        outcome = self.classifier.classify(pixels)
+        self.prepare_ms += outcome.prepare_ms
+        self.infer_ms += outcome.infer_ms
+        if not 0.0 <= outcome.probability <= 1.0:  # NaN is in no range
+            raise OutputOutOfRange("The model gave a value that is not a probability.")
+        finding = self._finding(header, outcome)
+        twins = (other for other in self.findings if other.sop_uid == finding.sop_uid != "")
+        if any(twin.probability != finding.probability for twin in twins):
+            raise HostileInstance("duplicate-uid", "two different images carry one identifier")
+        self.findings.append(finding)
+
+    def _finding(self, header: InstanceHeader, outcome: Classification) -> Finding:
+        return Finding(
+            coding=self.classifier.finding,
+            probability=outcome.probability,
+            threshold=self.classifier.threshold,
+            present=outcome.present,
+            series_uid=header.series_uid or "",
+            sop_uid=header.sop_uid or "",
+            critical=self.classifier.critical,
+            region=outcome.region,
+            activation=outcome.activation,
+        )
+
+    def analysed(self) -> Analysis:
+        best = max(self.findings, key=lambda finding: finding.probability)
+        return self._analysis(AnalysisStatus.ANALYSED, None, (best,))
+
+    def refused(self, refusal: StudyUnusable) -> Analysis:
+        reason = Reason(refusal.code, refusal.text)
+        return self._analysis(AnalysisStatus.NOT_ANALYSED, reason, ())
+
+    def _analysis(
+        self, status: AnalysisStatus, reason: Reason | None, findings: tuple[Finding, ...]
+    ) -> Analysis:
+        return Analysis(
+            study_uid=self.study_uid,
+            status=status,
+            reason=reason,
+            model=self.classifier.identity,
+            findings=findings,
+            instances=tuple(self.reasons),
+            instance_digests=tuple(sorted(self.used)),
+            timings=Timings(
+                read=1000 * self.read_s,
+                prepare=self.prepare_ms,
+                infer=self.infer_ms,
+                total=1000 * (self.timer() - self.started_s),
+            ),
+        )
