@@ -1,0 +1,155 @@
+"""Results, publications and reviews: the same on the fake, SQLite and PostgreSQL."""
+
+from datetime import UTC, datetime, timedelta, timezone
+
+import pytest
+
+from cds_service.domain.finding import Activation, Box, InstanceReason
+from cds_service.domain.job import Lease
+from cds_service.domain.publication import Publication, PublicationState
+from cds_service.domain.review import Review, Verdict
+from cds_service.errors import NotFound
+from tests.builders import (
+    NOW,
+    a_finding,
+    a_patient,
+    a_result,
+    a_study,
+    an_analysis,
+    not_analysed,
+)
+from tests.contract.ledgers import Ledger
+
+UID = "1.2.840.99999.1"
+
+
+@pytest.fixture
+def lease(ledger: Ledger) -> Lease:
+    job, _ = ledger.jobs.open("key-1", a_study(), a_patient(), "model")
+    lease = ledger.jobs.take(job.id, "worker-1")
+    assert lease is not None
+    return lease
+
+
+def test_a_result_is_returned_exactly_as_it_was_saved(ledger: Ledger, lease: Lease) -> None:
+    result = a_result(
+        analysis=an_analysis(
+            findings=(
+                a_finding(
+                    present=None,
+                    probability=0.1 + 0.2,
+                    critical=True,
+                    region=Box(10, 20, 30, 40),
+                    activation=Activation(2, 3, (0.0, 0.25, 1 / 3, 0.5, 0.75, 1.0)),
+                ),
+                a_finding(present=False, probability=0.01),
+            ),
+            instances=(InstanceReason("no-pixels", "it has no image", sop_uid="1.2.3"),),
+        )
+    )
+
+    saved = ledger.results.save(result, lease)
+
+    assert saved == result
+    assert ledger.results.get("r-1") == result
+
+
+def test_a_reason_instead_of_findings_is_kept(ledger: Ledger, lease: Lease) -> None:
+    result = a_result(analysis=not_analysed("patient-too-old", "made for children aged 1-5"))
+
+    ledger.results.save(result, lease)
+
+    assert ledger.results.get("r-1") == result
+
+
+def test_the_time_zone_of_the_study_is_kept(ledger: Ledger, lease: Lease) -> None:
+    after_midnight = datetime(2026, 1, 2, 0, 30, tzinfo=timezone(timedelta(hours=9)))
+
+    ledger.results.save(a_result(study_started=after_midnight), lease)
+
+    started = ledger.results.get("r-1").study_started
+    assert started is not None and started.isoformat() == "2026-01-02T00:30:00+09:00"
+
+
+def test_the_same_key_is_stored_once(ledger: Ledger, lease: Lease) -> None:
+    first = ledger.results.save(a_result(), lease)
+
+    again = ledger.results.save(a_result(id="r-2", study_description="other"), lease)
+
+    assert again == first
+    with pytest.raises(NotFound):
+        ledger.results.get("r-2")
+
+
+def test_the_newest_result_of_each_study_is_returned(ledger: Ledger, lease: Lease) -> None:
+    later = NOW + timedelta(minutes=1)
+    newest = a_result(id="r-2", key="k-2", computed_at=later)
+    other = a_result(id="r-3", key="k-3", study_uid="1.2.3")
+    for result in (a_result(), newest, other):
+        ledger.results.save(result, lease)
+
+    assert ledger.results.newest_for("t-1", "p-1", [UID, "1.2.3", "9"]) == {
+        UID: newest,
+        "1.2.3": other,
+    }
+
+
+def test_results_of_another_tenant_or_patient_are_not_returned(
+    ledger: Ledger, lease: Lease
+) -> None:
+    ledger.results.save(a_result(), lease)
+
+    assert ledger.results.newest_for("t-2", "p-1", [UID]) == {}
+    assert ledger.results.newest_for("t-1", "p-2", [UID]) == {}
+    assert ledger.results.studies_of("t-2", "p-1") == []
+    assert ledger.results.studies_of("t-1", "p-2") == []
+
+
+def test_studies_of_a_patient_come_newest_first_and_undated_last(
+    ledger: Ledger, lease: Lease
+) -> None:
+    dates = (datetime(2024, 5, 1, tzinfo=UTC), None, datetime(2026, 1, 2, tzinfo=UTC))
+    for number, started in enumerate(dates):
+        result = a_result(
+            id=f"r-{number}", key=f"k-{number}", study_uid=f"1.{number}", study_started=started
+        )
+        ledger.results.save(result, lease)
+
+    assert [result.id for result in ledger.results.studies_of("t-1", "p-1")] == [
+        "r-2",
+        "r-0",
+        "r-1",
+    ]
+
+
+def test_a_publication_is_kept_and_a_later_attempt_replaces_it(
+    ledger: Ledger, lease: Lease
+) -> None:
+    ledger.results.save(a_result(), lease)
+    assert ledger.publications.of("r-1") is None
+
+    ledger.publications.record(Publication("r-1", PublicationState.FAILED), lease)
+    done = Publication(
+        "r-1", PublicationState.DONE, ("Observation/1", "Device/2"), ("the heatmap",)
+    )
+    ledger.publications.record(done, lease)
+
+    assert ledger.publications.of("r-1") == done
+
+
+def test_the_newest_verdict_per_finding_and_reviewer_counts(ledger: Ledger, lease: Lease) -> None:
+    ledger.results.save(a_result(), lease)
+
+    def review(code: str, verdict: Verdict, reviewer: str = "Practitioner/1") -> Review:
+        return Review("t-1", "r-1", code, verdict, reviewer, NOW)
+
+    ledger.reviews.record(review("233604007", Verdict.AGREE))
+    ledger.reviews.record(review("233604007", Verdict.DISAGREE))
+    ledger.reviews.record(review("60046008", Verdict.AGREE))
+    ledger.reviews.record(review("233604007", Verdict.AGREE, "Practitioner/2"))
+
+    assert ledger.reviews.latest("r-1", "Practitioner/1") == {
+        "233604007": review("233604007", Verdict.DISAGREE),
+        "60046008": review("60046008", Verdict.AGREE),
+    }
+    assert ledger.reviews.latest("r-2", "Practitioner/1") == {}
