@@ -120,8 +120,7 @@ def _radiograph(person: Person, study: StudyRow, today: date, pixels: NDArray[np
     ds.ViewCodeSequence = [_code(_VIEW_CODES[study.view])]
     ds.PatientOrientation = _ORIENTATIONS[study.view]
     ds.ImageLaterality = "U"
-    ds.Laterality = None
-    ds.DetectorType = "DIRECT"
+    ds.DetectorType, ds.PositionerType = "DIRECT", "NONE"
     ds.PixelSpacing = ds.ImagerPixelSpacing = [0.4, 0.4]
     ds.PixelIntensityRelationship = "LOG"
     ds.RescaleIntercept, ds.RescaleSlope, ds.RescaleType = 0, 1, "US"

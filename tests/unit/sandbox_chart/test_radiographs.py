@@ -1,5 +1,7 @@
 """The sandbox's people and the DICOM drawn for them."""
 
+import shutil
+import subprocess
 import warnings
 from datetime import date, timedelta
 from io import BytesIO
@@ -176,3 +178,20 @@ def test_the_pictures_that_come_with_the_sandbox_are_enough() -> None:
         for study in row.studies:
             for file in instances(row, study, listed, TODAY):
                 assert pydicom.dcmread(BytesIO(file), stop_before_pixels=True).Rows > 0
+
+
+@pytest.mark.real
+def test_an_outside_validator_finds_nothing_wrong(tmp_path: Path, pictures: Path) -> None:
+    validator = shutil.which("dciodvfy")
+    if validator is None:
+        pytest.skip("dciodvfy is not installed: apt-get install dicom3tools")
+    for row in PATIENTS:
+        for study in row.studies:
+            if study.is_truncated:
+                continue
+            file = tmp_path / f"{study.accession}.dcm"
+            file.write_bytes(next(instances(row, study, Pictures.in_folder(pictures), TODAY)))
+
+            said = subprocess.run([validator, "-new", file], capture_output=True, text=True)
+
+            assert "Error" not in said.stderr and "Warning" not in said.stderr, said.stderr
