@@ -42,8 +42,8 @@ RINGS = (
     ),
     Ring(
         "smart_app",
-        # The picture route draws the outline and the legend: pure numpy, no model is run.
-        (DOMAIN, ERRORS, FHIR, USECASES, "models.overlay"),
+        # The picture route draws heatmap, outline and legend: pure numpy, no model is run.
+        (DOMAIN, ERRORS, FHIR, USECASES, "models.explain", "models.overlay"),
         frozenset({"flask", "werkzeug", "joserfc", "authlib", "requests", "redis", "numpy", "PIL"}),
     ),
     Ring("models", (), frozenset({"numpy", "PIL", "yaml"})),

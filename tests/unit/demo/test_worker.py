@@ -1,0 +1,241 @@
+"""The worker's own parts: leases that beat while a job runs, and the outermost frame."""
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from multiprocessing import Value
+from typing import Any
+
+import pytest
+
+from cds_service.domain.job import JobState, JobStep, Lease
+from cds_service.errors import LeaseLost, LedgerUnavailable, SightlineError
+from cds_service.usecases.run_inference import Workbench
+from cds_service.worker import JOB_DEADLINE_LEASES, BeatingLeases, WorkerProcess, run_job
+from tests.builders import a_patient, a_study, a_tenant
+from tests.fakes.ledger import FakeAuditLog, FakeClock, FakeJobs, FakeTenants
+
+LEASE_S = 0.04  # two beats per lease
+OWNER = "worker-1"
+
+
+class CountingJobs(FakeJobs):
+    """The ledger's jobs, with a note of every renewal and a fault to order."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.steps: list[JobStep] = []
+        self.fault: SightlineError | None = None
+
+    def advance(self, lease: Lease, step: JobStep) -> Lease:
+        self.steps.append(step)
+        if self.fault is not None:
+            raise self.fault
+        return super().advance(lease, step)
+
+    def an_open_job(self) -> str:
+        job, _ = self.open("k-1", a_study(), a_patient(), "cxr_pneumonia_peds")
+        return job.id
+
+
+@pytest.fixture
+def ledger() -> CountingJobs:
+    return CountingJobs()
+
+
+@pytest.fixture
+def leases(ledger: CountingJobs) -> Iterator[BeatingLeases]:
+    leases = BeatingLeases(ledger, LEASE_S, Value("d", 0.0, lock=False))
+    yield leases
+    leases.rest()
+
+
+def taken(leases: BeatingLeases, job_id: str) -> Lease:
+    lease = leases.take(job_id, OWNER)
+    assert lease is not None
+    deadline_of(leases).value = time.monotonic() + 60  # a slow machine must not come to it
+    return lease
+
+
+def until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 5.0
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.002)
+
+
+def beats_stop(ledger: CountingJobs) -> bool:
+    """Tell whether three leases pass without a renewal."""
+    before = len(ledger.steps)
+    time.sleep(3 * LEASE_S)
+    return len(ledger.steps) == before
+
+
+def deadline_of(leases: BeatingLeases) -> Any:
+    return leases._deadline
+
+
+def test_a_lease_is_renewed_while_its_job_runs(ledger: CountingJobs, leases: BeatingLeases) -> None:
+    taken(leases, ledger.an_open_job())
+
+    until(lambda: len(ledger.steps) >= 3)
+
+    assert set(ledger.steps) == {JobStep.QUEUED}
+
+
+def test_a_beat_repeats_the_step_that_the_job_is_at(
+    ledger: CountingJobs, leases: BeatingLeases
+) -> None:
+    lease = taken(leases, ledger.an_open_job())
+
+    leases.advance(lease, JobStep.INFERRING)
+
+    until(lambda: ledger.steps.count(JobStep.INFERRING) >= 3)
+    assert ledger.get(lease.job.id).step is JobStep.INFERRING
+
+
+def test_taking_a_lease_sets_the_deadline_that_the_supervisor_kills_at(
+    ledger: CountingJobs, leases: BeatingLeases
+) -> None:
+    before = time.monotonic()
+
+    leases.take(ledger.an_open_job(), OWNER)
+
+    length = JOB_DEADLINE_LEASES * LEASE_S
+    assert before + length <= deadline_of(leases).value <= time.monotonic() + length
+
+
+def test_a_job_that_is_not_ours_sets_no_deadline(
+    ledger: CountingJobs, leases: BeatingLeases
+) -> None:
+    job_id = ledger.an_open_job()
+    ledger.take(job_id, "another")
+
+    assert leases.take(job_id, OWNER) is None
+    assert deadline_of(leases).value == 0.0
+    assert beats_stop(ledger)
+
+
+def test_the_beats_stop_at_the_deadline(ledger: CountingJobs, leases: BeatingLeases) -> None:
+    taken(leases, ledger.an_open_job())
+    until(lambda: len(ledger.steps) >= 1)
+
+    deadline_of(leases).value = time.monotonic() - 1
+    time.sleep(LEASE_S)
+
+    assert beats_stop(ledger)
+
+
+@pytest.mark.parametrize("end", ["finish", "give_up", "rest"])
+def test_the_beats_stop_however_the_job_ends(
+    ledger: CountingJobs, leases: BeatingLeases, end: str
+) -> None:
+    lease = taken(leases, ledger.an_open_job())
+    until(lambda: len(ledger.steps) >= 1)
+
+    ends: dict[str, Callable[[], None]] = {
+        "finish": lambda: leases.finish(lease, "r-1"),
+        "give_up": lambda: leases.give_up(lease, "ArchiveFailed", retry=False),
+        "rest": leases.rest,
+    }
+    ends[end]()
+    time.sleep(LEASE_S)
+
+    assert beats_stop(ledger)
+    assert deadline_of(leases).value == 0.0
+
+
+def test_a_lost_lease_ends_the_beats(ledger: CountingJobs, leases: BeatingLeases) -> None:
+    taken(leases, ledger.an_open_job())
+
+    ledger.fault = LeaseLost("a newer token exists")
+    time.sleep(2 * LEASE_S)
+
+    assert beats_stop(ledger)
+
+
+def test_a_ledger_that_is_away_is_tried_again(
+    ledger: CountingJobs, leases: BeatingLeases, caplog: pytest.LogCaptureFixture
+) -> None:
+    ledger.fault = LedgerUnavailable("The ledger gave no answer.")
+    taken(leases, ledger.an_open_job())
+    until(lambda: len(ledger.steps) >= 2)
+    ledger.fault = None
+    beaten = len(ledger.steps)
+
+    until(lambda: len(ledger.steps) >= beaten + 2)
+
+    assert "heartbeat missed: job=job-1 LedgerUnavailable" in caplog.text
+
+
+class Panic(BaseException):
+    """What a decoder written in Rust raises when it panics: no Exception."""
+
+
+class BrokenArchive:
+    """An archive whose every answer makes a decoder raise `error`."""
+
+    def __init__(self, error: BaseException) -> None:
+        self._error = error
+
+    def instances(self, *_: object) -> Iterator[bytes]:
+        raise self._error
+
+
+def a_worker(error: BaseException, leases: BeatingLeases) -> WorkerProcess:
+    parts: dict[str, Any] = dict.fromkeys(Workbench.__dataclass_fields__)  # most are not reached
+    parts |= {"tenants": FakeTenants(a_tenant()), "archive": BrokenArchive(error)}
+    parts |= {"audit": FakeAuditLog(), "clock": FakeClock(), "attempts": 3}
+    return WorkerProcess(Workbench(**parts), leases)
+
+
+def test_a_decoders_panic_ends_the_job_and_not_the_worker(
+    ledger: CountingJobs, leases: BeatingLeases, caplog: pytest.LogCaptureFixture
+) -> None:
+    job_id = ledger.an_open_job()
+
+    code = a_worker(Panic("patient Sampleton, Otto"), leases).do(job_id)
+
+    assert code == "Panic"
+    assert "Sampleton" not in caplog.text
+    assert f"job={job_id} error=Panic" in caplog.text
+
+
+def test_after_a_panic_the_lease_runs_out_and_is_not_renewed(
+    ledger: CountingJobs, leases: BeatingLeases
+) -> None:
+    job_id = ledger.an_open_job()
+
+    a_worker(Panic(), leases).do(job_id)
+    time.sleep(LEASE_S)
+
+    assert beats_stop(ledger)
+    assert ledger.get(job_id).state is JobState.OPEN  # the sweep takes it from here
+
+
+@pytest.mark.parametrize("end", [KeyboardInterrupt, SystemExit])
+def test_an_order_to_stop_is_obeyed(
+    ledger: CountingJobs, leases: BeatingLeases, end: type[BaseException]
+) -> None:
+    with pytest.raises(end):
+        a_worker(end(), leases).do(ledger.an_open_job())
+
+    assert beats_stop(ledger)
+
+
+def test_a_job_that_another_worker_has_is_left(
+    ledger: CountingJobs, leases: BeatingLeases, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    job_id = ledger.an_open_job()
+    ledger.take(job_id, "another")
+
+    assert a_worker(Panic(), leases).do(job_id) == "not-mine"
+    assert f"job={job_id} code=not-mine" in caplog.text
+
+
+def test_a_process_that_is_no_worker_does_no_job() -> None:
+    assert WorkerProcess.current is None
+
+    with pytest.raises(SightlineError):
+        run_job("job-1")
