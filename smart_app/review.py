@@ -32,5 +32,5 @@ def review(launch: OpenLaunch, result_id: str, code: str) -> Response:
         audit=launch.house.audit,
         clock=launch.house.clock,
     )
-    page = url_for("app.study", handle=launch.handle, result=result_id, _anchor="review")
+    page = url_for("app.study", handle=launch.handle, result=result_id, _anchor=f"review-{code}")
     return redirect(page, 303)

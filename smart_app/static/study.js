@@ -1,0 +1,88 @@
+// The study page's two live parts: the overlay's controls, and the progress that turns into the
+// result. Everything is delegated to the document, because the panel is replaced as a whole.
+"use strict";
+
+const POLL_MS = 1000;
+const AS_JSON = { headers: { Accept: "application/json" } };
+
+function stageOf(element) {
+  return element.closest(".viewer").querySelector(".stage");
+}
+
+document.addEventListener("change", (event) => {
+  if (!event.target.matches("[data-overlay-choice]")) return;
+  const viewer = event.target.closest(".viewer");
+  stageOf(event.target).dataset.overlay = event.target.value;
+  viewer.querySelector("[data-opacity]").disabled = event.target.value !== "heatmap";
+});
+
+document.addEventListener("input", (event) => {
+  if (!event.target.matches("[data-opacity]")) return;
+  stageOf(event.target).querySelector(".heatmap").style.opacity = event.target.value / 100;
+});
+
+// Load and error events of images do not bubble: they are caught on the way down.
+document.addEventListener("load", (event) => onPicture(event.target, "shown"), true);
+document.addEventListener("error", (event) => onPicture(event.target, "failed"), true);
+
+async function onPicture(image, state) {
+  if (!(image instanceof HTMLImageElement) || !image.matches(".picture")) return;
+  const stage = stageOf(image);
+  stage.dataset.picture = state;
+  if (state !== "failed") return;
+  const trouble = stage.querySelector(".trouble");
+  trouble.hidden = false;
+  trouble.textContent = await sentenceAbout(image.src);
+}
+
+async function sentenceAbout(address) {
+  try {
+    const answer = await (await fetch(address, AS_JSON)).json();
+    return `${answer.text} ${answer.then}`;
+  } catch {
+    return "The image cannot be shown. Look at the study in your usual image viewer.";
+  }
+}
+
+function prepare() {
+  for (const image of document.querySelectorAll(".picture")) {
+    if (image.complete) onPicture(image, image.naturalWidth ? "shown" : "failed");
+    else stageOf(image).dataset.picture = "waiting";
+  }
+  const running = document.querySelector("[data-status]");
+  if (running) setTimeout(() => poll(running), POLL_MS);
+}
+
+async function poll(running) {
+  let status = null;
+  try {
+    const response = await fetch(running.dataset.status, AS_JSON);
+    if (response.status === 401) return location.reload(); // the page says that the session ended
+    if (response.ok) status = await response.json();
+  } catch {
+    // Offline for a moment: the next round tries again.
+  }
+  running.querySelector("[data-trouble]").hidden = status !== null;
+  if (status && status.state !== "running") return swap(running.dataset.panel);
+  if (status) show(running, status);
+  setTimeout(() => poll(running), POLL_MS);
+}
+
+function show(running, status) {
+  running.querySelector("progress").value = status.done;
+  running.querySelector("[data-expected]").textContent = status.expected_s;
+  running.querySelectorAll("[data-step]").forEach((step, index) => {
+    step.toggleAttribute("data-done", index < status.done);
+    if (index === status.done) step.setAttribute("aria-current", "step");
+    else step.removeAttribute("aria-current");
+  });
+}
+
+async function swap(address) {
+  const response = await fetch(address);
+  if (!response.ok) return location.reload();
+  document.querySelector("#panel").innerHTML = await response.text();
+  prepare();
+}
+
+prepare();

@@ -1,0 +1,101 @@
+"""Redis, a sandbox EHR on a loopback port, and the app between them."""
+
+import json
+import logging
+from collections.abc import Iterator
+
+import pytest
+import redis
+
+from cds_service.adapters.backend_token import BackendTokens
+from cds_service.adapters.egress import Egress
+from cds_service.adapters.ehr import FhirRecord
+from cds_service.domain.tenant import Tenant
+from cds_service.sandbox.app import create_sandbox
+from cds_service.sandbox.config import SandboxConfig
+from cds_service.sandbox.parts import EXTENSION, Sandbox
+from tests.builders import a_tenant
+from tests.real.servers import free_port, redis_server
+from tests.web_app.house import PUBLIC_URL, SIGNER, Browser, House, know_our_keys, listening
+
+
+@pytest.fixture(scope="session")
+def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with redis_server(tmp_path_factory.mktemp("redis")) as server:
+        yield server.url
+
+
+@pytest.fixture
+def keyspace(redis_url: str) -> Iterator[redis.Redis]:
+    """An empty Redis."""
+    with redis.Redis.from_url(redis_url) as client:
+        client.flushdb()
+        yield client
+
+
+@pytest.fixture(scope="session")
+def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
+    """A strict EHR that listens on localhost."""
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    port = free_port()
+    config = SandboxConfig(
+        origin=f"http://localhost:{port}",
+        data=tmp_path_factory.mktemp("sandbox"),
+        service_base=PUBLIC_URL,
+        app_launch_url=f"{PUBLIC_URL}/app/launch",
+        app_redirect_uris=(f"{PUBLIC_URL}/app/callback",),
+        app_jwks_url=f"{PUBLIC_URL}/app/.well-known/jwks.json",
+    )
+    app = create_sandbox(config)
+    parts: Sandbox = app.extensions[EXTENSION]
+    know_our_keys(parts)
+    with listening(app, port):
+        yield parts
+    parts.fhir.close()
+    parts.archive.close()
+
+
+@pytest.fixture
+def tenant(sandbox: Sandbox) -> Tenant:
+    return a_tenant(fhir_base=sandbox.config.fhir_base, origins=(sandbox.config.origin,))
+
+
+@pytest.fixture
+def house(tenant: Tenant, keyspace: redis.Redis) -> House:
+    egress = Egress()
+    house = House(FhirRecord(egress, BackendTokens(egress, SIGNER)), keyspace)
+    house.tenants.add(tenant)
+    return house
+
+
+@pytest.fixture
+def browser(house: House) -> Browser:
+    return house.browser()
+
+
+@pytest.fixture
+def launch_of(sandbox: Sandbox) -> "LaunchOf":
+    return LaunchOf(sandbox)
+
+
+class LaunchOf:
+    """Makes launch ids as the EHR does when somebody clicks."""
+
+    def __init__(self, sandbox: Sandbox) -> None:
+        self._sandbox = sandbox
+
+    def __call__(
+        self,
+        patient: str = "p-1",
+        *,
+        study: str | None = None,
+        user: str = "Practitioner/clinician",
+        **app_context: str,
+    ) -> str:
+        """`study` is an ImagingStudy's id; `app_context` what a card's link carried."""
+        return self._sandbox.authorization.new_launch(
+            patient,
+            user,
+            fhir_context=[{"reference": f"ImagingStudy/{study}"}] if study else [],
+            app_context=json.dumps(app_context) if app_context else None,
+        )

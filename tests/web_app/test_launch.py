@@ -1,0 +1,325 @@
+"""The EHR launch against the sandbox's strict authorization server, over live HTTP."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+import redis
+import requests
+from flask import Flask
+
+from cds_service.adapters.vault import Vault
+from cds_service.domain.audit import AuditAction
+from cds_service.domain.tenant import Tenant
+from cds_service.sandbox.parts import Sandbox
+from tests.builders import a_result, a_tenant
+from tests.web_app.conftest import LaunchOf
+from tests.web_app.house import PUBLIC_URL, Browser, House, listening, query_of, utc_now
+
+
+def test_a_launch_ends_on_the_study_page_of_that_patient(
+    browser: Browser, house: House, tenant: Tenant, launch_of: LaunchOf
+) -> None:
+    house.keep(a_result())
+
+    page = browser.get(browser.open(tenant.fhir_base, launch_of("p-1")))
+
+    assert page.status_code == 200
+    assert "Finch, Ada May" in page.text and "born 2022-06-01" in page.text
+    assert "Signs of pneumonia" in page.text and "2 Jan 2026" in page.text
+    assert "not a medical device" in page.text.lower()
+
+
+def test_a_launch_is_audited_with_the_user_and_the_patient(
+    browser: Browser, house: House, tenant: Tenant, launch_of: LaunchOf
+) -> None:
+    browser.open(tenant.fhir_base, launch_of("p-1"))
+
+    event = house.audit.events[-1]
+    assert (event.action, event.agent, event.patient_id) == (
+        AuditAction.APP_LAUNCHED,
+        "Practitioner/clinician",
+        "p-1",
+    )
+
+
+def test_the_authorize_request_carries_what_smart_asks_for(
+    browser: Browser, tenant: Tenant, launch_of: LaunchOf
+) -> None:
+    launch = launch_of()
+
+    query = query_of(browser.to_authorize(tenant.fhir_base, launch))
+
+    assert query["response_type"] == "code" and query["client_id"] == "sightline"
+    assert query["redirect_uri"] == f"{PUBLIC_URL}/app/callback"
+    assert query["aud"] == tenant.fhir_base and query["launch"] == launch
+    assert query["code_challenge_method"] == "S256"
+    assert re.fullmatch(r"[A-Za-z0-9_-]{43}", query["code_challenge"])
+    assert len(query["state"].rpartition(".")[2]) >= 22  # 128 bits in base64url
+    assert query["nonce"]
+    assert query["scope"].split() == [
+        "launch",
+        "openid",
+        "fhirUser",
+        "patient/Patient.r",
+        "patient/ImagingStudy.rs",
+        "patient/Observation.rs",
+        "patient/DiagnosticReport.rs",
+    ]
+
+
+def test_the_cookie_is_tested_before_the_launch_is_spent(
+    house: House, tenant: Tenant, launch_of: LaunchOf
+) -> None:
+    without_cookies = house.app.test_client(use_cookies=False)
+    query = {"iss": tenant.fhir_base, "launch": launch_of()}
+
+    tested = without_cookies.get("/app/launch", query_string=query, base_url=PUBLIC_URL)
+    page = without_cookies.get(tested.location, base_url=PUBLIC_URL)
+
+    assert tested.status_code == 303 and "cookie=" in tested.location
+    assert page.status_code == 200 and 'target="_blank"' in page.text
+    assert "launch=" in page.text and "cookie=" not in page.text
+    assert house.egress.visits == 0
+
+
+def test_every_cookie_is_fit_for_a_frame_and_for_nothing_else(
+    browser: Browser, tenant: Tenant, launch_of: LaunchOf
+) -> None:
+    query = {"iss": tenant.fhir_base, "launch": launch_of()}
+    first = browser.client.get("/app/launch", query_string=query, base_url=PUBLIC_URL)
+    last = browser.get(browser.to_callback(tenant.fhir_base, launch_of()))
+
+    cookies = [*first.headers.getlist("Set-Cookie"), *last.headers.getlist("Set-Cookie")]
+
+    assert len(cookies) == 3  # the launch's, its removal, the session's
+    for cookie in cookies:
+        assert cookie.startswith("__Host-sightline-")
+        for attribute in ("Secure", "HttpOnly", "SameSite=None", "Partitioned", "Path=/"):
+            assert attribute in cookie.split("; ")
+        assert "Domain=" not in cookie
+
+
+def test_an_unknown_issuer_gets_a_page_and_no_connection(house: House, browser: Browser) -> None:
+    calls: list[str] = []
+
+    def stranger(environ: dict[str, str], start: object) -> Iterator[bytes]:
+        calls.append(environ["PATH_INFO"])
+        raise AssertionError
+
+    with listening(stranger) as port:
+        answer = browser.client.get(
+            "/app/launch",
+            query_string={"iss": f"http://127.0.0.1:{port}/fhir", "launch": "x"},
+            base_url=PUBLIC_URL,
+        )
+
+    assert answer.status_code == 400 and "not registered" in answer.text
+    assert calls == [] and house.egress.visits == 0
+    assert "frame-ancestors 'none'" in answer.headers["Content-Security-Policy"]
+
+
+@pytest.mark.parametrize("missing", ["iss", "launch"])
+def test_a_launch_without_its_parameters_is_refused(
+    browser: Browser, tenant: Tenant, missing: str
+) -> None:
+    query = {"iss": tenant.fhir_base, "launch": "x"}
+    del query[missing]
+
+    answer = browser.client.get("/app/launch", query_string=query, base_url=PUBLIC_URL)
+
+    assert answer.status_code == 400 and "Go back to the patient" in answer.text
+
+
+def test_an_ehr_without_a_client_id_says_that_it_has_cards_only(
+    browser: Browser, house: House, tenant: Tenant
+) -> None:
+    house.tenants.remove(tenant.id)
+    house.tenants.add(replace(tenant, client_id=None))
+
+    answer = browser.client.get(
+        "/app/launch",
+        query_string={"iss": tenant.fhir_base, "launch": "x"},
+        base_url=PUBLIC_URL,
+    )
+
+    assert answer.status_code == 400 and "cards only" in answer.text
+    assert house.egress.visits == 0
+
+
+def test_a_state_is_good_once(browser: Browser, tenant: Tenant, launch_of: LaunchOf) -> None:
+    callback = browser.to_callback(tenant.fhir_base, launch_of())
+    browser.get(callback)
+
+    again = browser.get(callback)
+
+    assert again.status_code == 400 and "already used" in again.text
+    assert not again.headers.getlist("Set-Cookie")
+
+
+def test_a_callback_in_another_browser_is_refused_and_ends_the_launch(
+    browser: Browser, house: House, tenant: Tenant, launch_of: LaunchOf
+) -> None:
+    callback = browser.to_callback(tenant.fhir_base, launch_of())
+
+    elsewhere = house.browser().get(callback)
+    here = browser.get(callback)
+
+    assert elsewhere.status_code == 400 and "another browser" in elsewhere.text
+    assert here.status_code == 400 and "already used" in here.text
+
+
+def test_an_answer_from_another_issuer_is_a_mix_up(
+    browser: Browser, tenant: Tenant, launch_of: LaunchOf
+) -> None:
+    callback = browser.to_callback(tenant.fhir_base, launch_of())
+    issuer = query_of(callback)["iss"]
+
+    answer = browser.get(callback.replace(requests.utils.quote(issuer, safe=""), "https%3A%2F%2Fx"))
+
+    assert answer.status_code == 400 and "Another sign-in server" in answer.text
+
+
+def test_a_refusal_of_the_ehr_is_said_in_our_words(
+    browser: Browser, tenant: Tenant, launch_of: LaunchOf
+) -> None:
+    state = query_of(browser.to_authorize(tenant.fhir_base, launch_of()))["state"]
+
+    answer = browser.get(
+        f"/app/callback?state={state}&error=access_denied&error_description=Call+0900-1234"
+    )
+
+    assert answer.status_code == 400 and "did not allow this app" in answer.text
+    assert "0900" not in answer.text
+
+
+def test_a_wrong_code_is_refused_with_a_page(
+    browser: Browser, tenant: Tenant, launch_of: LaunchOf
+) -> None:
+    state = query_of(browser.to_authorize(tenant.fhir_base, launch_of()))["state"]
+
+    answer = browser.get(f"/app/callback?state={state}&code=guessed")
+
+    assert answer.status_code == 400 and "did not complete the sign-in" in answer.text
+
+
+def test_an_ehr_that_is_away_is_named_as_the_cause(browser: Browser, house: House) -> None:
+    gone = a_tenant(id="t-2", name="Gone", fhir_base="http://127.0.0.1:9/fhir", hook_issuer="x")
+    house.tenants.add(gone)
+    query = {"iss": gone.fhir_base, "launch": "x"}
+    tested = browser.client.get("/app/launch", query_string=query, base_url=PUBLIC_URL)
+
+    answer = browser.get(tested.location)
+
+    assert answer.status_code == 502 and "The EHR could not be reached" in answer.text
+    assert "Traceback" not in answer.text
+
+
+def test_tokens_are_neither_in_redis_nor_in_any_answer(
+    browser: Browser,
+    house: House,
+    tenant: Tenant,
+    launch_of: LaunchOf,
+    keyspace: redis.Redis,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    sealed: list[bytes] = []
+    seal = Vault.seal
+    monkeypatch.setattr(
+        Vault,
+        "seal",
+        lambda self, purpose, tenant_id, plain: (
+            sealed.append(plain) or seal(self, purpose, tenant_id, plain)  # type: ignore[func-returns-value]
+        ),
+    )
+    house.keep(a_result())
+
+    page = browser.open(tenant.fhir_base, launch_of())
+    answers = [browser.get(page), browser.get(f"{page}status"), browser.get(f"{page}panel")]
+
+    token = re.search(rb'"access_token": "([^"]+)"', sealed[-1])
+    assert token is not None and len(token.group(1)) > 20
+    for key in keyspace.keys():
+        stored = keyspace.get(key)
+        assert token.group(1) not in stored and b"p-1" not in stored and b"p-1" not in key
+        assert 0 < keyspace.ttl(key) <= 3600
+    for answer in answers:
+        assert token.group(1) not in answer.data
+        assert token.group(1).decode() not in str(answer.headers)
+
+
+def test_the_session_ends_with_the_token(
+    browser: Browser, house: House, tenant: Tenant, launch_of: LaunchOf
+) -> None:
+    page = browser.open(tenant.fhir_base, launch_of())
+    house.now = lambda: utc_now() + timedelta(hours=1, seconds=1)
+
+    answer = browser.get(page)
+
+    assert answer.status_code == 401 and "session has ended" in answer.text
+    assert tenant.origins[0] in answer.headers["Content-Security-Policy"]
+
+
+def test_two_charts_side_by_side_never_mix(
+    browser: Browser, house: House, tenant: Tenant, launch_of: LaunchOf
+) -> None:
+    house.keep(
+        a_result(),
+        a_result(id="r-2", key="k-2", patient_id="p-2", study_uid="1.2.840.99999.2"),
+    )
+    first_back = browser.to_callback(tenant.fhir_base, launch_of("p-1"))
+    second_back = browser.to_callback(tenant.fhir_base, launch_of("p-2"))
+
+    second, first = browser.get(second_back).location, browser.get(first_back).location
+
+    assert "Finch" in browser.get(first).text and "Sparrow" not in browser.get(first).text
+    assert "Sparrow" in browser.get(second).text and "Finch" not in browser.get(second).text
+
+
+def test_an_address_that_is_copied_to_another_browser_opens_nothing(
+    browser: Browser, house: House, tenant: Tenant, launch_of: LaunchOf
+) -> None:
+    page = browser.open(tenant.fhir_base, launch_of())
+
+    answer = house.browser().get(page)
+
+    assert answer.status_code == 401 and "Finch" not in answer.text
+
+
+def test_redis_away_is_a_calm_page(browser: Browser, house: House, tenant: Tenant) -> None:
+    house.swap(redis=redis.Redis(port=9, socket_connect_timeout=0.05))
+    query = {"iss": tenant.fhir_base, "launch": "x"}
+    tested = browser.client.get("/app/launch", query_string=query, base_url=PUBLIC_URL)
+
+    answer = browser.get(tested.location)
+
+    assert answer.status_code == 503 and "cannot keep a session" in answer.text
+
+
+def test_the_public_keys_are_published_without_the_private_half(browser: Browser) -> None:
+    answer = browser.get("/app/.well-known/jwks.json")
+
+    (key,) = answer.json["keys"]  # type: ignore[index]
+    assert key["kty"] == "EC" and "d" not in key
+    assert answer.headers["Cache-Control"] == "public, max-age=300"
+
+
+def test_a_callback_reaches_the_right_server_over_live_http(
+    house: House, tenant: Tenant, launch_of: LaunchOf, sandbox: Sandbox
+) -> None:
+    """The whole flow once more, the app itself behind a socket too."""
+    app: Flask = house.app
+    with listening(app) as port:
+        base = f"http://127.0.0.1:{port}"
+        jwks = requests.get(f"{base}/app/.well-known/jwks.json", timeout=5).json()
+        start = requests.get(
+            f"{base}/app/launch",
+            params={"iss": tenant.fhir_base, "launch": launch_of()},
+            allow_redirects=False,
+            timeout=5,
+        )
+
+    assert jwks["keys"] and start.status_code == 303
+    assert start.headers["Location"].startswith("/app/launch?")
