@@ -255,7 +255,7 @@ class Authorization:
         wanted = form.get("scope", grant.scope)
         if not set(wanted.split()) <= set(grant.scope.split()):
             raise OAuthRefusal("invalid_scope", "a refresh cannot widen the scope")
-        return self._app_response(replace(grant, scope=wanted), refresh_as=grant)
+        return self._app_response(replace(grant, scope=wanted), refreshed=grant)
 
     def _backend_token(self, client: Client, form: Mapping[str, str]) -> dict[str, Any]:
         scope = granted(form.get("scope", ""), client.scopes, _SYSTEM_LEVELS)
@@ -264,13 +264,15 @@ class Authorization:
         grant = Grant(uuid.uuid4().hex, client.client_id, scope, self._config.fhir_base)
         return self._issue(grant, self._system_tokens)
 
-    def _app_response(self, grant: Grant, refresh_as: Grant | None = None) -> dict[str, Any]:
+    def _app_response(self, grant: Grant, refreshed: Grant | None = None) -> dict[str, Any]:
+        """Answer with tokens for `grant`; `refreshed` is the wider one a refresh narrowed."""
         response = self._issue(grant, self._app_tokens)
         if grant.launch is not None:
             response |= _launch_context(grant.launch)
             response["need_patient_banner"] = grant.patient is not None
-        if "online_access" in grant.scope.split():
-            response["refresh_token"] = self._refresh.keep(refresh_as or grant)
+        whole = refreshed or grant
+        if "online_access" in whole.scope.split():
+            response["refresh_token"] = self._refresh.keep(whole)
         return response
 
     def _issue(self, grant: Grant, tokens: Expiring[AccessToken]) -> dict[str, Any]:

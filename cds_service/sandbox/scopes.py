@@ -62,13 +62,14 @@ def parse_scope(text: str) -> Scope | None:
 def granted(requested: str, registered: str, levels: frozenset[str]) -> str:
     """Return the part of the requested scopes that the registration and the levels allow.
 
+    levels   "patient", "user" for an app, "system" for a backend service
     A scope allowed in full comes back as it was written, else its allowed part in v2 syntax.
     """
     allowed = [scope for scope in map(parse_scope, registered.split()) if scope]
     answer: dict[str, None] = {}
     for text in requested.split():
         scope = parse_scope(text)
-        if scope is None and text in NOT_RESOURCES and text in registered.split():
+        if text in NOT_RESOURCES and text in registered.split() and "system" not in levels:
             answer[text] = None
         elif scope is not None and scope.level in levels:
             common = [part for other in allowed if (part := scope.common_with(other))]
