@@ -1,0 +1,142 @@
+"""Gather what a hook needs: what the client sent, and reads for what it did not send.
+
+Order for each key: prefetch, the hook's own token, our Backend Services token. The caller goes on
+to the ledger when none of them has it.
+
+Source: CDS Hooks 2.0 "Prefetch Template", "FHIR Resource Access"; threat T7 (only the registered
+server is ever called).
+"""
+
+import logging
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import Executor, Future
+from dataclasses import dataclass
+
+from cds_service.domain.audit import AuditAction, AuditEvent
+from cds_service.domain.hook import FhirAuthorization, HookCall, PrefetchState
+from cds_service.domain.tenant import Tenant
+from cds_service.errors import EhrRefused, EhrTimedOut, PrefetchUnavailable, ScopeDenied
+from cds_service.fhir.imaging_study import patient_in
+from cds_service.usecases.ports import AuditLog, Clock, EhrRecord, Resource
+
+log = logging.getLogger(__name__)
+
+PATIENT, STUDIES = "patient", "studies"
+PREFETCH: Mapping[str, str] = {
+    PATIENT: "Patient/{{context.patientId}}",
+    STUDIES: "ImagingStudy?patient={{context.patientId}}&_sort=-started&_count=20",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Gatherer:
+    """What gathering needs."""
+
+    record: EhrRecord
+    audit: AuditLog
+    pool: Executor  # bounded; the reads run in it, so that a hook can leave a hanging one
+    clock: Clock
+    timer: Callable[[], float] = time.monotonic
+
+    def start(self, call: HookCall, tenant: Tenant, deadline: float) -> "Gathering":
+        """Begin to read whatever is missing, all keys at once; `deadline` is on the timer."""
+        return Gathering(self, call, tenant, deadline)
+
+
+class Gathering:
+    """One hook's data, some of it still on its way."""
+
+    def __init__(self, by: Gatherer, call: HookCall, tenant: Tenant, deadline: float) -> None:
+        self._by, self._call, self._tenant, self._deadline = by, call, tenant, deadline
+        self._reading = {key: self._source(key) for key in PREFETCH}
+
+    def document(self, key: str) -> Resource | None:
+        """Return the key's resource, or None when the client looked and found nothing.
+
+        Waits until the deadline. Raises PrefetchUnavailable when the key has no source at all,
+        UpstreamFailed when it has one that failed or was late.
+        """
+        reading = self._reading[key]
+        if not isinstance(reading, Future):
+            return reading
+        try:
+            return reading.result(timeout=max(0.0, self._deadline - self._by.timer()))
+        except TimeoutError as error:
+            reading.cancel()
+            raise EhrTimedOut("The EHR gave no answer in time.") from error
+
+    def _source(self, key: str) -> Resource | Future[Resource] | None:
+        sent = self._call.prefetched(key)
+        if sent.resource is not None and self._fits(key, sent.resource):
+            return sent.resource
+        if sent.state is PrefetchState.NULL and key == STUDIES:
+            return None
+        # What the client could not read with its own rights is not tried again with its token.
+        lent = None if sent.state is PrefetchState.FAILED else self._lent_token()
+        return self._by.pool.submit(self._read, key, lent)
+
+    def _fits(self, key: str, resource: Resource) -> bool:
+        """Tell whether a prefetched resource is what the template asks for."""
+        if key == PATIENT:
+            return patient_in(resource, self._call.patient_id) is not None
+        return resource.get("resourceType") in ("Bundle", "ImagingStudy")
+
+    def _lent_token(self) -> FhirAuthorization | None:
+        """Return the hook's token if it is for this registered server and this patient."""
+        lent = self._call.authorization
+        is_registered = (self._call.fhir_server or "").rstrip("/") == self._tenant.fhir_base
+        if lent is None or not is_registered or lent.patient not in {None, self._call.patient_id}:
+            return None
+        return lent
+
+    def _read(self, key: str, lent: FhirAuthorization | None) -> Resource:
+        path = PREFETCH[key].replace("{{context.patientId}}", self._call.patient_id)
+        if lent is not None:
+            try:
+                return self._by.record.read(
+                    self._tenant, path, authorization=lent, timeout_s=self._left_s()
+                )
+            except (ScopeDenied, EhrRefused):
+                log.info("hook token does not reach %s: tenant=%s", key, self._tenant.id)
+        if not self._tenant.backend_services:
+            raise _unavailable(key)
+        try:
+            return self._read_as_ourselves(key, path)
+        except ScopeDenied as error:
+            raise _unavailable(key) from error
+        except EhrRefused as error:
+            if self._tenant.client_id is not None:
+                raise
+            # We are no client there, and the server is not an open one.
+            raise _unavailable(key) from error
+
+    def _read_as_ourselves(self, key: str, path: str) -> Resource:
+        found = self._by.record.read(
+            self._tenant, path, authorization=None, timeout_s=self._left_s()
+        )
+        self._by.audit.record(
+            AuditEvent(
+                action=AuditAction.EHR_READ,
+                at=self._by.clock(),
+                tenant_id=self._tenant.id,
+                agent="sightline",
+                outcome="success",
+                patient_id=self._call.patient_id,
+                detail=key,
+            )
+        )
+        return found
+
+    def _left_s(self) -> float:
+        left_s = self._deadline - self._by.timer()
+        if left_s <= 0:
+            raise EhrTimedOut("The EHR gave no answer in time.")
+        return left_s
+
+
+def _unavailable(key: str) -> PrefetchUnavailable:
+    return PrefetchUnavailable(
+        f"The prefetch key '{key}' is missing and cannot be read: send it, or a "
+        "fhirAuthorization whose scope allows it, or register Sightline for Backend Services."
+    )

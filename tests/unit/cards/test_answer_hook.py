@@ -1,0 +1,403 @@
+"""One hook through the house, with fakes at its doors."""
+
+import threading
+import time
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from cds_service.domain.audit import AuditAction
+from cds_service.domain.card import Card
+from cds_service.domain.hook import FhirAuthorization, HookCall, Prefetch, PrefetchState
+from cds_service.domain.job import JobStep
+from cds_service.domain.tenant import Tenant
+from cds_service.errors import EhrBusy, EhrRefused, EhrTimedOut, PrefetchUnavailable
+from cds_service.usecases.answer_hook import answer_hook
+from tests.builders import a_finding, a_model, a_result, a_study, a_tenant, an_analysis
+from tests.fakes.neighbours import GOOD_TOKEN
+from tests.unit.cards.builders import (
+    House,
+    MakeHouse,
+    a_bundle,
+    a_call,
+    a_card_model,
+    a_patient_resource,
+    a_study_resource,
+    present,
+)
+
+
+def cards_of(
+    house: House, call: HookCall | None = None, tenant: Tenant | None = None, budget_s: float = 1.0
+) -> list[Card]:
+    return answer_hook(call or a_call(), tenant or a_tenant(), house.desk, budget_s=budget_s)
+
+
+def know(house: House, number: int = 1, **changes: Any) -> None:
+    """Put a result into the ledger, as a worker leaves it."""
+    uid = f"1.2.840.99999.{number}"
+    study = a_study(study_uid=uid)
+    job = house.dispatch(study, Any)  # type: ignore[arg-type]
+    lease = house.jobs.take(job.id, "worker")
+    assert lease is not None
+    stored = a_result(id=f"r-{number}", key=f"k-{number}", study_uid=uid, **changes)
+    house.results.save(stored, lease)
+    house.jobs.finish(lease, stored.id)
+    house.dispatched.clear()
+
+
+def authorization(scope: str = "patient/*.read", **changes: Any) -> FhirAuthorization:
+    values: dict[str, Any] = {"access_token": GOOD_TOKEN, "scope": scope, "expires_in_s": 300}
+    return FhirAuthorization(**(values | changes))
+
+
+NULL, FAILED = Prefetch(PrefetchState.NULL), Prefetch(PrefetchState.FAILED)
+
+
+# --- what is known, what is not --------------------------------------------------------------
+
+
+def test_a_known_result_is_a_card_and_no_job(a_house: MakeHouse) -> None:
+    house = a_house()
+    know(house)
+
+    (card,) = cards_of(house)
+
+    assert "signs of pneumonia" in card.summary and house.dispatched == []
+
+
+def test_an_unknown_study_is_asked_for_and_said_to_be_running(a_house: MakeHouse) -> None:
+    house = a_house()
+
+    (card,) = cards_of(house)
+
+    assert "AI analysis running" in card.summary and len(house.doorbell.rung) == 1
+
+
+def test_two_hooks_for_one_study_make_one_job(a_house: MakeHouse) -> None:
+    house = a_house()
+
+    cards_of(house)
+    cards_of(house)
+
+    assert len(house.doorbell.rung) == 1
+
+
+def test_a_site_may_keep_running_analyses_silent(a_house: MakeHouse) -> None:
+    house = a_house()
+
+    assert cards_of(house, tenant=a_tenant(shows_running=False)) == []
+    assert len(house.doorbell.rung) == 1
+
+
+def test_a_negative_is_shown_only_where_the_site_wants_it(a_house: MakeHouse) -> None:
+    house = a_house()
+    know(house, analysis=an_analysis(findings=(a_finding(present=False, probability=0.1),)))
+
+    assert cards_of(house) == []
+    (card,) = cards_of(house, tenant=a_tenant(shows_negative=True))
+    assert "found no signs" in card.summary
+
+
+def test_a_silent_queue_costs_nothing(a_house: MakeHouse) -> None:
+    house = a_house()
+    house.doorbell.is_silent = True
+
+    (card,) = cards_of(house)
+
+    assert "running" in card.summary
+
+
+def test_a_failed_job_is_left_alone_for_a_while_and_then_tried_again(a_house: MakeHouse) -> None:
+    house = a_house()
+    cards_of(house)
+    (job_id,) = house.doorbell.rung
+    lease = house.jobs.take(job_id, "worker")
+    assert lease is not None
+    house.jobs.give_up(lease, "ArchiveFailed", retry=False)
+
+    (card,) = cards_of(house)
+    assert "technical problem" in card.summary and len(house.doorbell.rung) == 1
+
+    house.clock.advance(timedelta(minutes=11).total_seconds())
+    (card,) = cards_of(house)
+    assert "running" in card.summary and len(house.doorbell.rung) == 2
+
+
+def test_a_study_that_grew_is_analysed_again_and_the_old_finding_stays(a_house: MakeHouse) -> None:
+    house = a_house()
+    know(house)
+    grown = a_bundle(a_study_resource(numberOfInstances=2))
+
+    (card,) = cards_of(house, a_call(prefetch={"studies": present(grown)}))
+
+    assert house.dispatched == ["1.2.840.99999.1"]
+    assert "signs of pneumonia" in card.summary and "New images" in card.detail_markdown
+
+
+def test_a_new_model_analyses_again(a_house: MakeHouse) -> None:
+    house = a_house()
+    know(house)
+    house.model = a_card_model(identity=a_model(digest="sha256:" + "1" * 64))
+
+    cards_of(house)
+
+    assert house.dispatched == ["1.2.840.99999.1"]
+
+
+def test_t19_a_patient_with_many_studies_makes_three_jobs(a_house: MakeHouse) -> None:
+    house = a_house()
+    many = a_bundle(*(a_study_resource(number) for number in range(1, 21)))
+
+    cards = cards_of(house, a_call(prefetch={"studies": present(many)}))
+
+    assert len(cards) == 3
+    assert house.dispatched == [f"1.2.840.99999.{number}" for number in (20, 19, 18)]
+
+
+def test_studies_that_the_model_reads_come_before_newer_ones_of_another_kind(
+    a_house: MakeHouse,
+) -> None:
+    house = a_house()
+    ct = [{"uid": "1.2.3", "modality": {"code": "CT"}}]
+    scans = [a_study_resource(number, series=ct) for number in (7, 8, 9)]
+
+    cards_of(house, a_call(prefetch={"studies": present(a_bundle(*scans, a_study_resource(1)))}))
+
+    assert house.dispatched[0] == "1.2.840.99999.1" and len(house.dispatched) == 3
+
+
+def test_the_most_urgent_card_comes_first(a_house: MakeHouse) -> None:
+    house = a_house()
+    know(house, 1, analysis=an_analysis(findings=(a_finding(critical=True),)))
+    know(house, 2)
+    call = a_call(
+        prefetch={
+            "patient": present(a_patient_resource()),
+            "studies": present(a_bundle(*(a_study_resource(n) for n in (3, 2, 1)))),
+        }
+    )
+
+    assert [card.indicator for card in cards_of(house, call)] == ["critical", "warning", "info"]
+
+
+def test_a_study_of_another_patient_is_never_shown(a_house: MakeHouse) -> None:
+    house = a_house()
+    know(house)
+    foreign = a_bundle(a_study_resource(subject={"reference": "Patient/p-2"}))
+
+    assert cards_of(house, a_call(prefetch={"studies": present(foreign)})) == []
+
+
+def test_a_card_that_was_shown_is_remembered_for_feedback(a_house: MakeHouse) -> None:
+    house = a_house()
+    know(house)
+
+    (card,) = cards_of(house)
+
+    assert house.cards.cards == {("t-1", card.uuid): "r-1"}
+
+
+def test_an_answer_is_audited_with_the_reader(a_house: MakeHouse) -> None:
+    house = a_house()
+
+    cards_of(house)
+
+    event = house.audit.events[-1]
+    assert event.action is AuditAction.HOOK_ANSWERED and event.agent == "Practitioner/1"
+
+
+# --- the order of sources --------------------------------------------------------------------
+
+
+def test_what_was_prefetched_is_not_read(a_house: MakeHouse) -> None:
+    house = a_house()
+
+    cards_of(house, a_call(authorization=authorization()))
+
+    assert house.record.reads == []
+
+
+def test_ch2_52_each_missing_key_is_read_by_itself(a_house: MakeHouse) -> None:
+    house = a_house()
+    call = a_call(
+        prefetch={"patient": present(a_patient_resource())}, authorization=authorization()
+    )
+
+    (card,) = cards_of(house, call)
+
+    assert [path.partition("?")[0] for path, _ in house.record.reads] == ["ImagingStudy"]
+    assert "running" in card.summary
+
+
+def test_missing_keys_are_read_at_the_same_time(a_house: MakeHouse) -> None:
+    house = a_house()
+    together = threading.Barrier(2, timeout=2)
+    house.record.before_answer = together.wait  # type: ignore[assignment]
+
+    (card,) = cards_of(house, a_call(prefetch={}, authorization=authorization()), budget_s=3.0)
+
+    assert "running" in card.summary
+
+
+def test_the_hook_s_token_comes_before_our_own(a_house: MakeHouse) -> None:
+    house = a_house()
+
+    cards_of(house, a_call(prefetch={}, authorization=authorization()))
+
+    assert {bearer for _, bearer in house.record.reads} == {GOOD_TOKEN}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"authorization": authorization("launch patient/Observation.read")},
+        {"authorization": authorization(access_token="expired")},
+        {"authorization": authorization(patient="p-2")},
+        {"authorization": authorization(), "fhir_server": "https://evil.example/fhir"},
+        {"authorization": None, "fhir_server": None},
+    ],
+    ids=["scope too narrow", "refused", "of another patient", "other server", "none sent"],
+)
+def test_where_the_hook_s_token_does_not_reach_ours_is_used_and_audited(
+    a_house: MakeHouse, changes: dict[str, Any]
+) -> None:
+    house = a_house()
+
+    (card,) = cards_of(house, a_call(prefetch={}, **changes))
+
+    assert "running" in card.summary
+    assert house.record.reads[-1][1] is None
+    assert [e.action for e in house.audit.events].count(AuditAction.EHR_READ) == 2
+
+
+def test_a_site_may_forbid_our_own_token(a_house: MakeHouse) -> None:
+    house = a_house()
+
+    with pytest.raises(PrefetchUnavailable):
+        cards_of(house, a_call(prefetch={}), a_tenant(backend_services=False))
+
+    assert house.record.reads == []
+
+
+def test_a_key_that_failed_is_not_read_with_the_same_token_again(a_house: MakeHouse) -> None:
+    house = a_house()
+    call = a_call(prefetch={"studies": FAILED}, authorization=authorization())
+
+    cards_of(house, call)
+
+    studies = [bearer for path, bearer in house.record.reads if path.startswith("ImagingStudy")]
+    assert studies == [None]
+
+
+def test_a_null_study_list_is_unverified_and_the_ledger_is_asked(a_house: MakeHouse) -> None:
+    house = a_house()
+    know(house)
+
+    (card,) = cards_of(house, a_call(prefetch={"studies": NULL}))
+
+    assert "Chest X-ray 2 Jan 2026: signs of pneumonia" in card.summary
+    assert not [path for path, _ in house.record.reads if path.startswith("ImagingStudy")]
+
+
+def test_a_null_study_list_of_an_unknown_patient_is_no_card(a_house: MakeHouse) -> None:
+    assert cards_of(a_house(), a_call(prefetch={"studies": NULL})) == []
+
+
+@pytest.mark.parametrize("wrong", [{"resourceType": "Practitioner", "id": "1"}, {"id": "p-1"}])
+def test_a_prefetched_resource_of_another_type_is_read_instead(
+    a_house: MakeHouse, wrong: dict[str, Any]
+) -> None:
+    house = a_house()
+
+    (card,) = cards_of(house, a_call(prefetch={"studies": present(wrong)}))
+
+    assert "running" in card.summary and len(house.record.reads) == 2
+
+
+def test_another_patient_s_prefetch_is_not_used(a_house: MakeHouse) -> None:
+    house = a_house()
+    wrong = present(a_patient_resource(id="p-2"))
+    studies = present(a_bundle(a_study_resource()))
+
+    cards_of(house, a_call(prefetch={"patient": wrong, "studies": studies}))
+
+    assert [path for path, _ in house.record.reads] == ["Patient/p-1"]
+
+
+def test_without_the_patient_nothing_new_is_asked_for(a_house: MakeHouse) -> None:
+    house = a_house()
+    house.record.resources.clear()
+
+    cards = cards_of(house, a_call(prefetch={"studies": present(a_bundle(a_study_resource()))}))
+
+    assert cards == [] and house.dispatched == []
+
+
+# --- when there is no answer -----------------------------------------------------------------
+
+
+def test_ch2_54_no_source_at_all_names_the_key(a_house: MakeHouse) -> None:
+    house = a_house()
+    house.record.own_scope = ""
+
+    with pytest.raises(PrefetchUnavailable, match="studies"):
+        cards_of(house, a_call(prefetch={}))
+
+    assert house.audit.events[-1].outcome == "PrefetchUnavailable"
+
+
+def test_no_source_but_the_ledger_is_a_source(a_house: MakeHouse) -> None:
+    house = a_house()
+    house.record.own_scope = ""
+    know(house)
+
+    (card,) = cards_of(house, a_call(prefetch={}))
+
+    assert "signs of pneumonia" in card.summary
+
+
+@pytest.mark.parametrize("failure", [EhrBusy("busy"), EhrTimedOut("late"), EhrRefused("no")])
+def test_an_ehr_error_is_one_calm_card_or_none(a_house: MakeHouse, failure: Any) -> None:
+    house = a_house()
+    house.record.failure = failure
+
+    (card,) = cards_of(house, a_call(prefetch={}))
+    assert "could not read" in card.summary and card.indicator == "info" and not card.links
+
+    assert cards_of(house, a_call(prefetch={}), a_tenant(shows_running=False)) == []
+
+
+def test_a_closed_ehr_where_we_are_no_client_is_no_source(a_house: MakeHouse) -> None:
+    house = a_house()
+    house.record.failure = EhrRefused("401")
+
+    with pytest.raises(PrefetchUnavailable):
+        cards_of(house, a_call(prefetch={}), a_tenant(client_id=None))
+
+
+def test_a_hanging_ehr_does_not_hold_the_answer(a_house: MakeHouse) -> None:
+    house = a_house()
+    know(house)
+    released = threading.Event()
+    house.record.before_answer = lambda: released.wait(5) and None  # type: ignore[assignment]
+    started = time.monotonic()
+
+    (card,) = cards_of(house, a_call(prefetch={}), budget_s=0.2)
+    took_s = time.monotonic() - started
+    released.set()
+
+    assert took_s < 0.2 and "signs of pneumonia" in card.summary
+
+
+def test_a_job_in_any_step_is_running(a_house: MakeHouse) -> None:
+    house = a_house()
+    cards_of(house)
+    lease = house.jobs.take(house.doorbell.rung[0], "worker")
+    assert lease is not None
+    house.jobs.advance(lease, JobStep.INFERRING)
+
+    (card,) = cards_of(house)
+
+    assert "running" in card.summary
