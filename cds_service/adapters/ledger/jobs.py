@@ -120,7 +120,7 @@ class SqlJobs:
                     job.c.patient_id == patient_id,
                     job.c.study_uid.in_(study_uids),
                 )
-                .order_by(job.c.created_at, job.c.id)
+                .order_by(job.c.study_uid, job.c.created_at)  # as the index has them
             )
             return {row.study_uid: _job(row) for row in rows}
 

@@ -82,7 +82,10 @@ class SqlResults:
         return sorted(newest.values(), key=_study_time, reverse=True)
 
     def _newest(self, *where: sa.ColumnElement[bool]) -> dict[str, Result]:
-        in_order = sa.select(result).where(*where).order_by(result.c.computed_at, result.c.id)
+        # The order of the index: nothing is sorted, and the newest of a study comes last.
+        in_order = (
+            sa.select(result).where(*where).order_by(result.c.study_uid, result.c.computed_at)
+        )
         with reading(self._engine) as connection:
             return {row.study_uid: _result(row) for row in connection.execute(in_order)}
 

@@ -1,0 +1,91 @@
+"""What a hook asks of the ledger is one statement each, found by an index."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy import event
+from sqlalchemy.engine import Engine
+
+from cds_service.adapters.ledger import upgrade
+from tests.builders import NOW
+from tests.contract.ledgers import Ledger, opened, sql_ledger, sqlite_url
+
+Statement = tuple[str, object]
+
+
+@pytest.fixture
+def sqlite(tmp_path: Path) -> Iterator[Engine]:
+    with opened(sqlite_url(tmp_path)) as engine:
+        upgrade(engine)
+        yield engine
+
+
+@contextmanager
+def recorded(engine: Engine) -> Iterator[list[Statement]]:
+    statements: list[Statement] = []
+
+    def note(_connection: object, _cursor: object, text: str, values: object, *_: object) -> None:
+        if not text.startswith("BEGIN"):
+            statements.append((text, values))
+
+    event.listen(engine, "before_cursor_execute", note)
+    yield statements
+    event.remove(engine, "before_cursor_execute", note)
+
+
+READS: dict[str, Callable[[Ledger], object]] = {
+    "results of these studies": lambda ledger: ledger.results.newest_for("t", "p", ["1", "2"]),
+    "jobs of these studies": lambda ledger: ledger.jobs.newest_for("t", "p", ["1", "2"]),
+    "all tenants": lambda ledger: ledger.tenants.all(),
+}
+
+
+@pytest.mark.parametrize("read", READS.values(), ids=READS)
+def test_a_read_of_the_hook_path_is_one_indexed_statement(
+    sqlite: Engine, read: Callable[[Ledger], object]
+) -> None:
+    ledger = sql_ledger(sqlite)
+
+    with recorded(sqlite) as statements:
+        read(ledger)
+
+    assert len(statements) == 1
+    text, values = statements[0]
+    with sqlite.connect() as connection:
+        plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {text}", values).all()  # type: ignore[arg-type]
+    assert [row.detail for row in plan if " USING INDEX " not in row.detail] == []
+
+
+def test_a_jti_is_noted_in_one_statement(sqlite: Engine) -> None:
+    ledger = sql_ledger(sqlite)
+
+    with recorded(sqlite) as statements:
+        ledger.replays.use_once("iss", "jti", NOW + timedelta(minutes=5))
+
+    assert [text.split()[0] for text, _ in statements] == ["INSERT"]
+
+
+def test_the_sweep_does_not_read_jobs_that_are_over(sqlite: Engine) -> None:
+    ledger = sql_ledger(sqlite)
+
+    with recorded(sqlite) as statements:
+        ledger.jobs.reclaim()
+
+    with sqlite.connect() as connection:
+        for text, values in statements:
+            plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {text}", values)  # type: ignore[arg-type]
+            assert not [row.detail for row in plan if row.detail == "SCAN job"], text
+
+
+def test_a_reader_does_not_wait_for_a_writer(sqlite: Engine) -> None:
+    ledger = sql_ledger(sqlite)
+
+    with sqlite.connect() as writer:
+        writer.execute(sa.text("DELETE FROM job"))
+        found = ledger.results.newest_for("t", "p", ["1"])
+
+    assert found == {}
