@@ -4,7 +4,6 @@ Source: CDS Hooks 2.0 (patient-view at chart open); SMART App Launch 2.2 (embedd
 CSP Level 3 (frame-src, frame-ancestors).
 """
 
-import json
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -98,14 +97,22 @@ def feedback(patient_id: str) -> Response:
     _require_patient(patient_id)
     stated = _json_body()
     reason = stated.get("reason")
+    if reason is not None and not isinstance(reason, dict):
+        abort(400)
     decision = ehr_client.Decision(
         card_uuid=str(stated.get("card")),
         is_accepted=stated.get("outcome") == "accepted",
         suggestion=stated.get("suggestion"),
-        reason=json.loads(reason) if reason else None,
+        reason=reason,
         comment=stated.get("comment"),
     )
     return jsonify(failure=ehr_client.send_feedback(sandbox_parts(), decision))
+
+
+@blueprint.errorhandler(404)
+def not_found(_: Exception) -> tuple[str, int]:
+    """Say in one sentence that there is no such chart."""
+    return render_template("chart/not_found.html"), 404
 
 
 @blueprint.context_processor

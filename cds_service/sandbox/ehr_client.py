@@ -4,26 +4,23 @@ Source: CDS Hooks 2.0 "Discovery", "HTTP Request", "Prefetch Template", "HTTP Re
 "Feedback", "Trusting CDS Clients"; SMART App Launch 2.2 "EHR Launch".
 """
 
-import re
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC
 from functools import lru_cache
-from urllib.parse import parse_qsl, urlencode
+from urllib.parse import urlencode
 
 import requests
 
-from cds_service.sandbox.fhir_search import parse_query
-from cds_service.sandbox.fhir_types import require_type
-from cds_service.sandbox.outcomes import Resource, SandboxRefusal
+from cds_service.sandbox.outcomes import Resource
 from cds_service.sandbox.parts import Sandbox
+from cds_service.sandbox.prefetch import prefetched
 
 HOOK = "patient-view"
 TIMEOUT_S = 5.0
 SUMMARY_LIMIT = 140  # characters, exclusive; CDS Hooks 2.0 "Card Attributes"
 INDICATORS = ("info", "warning", "critical")
-_TOKEN = re.compile(r"\{\{\s*([\w.]+)\s*\}\}")
 
 
 class ServiceSilent(Exception):
@@ -122,41 +119,6 @@ def problem_of(card: object) -> str | None:
     if card.get("suggestions") and card.get("selectionBehavior") not in ("any", "at-most-one"):
         return "a card with suggestions must say how many may be chosen"
     return None
-
-
-def prefetched(parts: Sandbox, templates: Mapping[str, str], tokens: Mapping[str, str]) -> Resource:
-    """Resolve the service's prefetch templates against our own record.
-
-    A key we cannot resolve (an unknown token, parameter or type) is left out; null says that we
-    looked and found nothing ("Prefetch Template", rules for the CDS client).
-    """
-    found: Resource = {}
-    for key, template in templates.items():
-        if not set(_TOKEN.findall(template)) <= tokens.keys():
-            continue
-        try:
-            found[key] = _fetch(parts, _TOKEN.sub(lambda token: tokens[token[1]], template))
-        except SandboxRefusal:
-            continue
-    return found
-
-
-def _fetch(parts: Sandbox, query: str) -> Resource | None:
-    path, _, parameters = query.partition("?")
-    if "/" in path:
-        return parts.fhir.read(*path.split("/", 1))
-    page = parts.fhir.find(parse_query(require_type(path), parse_qsl(parameters)))
-    if not page.resources:
-        return None
-    entries = [
-        {
-            "fullUrl": f"{parts.config.fhir_base}/{path}/{resource['id']}",
-            "resource": resource,
-            "search": {"mode": "match"},
-        }
-        for resource in page.resources
-    ]
-    return {"resourceType": "Bundle", "type": "searchset", "total": page.total, "entry": entries}
 
 
 def _hook_call(parts: Sandbox, service: Resource, patient_id: str) -> Resource:

@@ -103,7 +103,7 @@ rail.addEventListener("submit", (event) => {
   const fields = new FormData(event.target);
   decide(event.target.closest(".card"), {
     outcome: "overridden",
-    reason: fields.get("reason"),
+    reason: JSON.parse(fields.get("reason")),
     comment: fields.get("comment") || null,
   });
 });

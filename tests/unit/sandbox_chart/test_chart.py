@@ -50,7 +50,9 @@ def test_a_patient_without_imaging_gets_a_sentence(browser: FlaskClient) -> None
 
 @pytest.mark.parametrize("path", ["", "/cards", "/results"])
 def test_an_unknown_patient_is_not_found(browser: FlaskClient, path: str) -> None:
-    assert browser.get(f"/chart/nobody{path}").status_code == 404
+    response = browser.get(f"/chart/nobody{path}")
+
+    assert response.status_code == 404 and "There is no such patient" in response.text
 
 
 def test_the_page_loads_only_itself_and_frames_only_the_app(
@@ -125,7 +127,7 @@ def test_a_launch_for_another_patients_study_or_from_a_form_is_refused(
 
 
 def test_a_dismissal_reaches_the_service(browser: FlaskClient, service: SmallService) -> None:
-    reason = '{"code": "no", "system": "urn:x", "display": "I disagree"}'
+    reason = {"code": "no", "system": "urn:x", "display": "I disagree"}
 
     answer = browser.post(
         "/chart/p101/feedback",
@@ -135,4 +137,11 @@ def test_a_dismissal_reaches_the_service(browser: FlaskClient, service: SmallSer
     assert answer.get_json() == {"failure": None}
     (entry,) = service.feedback[0]["feedback"]
     assert entry["outcome"] == "overridden"
-    assert entry["overrideReason"]["reason"]["display"] == "I disagree"
+    assert entry["overrideReason"] == {"reason": reason}
+
+
+def test_a_reason_that_is_no_coding_is_refused(browser: FlaskClient, service: SmallService) -> None:
+    body = {"card": "c-1", "outcome": "overridden", "reason": "I disagree"}
+
+    assert browser.post("/chart/p101/feedback", json=body).status_code == 400
+    assert service.feedback == []
