@@ -23,12 +23,12 @@ def seed(parts: Sandbox, on_progress: Progress, pictures_folder: Path = PICTURES
     no study without images, and the next run goes on where it stopped.
     Raises PicturesMissing where the composite pictures are not installed.
     """
+    _keep(parts, records.house(parts.config))  # always: the archive's port may have changed
     missing = [row for row in PATIENTS if parts.fhir.read("Patient", row.id) is None]
     if not missing:
         return
     pictures = Pictures.in_folder(pictures_folder)
     today = parts.config.now().date()
-    _keep(parts, records.house(parts.config))
     for done, row in enumerate(missing, start=1):
         for study in row.studies:
             for instance in instances(row, study, pictures, today):
