@@ -24,7 +24,6 @@ from cds_service.domain.publication import PublicationState
 from cds_service.domain.tenant import Tenant
 from cds_service.errors import (
     LeaseLost,
-    PatientMismatch,
     SightlineError,
     StudyUnusable,
     WeightsDigestMismatch,
@@ -48,6 +47,9 @@ from cds_service.usecases.ports import (
 from cds_service.usecases.publish_findings import publish_findings
 
 log = logging.getLogger(__name__)
+
+# The refusals of domain/guards that mean "perhaps another person's images": an administrator looks.
+MISMATCH_CODES = frozenset({"patient-mismatch", "other-study"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,23 +125,20 @@ def _computed(lease: Lease, tenant: Tenant, bench: Workbench) -> Result:
     def advance(step: JobStep) -> None:
         bench.leases.advance(lease, step)
 
-    try:
-        analysis = analyse_study(
-            [SourceInstance(instance) for instance in instances],
-            reader=bench.reader,
-            classifier=bench.classifier,
-            patient=lease.patient,
-            expected_study_uid=study.study_uid,
-            on_step=advance,
-        )
-    except PatientMismatch as error:
-        analysis = _refused(lease, bench, error)
+    analysis = analyse_study(
+        [SourceInstance(instance) for instance in instances],
+        reader=bench.reader,
+        classifier=bench.classifier,
+        patient=lease.patient,
+        expected_study_uid=study.study_uid,
+        on_step=advance,
+    )
     return _stored(lease, bench, analysis, digests)
 
 
 def _stored(lease: Lease, bench: Workbench, analysis: Analysis, digests: tuple[str, ...]) -> Result:
     study = lease.job.study
-    if analysis.reason is not None and analysis.reason.code == "patient-mismatch":
+    if analysis.reason is not None and analysis.reason.code in MISMATCH_CODES:
         _audit(bench, lease, AuditAction.PATIENT_MISMATCH, "refused")
         log.error("patient mismatch: job=%s tenant=%s", lease.job.id, study.tenant_id)
     result = Result(
