@@ -1,0 +1,1 @@
+"""FHIR R4 profiles and value sets of what Sightline writes."""
