@@ -4,11 +4,11 @@ import pytest
 from fhir.resources.R4B.bundle import Bundle
 
 from cds_service.domain.finding import finding_uuid, tracking_uid
-from cds_service.fhir.finding_resources import AIAST, finding_bundle
+from cds_service.fhir.finding_resources import AIAST, Json, finding_bundle
 from tests.builders import a_finding, a_model, a_result, an_analysis, not_analysed
 
 
-def _resources(bundle, kind):  # type: ignore[no-untyped-def]
+def _resources(bundle: Json, kind: str) -> list[Json]:
     return [e["resource"] for e in bundle["entry"] if e["resource"]["resourceType"] == kind]
 
 
@@ -67,10 +67,8 @@ def test_a_rerun_with_another_model_version_names_the_same_observation() -> None
     newer = an_analysis(model=a_model(version="0.2.0", digest="sha256:" + "1" * 64))
     second = finding_bundle(a_result(id="r-2", key="k-2", analysis=newer))
 
-    def names(bundle):  # type: ignore[no-untyped-def]
-        return _resources(bundle, "Observation")[0]["identifier"]
-
-    assert names(first) == names(second)
+    names = [_resources(bundle, "Observation")[0]["identifier"] for bundle in (first, second)]
+    assert names[0] == names[1]
 
 
 def test_the_tracking_uid_is_the_finding_uuid_as_an_integer() -> None:

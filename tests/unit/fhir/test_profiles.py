@@ -7,17 +7,17 @@ import pytest
 from fhir.resources.R4B.structuredefinition import StructureDefinition
 from fhir.resources.R4B.valueset import ValueSet
 
-from cds_service.fhir.finding_resources import finding_bundle
+from cds_service.fhir.finding_resources import Json, finding_bundle
 from tests.builders import a_finding, a_result, an_analysis
 
 PROFILES = Path(__file__).resolve().parents[3] / "fhir_profiles"
 
 
-def _load(name: str) -> dict:  # type: ignore[type-arg]
-    return json.loads((PROFILES / name).read_text())  # type: ignore[no-any-return]
+def _load(name: str) -> Json:
+    return json.loads((PROFILES / name).read_text())
 
 
-def _observation(present: bool | None) -> dict:  # type: ignore[type-arg]
+def _observation(present: bool | None) -> Json:
     result = a_result(analysis=an_analysis(findings=(a_finding(present=present),)))
     return next(
         entry["resource"]
@@ -26,7 +26,7 @@ def _observation(present: bool | None) -> dict:  # type: ignore[type-arg]
     )
 
 
-def _count(resource: dict, path: str) -> int:  # type: ignore[type-arg]
+def _count(resource: Json, path: str) -> int:
     value = resource
     for name in path.split(".")[1:]:
         found = value.get("valueCodeableConcept" if name == "value[x]" else name)
