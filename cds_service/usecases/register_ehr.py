@@ -62,8 +62,8 @@ def _note(action: AuditAction, tenant_id: str, audit: AuditLog, clock: Clock) ->
 
 
 def _tenant(registration: Registration, tenant_id: str) -> Tenant:
-    jwks = registration.jwks.strip()
-    is_address = not jwks.startswith("{")
+    jwks = registration.jwks
+    is_address = not jwks.lstrip().startswith("{")
     archive = registration.archive_base
     return Tenant(
         id=tenant_id,
@@ -72,7 +72,7 @@ def _tenant(registration: Registration, tenant_id: str) -> Tenant:
         # Issuer, JWKS address and jku are compared as exact texts, so nothing is trimmed.
         hook_issuer=_address("issuer", registration.issuer),
         jwks_url=_address("JWKS", jwks) if is_address else None,
-        jwks=None if is_address else _key_set(jwks),
+        jwks=None if is_address else _key_set(jwks.strip()),
         jku=_address("jku", registration.jku) if registration.jku else None,
         client_id=registration.client_id or None,
         archive_base=_base("archive", archive) if archive else None,
