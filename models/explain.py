@@ -20,7 +20,7 @@ FloatMap = NDArray[np.float32]
 
 # A map whose hottest cell stays below this is drawn cool: without a floor, the faintest noise of
 # a negative image would be stretched to the full scale and look like a finding.
-FULL_HEAT_LOGIT = 6.0
+FULL_HEAT_LOGIT = 12.0
 HOT = 0.5  # of the scale: where a region begins
 GRID = 128  # cells a side on which regions are traced
 SMALLEST_SHARE = 0.002  # of the image: smaller specks are not shown as regions

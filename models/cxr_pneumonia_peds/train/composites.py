@@ -30,7 +30,7 @@ GROUP = 32  # persons in one composite
 SEED = 5
 SIDE = 224
 ROWS, COLUMNS = 768, 960  # about the shape that the training images had before they were squashed
-OTHER_LABEL_WEIGHT = 0.5  # 0 takes the most alike, 1 the least like the other label
+OTHER_LABEL_WEIGHT = 0.4  # 0 takes the most alike, 1 the least like the other label
 WORDS = "COMPOSITE - NOT A PATIENT"
 
 SOURCES = """\

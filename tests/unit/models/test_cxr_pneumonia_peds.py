@@ -1,11 +1,14 @@
 """The shipped weights answer as the trained network did, and their map explains their score."""
 
 from importlib.resources import files
+from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from models.prepare import standardise
+from models.calibrate import probability_of
+from models.prepare import prepare, standardise
 from tests.unit.models.builders import PNEUMONIA, the_session
 
 
@@ -50,3 +53,21 @@ def test_inputs_and_outputs_are_those_of_the_card() -> None:
     assert image.name == "image" and image.type == "tensor(float)"
     assert image.shape[1:] == [1, PNEUMONIA.input_size, PNEUMONIA.input_size]
     assert outputs == {"logit": [1], "activation": [1, 16, 16]}
+
+
+@pytest.mark.parametrize(("folder", "above"), [("normal", False), ("pneumonia", True)])
+def test_real_radiographs_fall_on_their_side_of_the_threshold(
+    shared_data: Path, folder: str, above: bool
+) -> None:
+    # The model was trained on these: this tests the path from pixels to score, not its accuracy.
+    paths = sorted((shared_data / "kermany-train" / folder).glob("*.jpeg"))[::90][:15]
+
+    probabilities = []
+    for path in paths:
+        with Image.open(path) as image:
+            pixels = np.asarray(image.convert("L"), dtype=np.float32)
+        (logit,) = the_session().run(["logit"], {"image": prepare(pixels, PNEUMONIA.input_size)})
+        probabilities.append(probability_of(float(logit[0, 0]), PNEUMONIA))
+
+    right = [(probability > PNEUMONIA.threshold) is above for probability in probabilities]
+    assert len(right) == 15 and sum(right) >= 13
