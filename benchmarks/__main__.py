@@ -1,0 +1,62 @@
+"""`python -m benchmarks [start memory study hook install]`: take the figures and print them."""
+
+import argparse
+from collections.abc import Callable, Iterable
+
+import requests
+
+from benchmarks.conditions import conditions, load
+from benchmarks.ehr import Ehr
+from benchmarks.figures import Figure, MeasurementFailed
+from benchmarks.hook_latency import hook_latency
+from benchmarks.install_size import install_size
+from benchmarks.memory import idle_memory
+from benchmarks.running_demo import running_demo
+from benchmarks.study_time import study_time
+
+OF_THE_DEMO = ("start", "memory", "study", "hook")
+ALL = (*OF_THE_DEMO, "install")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("figures", nargs="*", help=f"some of {' '.join(ALL)} (default: all)")
+    wanted = parser.parse_args().figures or ALL
+    if unknown := set(wanted) - set(ALL):
+        parser.error(f"there is no figure {', '.join(sorted(unknown))}")
+    for line in conditions():
+        print(line)
+    print()
+    if set(wanted) & set(OF_THE_DEMO):
+        _report(lambda: _demo_figures(wanted))
+    if "install" in wanted:
+        _report(lambda: [install_size()])
+    print(f"\nload at the end: {load()}")
+
+
+def _report(measure: Callable[[], Iterable[Figure]]) -> None:
+    """Print each figure as soon as it is taken; say so when one cannot be."""
+    try:
+        for figure in measure():
+            print(figure, flush=True)
+    except (MeasurementFailed, requests.RequestException, OSError) as error:
+        print(f"not measured: {error}", flush=True)
+
+
+def _demo_figures(wanted: Iterable[str]) -> Iterable[Figure]:
+    with running_demo() as demo:
+        if "start" in wanted:
+            yield demo.start_time()
+        if "memory" in wanted:
+            yield idle_memory(demo.pid, "after the start")
+        ehr = Ehr(demo)
+        if "study" in wanted:
+            yield from study_time(ehr)
+        if "hook" in wanted:
+            yield from hook_latency(demo, ehr)
+        if "memory" in wanted and {"study", "hook"} & set(wanted):
+            yield idle_memory(demo.pid, "after the load")
+
+
+if __name__ == "__main__":
+    main()
