@@ -51,6 +51,13 @@ def test_a_second_tenant_with_the_same_mark_is_refused(
     assert ledger.tenants.all() == [a_tenant()]
 
 
+def test_a_second_tenant_with_the_same_id_is_refused(ledger: Ledger) -> None:
+    ledger.tenants.add(a_tenant())
+
+    with pytest.raises(RegistrationRefused, match="registered already"):
+        ledger.tenants.add(a_tenant(**OTHER | {"id": "t-1"}))
+
+
 def test_a_removed_tenant_is_gone_and_may_come_again(ledger: Ledger) -> None:
     ledger.tenants.add(a_tenant())
 

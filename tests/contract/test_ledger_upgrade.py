@@ -1,5 +1,6 @@
 """Upgrades: an empty database, one of this version, and one of a newer Sightline."""
 
+import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -74,10 +75,18 @@ def test_a_file_that_is_no_database_is_unavailable(tmp_path: Path) -> None:
     ("url", "sentence"),
     [
         ("nonsense", "not a SQLAlchemy database URL"),
-        ("oracles://host/db", "not a SQLAlchemy database URL"),
-        ("mssql+pyodbc://host/db", "driver that is not installed"),
+        ("mysql://host/db", "neither SQLite nor PostgreSQL"),
     ],
 )
 def test_an_unusable_address_is_refused_with_the_settings_name(url: str, sentence: str) -> None:
     with pytest.raises(SettingsInvalid, match=f"SIGHTLINE_DATABASE_URL.*{sentence}"):
         connect(url)
+
+
+def test_postgresql_without_its_driver_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "psycopg", None)
+
+    with pytest.raises(SettingsInvalid, match=r"install sightline\[postgres\]"):
+        connect("postgresql://host/db")

@@ -50,6 +50,8 @@ class FakeTenants:
         return sorted(self._by_id.values(), key=lambda tenant: tenant.name)
 
     def add(self, tenant: Tenant) -> None:
+        if tenant.id in self._by_id:
+            raise RegistrationRefused("This EHR is registered already.")
         for known in self._by_id.values():
             for field, word in (
                 ("name", "name"),

@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from sqlalchemy import event
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection, Engine
-from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from cds_service.adapters.ledger.schema import UtcTime
 from cds_service.errors import LedgerUnavailable, SettingsInvalid
@@ -24,6 +24,7 @@ from cds_service.usecases.ports import Clock
 
 BUSY_TIMEOUT_MS = 2000  # how long a SQLite writer waits for its turn; our writes take about 1 ms
 POOL_TIMEOUT_S = 2
+DRIVERS = {"sqlite": "sqlite+pysqlite", "postgresql": "postgresql+psycopg"}
 
 LedgerClock = Callable[[Connection], datetime]
 
@@ -31,32 +32,14 @@ LedgerClock = Callable[[Connection], datetime]
 def connect(url: str) -> Engine:
     """Return an engine for the ledger; nothing is opened yet.
 
-    url     SQLAlchemy URL of SQLite or PostgreSQL; "postgresql://" means psycopg
+    url     SQLAlchemy URL of SQLite or PostgreSQL, whatever driver it names
 
     Raises SettingsInvalid. Make one engine per process, after any fork.
     """
-    if url.startswith("postgresql://"):
-        url = url.replace("postgresql://", "postgresql+psycopg://", 1)
-    try:
-        engine = sa.create_engine(
-            url,
-            pool_timeout=POOL_TIMEOUT_S,
-            pool_pre_ping=not url.startswith("sqlite"),
-            hide_parameters=True,  # parameters are patients' data; errors must not show them
-            json_serializer=_compact_json,
-        )
-    except (ArgumentError, NoSuchModuleError):
-        raise SettingsInvalid("SIGHTLINE_DATABASE_URL is not a SQLAlchemy database URL.") from None
-    except ImportError:
-        raise SettingsInvalid(
-            "SIGHTLINE_DATABASE_URL needs a driver that is not installed: for PostgreSQL install "
-            "sightline[postgres]."
-        ) from None
+    engine = _engine(url)
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _configure_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
-    elif engine.dialect.name != "postgresql":
-        raise SettingsInvalid("SIGHTLINE_DATABASE_URL names neither SQLite nor PostgreSQL.")
     return engine
 
 
@@ -100,6 +83,29 @@ def _database_time(connection: Connection) -> datetime:
     }[connection.dialect.name]
     now: datetime = connection.execute(sa.text(text).columns(now=UtcTime)).scalar_one()
     return now
+
+
+def _engine(url: str) -> Engine:
+    try:
+        address = sa.make_url(url)
+    except ArgumentError:
+        raise SettingsInvalid("SIGHTLINE_DATABASE_URL is not a SQLAlchemy database URL.") from None
+    backend = address.get_backend_name()
+    if backend not in DRIVERS:
+        raise SettingsInvalid("SIGHTLINE_DATABASE_URL names neither SQLite nor PostgreSQL.")
+    try:
+        return sa.create_engine(
+            address.set(drivername=DRIVERS[backend]),
+            pool_timeout=POOL_TIMEOUT_S,
+            pool_pre_ping=backend == "postgresql",  # a server may have closed it; a file cannot
+            hide_parameters=True,  # parameters are patients' data; errors must not show them
+            json_serializer=_compact_json,
+        )
+    except ImportError:
+        raise SettingsInvalid(
+            "SIGHTLINE_DATABASE_URL names PostgreSQL, whose driver is not installed: "
+            "install sightline[postgres]."
+        ) from None
 
 
 @contextmanager
