@@ -22,6 +22,13 @@ def as_range(value: str) -> tuple[str, str]:
     match = _DATE_TIME.fullmatch(value)
     if match is None:
         raise ValueError("not a FHIR date")
+    try:
+        return _bounds(match)
+    except OverflowError:
+        raise ValueError("before the year 1 or after 9999") from None
+
+
+def _bounds(match: re.Match[str]) -> tuple[str, str]:
     year, month, day, hour, minute, second, fraction, zone = match.groups()
     whole = f"{year}-{month or '01'}-{day or '01'}T{hour or '00'}:{minute or '00'}:{second or '00'}"
     start = datetime.fromisoformat(whole + (zone or "+00:00").replace("Z", "+00:00"))
@@ -47,4 +54,4 @@ def _after(start: datetime, match: re.Match[str]) -> datetime:
 
 
 def _text(moment: datetime) -> str:
-    return moment.strftime("%Y-%m-%dT%H:%M:%S.%f")
+    return moment.replace(tzinfo=None).isoformat(timespec="microseconds")

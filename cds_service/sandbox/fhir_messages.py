@@ -51,6 +51,8 @@ def read_json() -> Any:  # noqa: ANN401  JSON of any shape
             parse_constant=_refuse_constant,
             object_pairs_hook=_without_duplicates,
         )
+        # Refuses 1e999 (infinite) and lone surrogates, which JSON text can hold and UTF-8 cannot.
+        json.dumps(document, allow_nan=False, ensure_ascii=False).encode("utf-8")
     except (ValueError, RecursionError):
         raise MalformedRequest("the body is not well-formed JSON") from None
     if _is_deeper_than(document, _DEPTH_LIMIT):

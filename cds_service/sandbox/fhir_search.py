@@ -118,5 +118,5 @@ def _date_alternative(name: str, value: str) -> tuple[str, tuple[str, ...]]:
             raise ValueError
         sql, ends = _DATE_CONDITIONS[match[1] or "eq"]
         return sql, tuple(as_range(match[2])[ends])
-    except (ValueError, OverflowError):
+    except ValueError:
         raise UnsupportedParameter(f"{name} is not a date with an optional prefix") from None

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from cds_service.sandbox.fhir_dates import BEGINNING, END, as_range
 from cds_service.sandbox.fhir_types import values_at
-from cds_service.sandbox.outcomes import Resource
+from cds_service.sandbox.outcomes import InvalidResource, Resource
 
 Kind = Literal["token", "reference", "date", "string"]
 
@@ -181,12 +181,15 @@ def _references(parameter: SearchParameter, element: Any) -> Iterator[IndexedVal
 
 
 def _dates(parameter: SearchParameter, element: Any) -> Iterator[IndexedValue]:  # noqa: ANN401
-    if isinstance(element, str):
-        yield IndexedValue(parameter.name, *as_range(element))
-    elif isinstance(element, dict):
-        low = as_range(element["start"])[0] if "start" in element else BEGINNING
-        high = as_range(element["end"])[1] if "end" in element else END
-        yield IndexedValue(parameter.name, low, high)
+    try:
+        if isinstance(element, str):
+            yield IndexedValue(parameter.name, *as_range(element))
+        elif isinstance(element, dict):
+            low = as_range(element["start"])[0] if "start" in element else BEGINNING
+            high = as_range(element["end"])[1] if "end" in element else END
+            yield IndexedValue(parameter.name, low, high)
+    except ValueError:
+        raise InvalidResource(f"{parameter.paths[0]} is no moment in time") from None
 
 
 def _strings(parameter: SearchParameter, element: Any) -> Iterator[IndexedValue]:  # noqa: ANN401

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from joserfc import jwt
-from joserfc.jwk import ECKey, Key, RSAKey
+from joserfc.jwk import DictKey, ECKey, Key, RSAKey, import_key
 
 _FILE_MODE = 0o600
+_PUBLIC_MEMBERS = frozenset({"kty", "use", "alg", "kid", "crv", "x", "y", "n", "e"})
 
 
 class SigningKeys:
@@ -22,18 +23,23 @@ class SigningKeys:
         if not path.exists():
             _write_private(path, [_new_ec_key(), _new_rsa_key()])
         held = json.loads(path.read_text())["keys"]
-        self._by_alg: dict[str, Key] = {
-            "ES384": ECKey.import_key(next(key for key in held if key["alg"] == "ES384")),
-            "RS256": RSAKey.import_key(next(key for key in held if key["alg"] == "RS256")),
-        }
+        self._documents: dict[str, DictKey] = {key["alg"]: key for key in held}
+        self._loaded: dict[str, Key] = {}
 
-    def public_jwks(self) -> dict[str, list[dict[str, Any]]]:
+    def public_jwks(self) -> dict[str, list[DictKey]]:
         """Return the JWK Set to publish: no private member in it."""
-        return {"keys": [dict(key.as_dict(private=False)) for key in self._by_alg.values()]}
+        return {
+            "keys": [
+                {name: value for name, value in document.items() if name in _PUBLIC_MEMBERS}
+                for document in self._documents.values()
+            ]
+        }
 
     def sign(self, alg: str, claims: Mapping[str, Any], **header: str) -> str:
         """Return a signed JWT with alg, kid, typ and further header members."""
-        key = self._by_alg[alg]
+        if alg not in self._loaded:  # checking an RSA key takes 30 ms: only when it signs
+            self._loaded[alg] = import_key(self._documents[alg])
+        key = self._loaded[alg]
         full_header = {"alg": alg, "kid": key.kid, "typ": "JWT", **header}
         return jwt.encode(full_header, dict(claims), key, algorithms=[alg])
 

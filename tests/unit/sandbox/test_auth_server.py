@@ -236,7 +236,7 @@ def test_an_assertion_with_a_wrong_header_is_refused(app: App, header: dict[str,
 
 def test_an_assertion_signed_by_another_key_is_refused(app: App) -> None:
     known = app.key
-    app.key = ECKey.generate_key("P-384", {"alg": "ES384", "kid": known.kid})
+    app.key = ECKey.generate_key("P-384", {"alg": "ES384", "kid": str(known.kid)})
 
     assert app.redeem(app.code()).get_json()["error"] == "invalid_client"
 

@@ -1,18 +1,21 @@
 """The FHIR server over HTTP: interactions, refusals, and whose data a token reaches."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 from fhir.resources.R4B import get_fhir_model_class
 from flask.testing import FlaskClient
 
+from cds_service.sandbox.app import create_sandbox
 from cds_service.sandbox.fhir_types import TYPES
-from cds_service.sandbox.parts import Sandbox
+from cds_service.sandbox.parts import EXTENSION, Sandbox
 from tests.unit.sandbox.clients import (
     MRN,
     ORIGIN,
     App,
     Clock,
+    a_config,
     a_patient,
     a_study,
     an_observation,
@@ -283,6 +286,9 @@ def test_a_malformed_if_match_is_refused(
         ({"note": []}, 400),
         ({"code": {}}, 400),
         ({"effectiveDateTime": "yesterday"}, 400),
+        ({"effectiveDateTime": "2026-01-02T08:30:60Z"}, 400),
+        ({"meta": "yesterday"}, 400),
+        ({"valueQuantity": {"value": "bogus"}}, 400),
         ({"resourceType": "Patient"}, 400),
         ({"subject": {"reference": "Patient/nobody"}}, 422),
         ({"subject": {"reference": "Group/1"}}, 422),
@@ -312,6 +318,8 @@ def test_a_missing_status_is_refused(http: FlaskClient, system: dict[str, str]) 
         (b"[]", FHIR, 400),
         (b'{"resourceType": "Patient", "id": "a", "id": "b"}', FHIR, 400),
         (b'{"resourceType": "Patient", "multipleBirthInteger": NaN}', FHIR, 400),
+        (b'{"resourceType": "Patient", "multipleBirthInteger": 1e999}', FHIR, 400),
+        (b'{"resourceType": "Patient", "id": "a", "language": "\\ud800"}', FHIR, 400),
         (b"[" * 100_000, FHIR, 400),
         (b'{"a":' * 100 + b"1" + b"}" * 100, FHIR, 400),
         (b"<Patient/>", "application/fhir+xml", 415),
@@ -572,12 +580,24 @@ def test_a_launch_without_patient_grants_no_patient_scope(http: FlaskClient, app
     assert token["scope"] == "launch"
 
 
-def test_a_token_for_another_fhir_server_is_refused_here(http: FlaskClient, app: App) -> None:
+def test_a_token_for_another_fhir_server_is_good_there_and_refused_here(
+    tmp_path: Path, clock: Clock
+) -> None:
     other = "http://127.0.0.1:7/fhir"
-    authorization = app.parts.authorization
-    assert other not in authorization.audiences
+    site = create_sandbox(a_config(tmp_path, clock, further_audiences=(other,)))
+    parts: Sandbox = site.extensions[EXTENSION]
+    http = site.test_client()
+    app = App.registered(parts, http, clock)
+    token = app.redeem(app.code(aud=other)).get_json()["access_token"]
+    headers = {"Authorization": f"Bearer {token}"}
 
-    assert "error" in app.authorize(aud=other).headers["Location"]
+    there = http.post("/auth/introspect", data={"token": token}, headers=headers).get_json()
+
+    assert there["active"] is True and there["aud"] == other
+    assert there["fhirUser"] == f"{other}/Practitioner/clinician"
+    assert http.get("/fhir/Patient/p1", headers=headers).status_code == 401
+    parts.fhir.close()
+    parts.archive.close()
 
 
 # -- what the server says about itself
