@@ -42,7 +42,7 @@ class IntendedUse:
     body_parts: frozenset[str]  # DICOM Body Part Examined (0018,0015)
     views: frozenset[str]  # DICOM View Position (0018,5101)
     min_age_days: int  # inclusive
-    max_age_days: int  # inclusive: the day before the birthday after the last year
+    max_age_days: int  # inclusive: before the birthday after the last year in any calendar
     population: str  # for people: "children aged 1-5"
     projection: str  # for people: "frontal chest X-rays"
 
@@ -134,7 +134,7 @@ def _intended_use(card: _Entries) -> IntendedUse:
         body_parts=frozenset(card.texts("intended_use.body_parts")),
         views=frozenset(card.texts("intended_use.views")),
         min_age_days=int(first_year * DAYS_PER_YEAR),
-        max_age_days=int((last_year + 1) * DAYS_PER_YEAR),
+        max_age_days=int((last_year + 1) * DAYS_PER_YEAR) - 1,
         population=card.get("intended_use.population", str),
         projection=card.get("intended_use.projection", str),
     )
