@@ -8,6 +8,10 @@ Interpretation), C.8.11.3.1.4 and C.11.6 (Presentation LUT Shape).
 """
 
 import logging
+
+# Before gdcm: a libz that gdcm's wheel loads first is bound to gdcm's own zlib, and the next PNG
+# that Pillow writes corrupts the heap and ends the process (python-gdcm 3.2.6, measured).
+import zlib  # noqa: F401
 from dataclasses import dataclass, field
 from math import isfinite
 

@@ -32,21 +32,6 @@ _LOG_ERRORS_ONLY = 3
 _OUTPUTS = ["logit", "activation"]
 
 
-def load_package(model_id: str) -> ModelPackage:
-    """Return an installed model, its weights checked against its card.
-
-    Raises ModelMissing, WeightsDigestMismatch.
-    """
-    try:
-        return package_of(model_id)
-    except WeightsChanged as error:
-        raise WeightsDigestMismatch(
-            "The weights are not those of the model card."
-        ) from error
-    except (LookupError, ValueError, OSError) as error:
-        raise ModelMissing(f"The model {model_id} is not installed completely.") from error
-
-
 class OnnxClassifier:
     """One model package, run in this process.
 
@@ -57,6 +42,19 @@ class OnnxClassifier:
     def __init__(self, package: ModelPackage, *, threads: int = 1) -> None:
         self._card, self._weights, self._threads = package.card, package.weights, threads
         self._session: tuple[int, ort.InferenceSession] | None = None
+
+    @classmethod
+    def load(cls, model_id: str, *, threads: int = 1) -> "OnnxClassifier":
+        """Read an installed model, its weights checked against its card.
+
+        Raises ModelMissing, WeightsDigestMismatch.
+        """
+        try:
+            return cls(package_of(model_id), threads=threads)
+        except WeightsChanged as error:
+            raise WeightsDigestMismatch("The weights are not those of the model card.") from error
+        except (LookupError, ValueError, OSError) as error:
+            raise ModelMissing(f"The model {model_id} is not installed completely.") from error
 
     @property
     def card(self) -> ModelCard:
