@@ -25,7 +25,7 @@ class Banner:
     """Who the patient is, as the chart says it."""
 
     name: str
-    birth_date: str  # as the EHR states it: may be a year or a month only
+    birth_date: str  # "1 Jun 2022"; a year or a month only stays as the EHR states it
     age: str
     sex: str
 
@@ -40,7 +40,7 @@ def banner_of(launch: OpenLaunch) -> Banner | None:
     born = patient.get("birthDate") if isinstance(patient.get("birthDate"), str) else ""
     return Banner(
         name=_name(patient),
-        birth_date=born or "",
+        birth_date=birth_date_in_words(born or ""),
         age=age_in_words(born or "", launch.house.clock().date()),
         sex=str(patient.get("gender") or "sex not stated"),
     )
@@ -83,6 +83,15 @@ def age_in_words(birth_date: str, today: date) -> str:
     if months >= 24:
         return f"{months // 12} y"
     return f"{months} mo" if months >= 1 else f"{(today - born).days} d"
+
+
+def birth_date_in_words(birth_date: str) -> str:
+    """Return "1 Jun 2022"; a partial or odd date as it stands."""
+    try:
+        born = date.fromisoformat(birth_date)
+    except ValueError:
+        return birth_date
+    return f"{born.day} {born:%b %Y}"
 
 
 def _read(launch: OpenLaunch, path: str) -> Json:

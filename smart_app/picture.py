@@ -14,7 +14,7 @@ from PIL import Image
 from cds_service.domain.finding import Activation, Finding, Result
 from cds_service.domain.study import StudyReference
 from cds_service.errors import ImageChanged, NotFound
-from models.explain import Region, hot_regions
+from models.explain import HOT, Region, hot_regions
 from models.overlay import colour_table, overlay_png
 from smart_app.open_launch import OpenLaunch, within_launch
 
@@ -22,7 +22,7 @@ LONGEST_SIDE = 1600  # pixels
 WINDOW_PERCENTILES = (0.5, 99.5)
 OVERLAY_SIDE = 256  # pixels; the page stretches the smooth map over the image
 OUTLINE_SIDE = 1000  # units of the drawing, which scales to any size
-SMOOTHING_ROUNDS = 3
+SMOOTHING_REACH = 5  # steps of the grid to each side
 
 
 @within_launch
@@ -62,6 +62,11 @@ def legend() -> Response:
     return Response(_png(Image.fromarray(colour_table()[np.newaxis])), mimetype="image/png")
 
 
+def stands_out(activation: Activation) -> bool:
+    """Tell whether some area is warm enough to be outlined."""
+    return max(activation.values, default=0.0) >= HOT
+
+
 def windowed_png(pixels: NDArray[np.float32]) -> bytes:
     """Make an 8 bit picture.
 
@@ -80,27 +85,23 @@ def windowed_png(pixels: NDArray[np.float32]) -> bytes:
 def outline_svg(regions: tuple[Region, ...]) -> str:
     """Draw the regions' outlines, smoothed; the line stays thin however large the page."""
     paths = "".join(
-        f'<path d="M{" L".join(f"{x:.0f} {y:.0f}" for x, y in _smooth(region.outline))} Z"/>'
+        f'<path vector-effect="non-scaling-stroke" d="M{_smooth(region.outline)} Z"/>'
         for region in regions
     )
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {OUTLINE_SIDE} {OUTLINE_SIDE}" '
-        'width="1000" height="1000" preserveAspectRatio="none">'
-        '<g fill="none" stroke="#000" stroke-opacity="0.6" stroke-width="5" '
-        f'vector-effect="non-scaling-stroke">{paths}</g>'
-        f'<g fill="none" stroke="#ffd65c" stroke-width="2.5">{paths}</g></svg>'
+        'preserveAspectRatio="none" fill="none">'
+        f'<g stroke="#000" stroke-opacity="0.6" stroke-width="4.5">{paths}</g>'
+        f'<g stroke="#ffd65c" stroke-width="2">{paths}</g></svg>'
     )
 
 
-def _smooth(corners: tuple[tuple[float, float], ...]) -> list[tuple[float, float]]:
-    """Cut the corners of a closed line (Chaikin's algorithm)."""
+def _smooth(corners: tuple[tuple[float, float], ...]) -> str:
+    """Return the points of a line, each the mean of its neighbours on the staircase."""
     points = np.asarray(corners, dtype=np.float64)
-    points = (points + np.roll(points, -1, axis=0)) / 2  # a staircase becomes a slope
-    for _ in range(SMOOTHING_ROUNDS):
-        after = np.roll(points, -1, axis=0)
-        cut = np.stack([0.75 * points + 0.25 * after, 0.25 * points + 0.75 * after], axis=1)
-        points = cut.reshape(-1, 2)
-    return [(float(x), float(y)) for x, y in points]
+    reach = min(SMOOTHING_REACH, len(points) // 8)
+    shifted = [np.roll(points, shift, axis=0) for shift in range(-reach, reach + 1)]
+    return " L".join(f"{x:.0f} {y:.0f}" for x, y in np.mean(shifted, axis=0))
 
 
 def _study_of(launch: OpenLaunch, result: Result) -> StudyReference:

@@ -12,6 +12,7 @@ from cds_service.domain.finding import Result
 from smart_app import words
 from smart_app.chart import banner_of
 from smart_app.open_launch import OpenLaunch, within_launch
+from smart_app.picture import stands_out
 from smart_app.study_choice import StudyChoice, choose_study
 
 
@@ -71,6 +72,7 @@ def _panel(launch: OpenLaunch, choice: StudyChoice | None) -> dict[str, Any]:
         "launch": launch,
         "choice": choice,
         "words": words,
+        "stands_out": stands_out,
         "may_review": launch.session.facts.may_review,
     }
     if choice is None:

@@ -8,11 +8,12 @@ from datetime import UTC, datetime
 
 from cds_service.domain.finding import AnalysisStatus, Finding, Reason, Result
 from cds_service.domain.job import Job, JobState, JobStep
+from cds_service.usecases.run_inference import MISMATCH_CODES
 
 STEPS = tuple(JobStep)
 STEP_WORDS = {
     JobStep.QUEUED: "Queued",
-    JobStep.FETCHING: "Fetching images",
+    JobStep.FETCHING: "Fetching",
     JobStep.READING: "Reading",
     JobStep.INFERRING: "Inferring",
     JobStep.PUBLISHING: "Publishing",
@@ -24,9 +25,9 @@ STEP_WORDS = {
 class Statement:
     """One finding in words. `level` names the shape and colour that go with them."""
 
-    level: str  # "critical", "warning", "uncertain", "clear"
-    severity: str
-    headline: str
+    level: str  # "critical", "warning", "uncertain", "clear", "excluded"
+    severity: str  # "Found"
+    headline: str  # what follows it: "signs of pneumonia"
     meaning: str
 
 
@@ -38,21 +39,21 @@ def statement_of(finding: Finding) -> Statement:
         return Statement(
             "uncertain",
             "Uncertain",
-            f"Uncertain: the AI cannot tell whether there are signs of {name}",
+            f"the AI cannot tell if there are signs of {name}",
             f"The score of {score} lies too close to the threshold of {threshold} to decide.",
         )
     if not finding.present:
         return Statement(
             "clear",
             "Not found",
-            f"AI found no signs of {name}",
+            f"no signs of {name}",
             f"The score of {score} is below the threshold of {threshold}. "
             f"This does not rule out {name}, and says nothing about anything else.",
         )
     return Statement(
         "critical" if finding.critical else "warning",
         "Critical" if finding.critical else "Found",
-        f"Signs of {name}",
+        f"signs of {name}",
         f"The score of {score} is above the threshold of {threshold}: the image looks to the AI "
         f"like images with {name}. It can be wrong; look at the image yourself.",
     )
@@ -61,17 +62,21 @@ def statement_of(finding: Finding) -> Statement:
 def summary_of(result: Result) -> Statement:
     """Say a whole result in one short statement, for lists: the gravest finding counts."""
     if result.analysis.status is AnalysisStatus.NOT_ANALYSED or not result.analysis.findings:
-        return Statement("excluded", "Not analysed", "Not analysed", "")
+        reason = result.analysis.reason
+        return Statement("excluded", "Not analysed", reason.text if reason else "no finding", "")
     order = ("critical", "warning", "uncertain", "clear")
     statements = [statement_of(finding) for finding in result.analysis.findings]
     return min(statements, key=lambda statement: order.index(statement.level))
 
 
-def next_step_of(reason: Reason) -> str:
-    """Say what to do about a study that was not analysed."""
-    if reason.code == "patient-mismatch":
-        return "Check with radiology that these images belong to this patient."
-    return "Read the study as usual. There is no AI score for it."
+def refusal_of(reason: Reason) -> Statement:
+    """Say why a study was not analysed, and what to do about it."""
+    text = f"{reason.text[:1].upper()}{reason.text[1:]}."
+    if reason.code in MISMATCH_CODES:
+        check = "Check with radiology that these images belong to this patient."
+        return Statement("warning", "Not analysed", text, check)
+    check = "Read the study as usual. There is no AI score for it."
+    return Statement("excluded", "Not analysed", text, check)
 
 
 def two_digits(share: float) -> str:

@@ -5,20 +5,14 @@
 const POLL_MS = 1000;
 const AS_JSON = { headers: { Accept: "application/json" } };
 
-function stageOf(element) {
-  return element.closest(".viewer").querySelector(".stage");
-}
-
 document.addEventListener("change", (event) => {
   if (!event.target.matches("[data-overlay-choice]")) return;
-  const viewer = event.target.closest(".viewer");
-  stageOf(event.target).dataset.overlay = event.target.value;
-  viewer.querySelector("[data-opacity]").disabled = event.target.value !== "heatmap";
+  event.target.closest(".viewer").dataset.overlay = event.target.value;
 });
 
 document.addEventListener("input", (event) => {
   if (!event.target.matches("[data-opacity]")) return;
-  stageOf(event.target).querySelector(".heatmap").style.opacity = event.target.value / 100;
+  event.target.closest(".viewer").querySelector(".heatmap").style.opacity = event.target.value / 100;
 });
 
 // Load and error events of images do not bubble: they are caught on the way down.
@@ -27,7 +21,7 @@ document.addEventListener("error", (event) => onPicture(event.target, "failed"),
 
 async function onPicture(image, state) {
   if (!(image instanceof HTMLImageElement) || !image.matches(".picture")) return;
-  const stage = stageOf(image);
+  const stage = image.closest(".stage");
   stage.dataset.picture = state;
   if (state !== "failed") return;
   const trouble = stage.querySelector(".trouble");
@@ -47,7 +41,7 @@ async function sentenceAbout(address) {
 function prepare() {
   for (const image of document.querySelectorAll(".picture")) {
     if (image.complete) onPicture(image, image.naturalWidth ? "shown" : "failed");
-    else stageOf(image).dataset.picture = "waiting";
+    else image.closest(".stage").dataset.picture = "waiting";
   }
   const running = document.querySelector("[data-status]");
   if (running) setTimeout(() => poll(running), POLL_MS);
