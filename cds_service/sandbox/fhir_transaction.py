@@ -8,7 +8,8 @@ import uuid
 from dataclasses import dataclass
 
 from cds_service.sandbox.fhir_references import require_targets, with_references
-from cds_service.sandbox.fhir_types import ID, require_type, validate
+from cds_service.sandbox.fhir_types import ID, require_type
+from cds_service.sandbox.fhir_validation import validate
 from cds_service.sandbox.fhir_writes import Guard, Written, existing_match, version_of
 from cds_service.sandbox.outcomes import MalformedRequest, Resource
 from cds_service.sandbox.resource_table import ResourceTable

@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl
 
 from cds_service.sandbox.fhir_references import require_targets
 from cds_service.sandbox.fhir_search import parse_query
-from cds_service.sandbox.fhir_types import validate
+from cds_service.sandbox.fhir_validation import validate
 from cds_service.sandbox.outcomes import MalformedRequest, MultipleMatches, Resource
 from cds_service.sandbox.resource_table import ResourceTable
 from cds_service.sandbox.scopes import Letter

@@ -16,7 +16,8 @@ from typing import Any
 
 from cds_service.sandbox.config import utc_now
 from cds_service.sandbox.fhir_search import Query, parse_query
-from cds_service.sandbox.fhir_types import ID, require_type, validate
+from cds_service.sandbox.fhir_types import ID, require_type
+from cds_service.sandbox.fhir_validation import validate
 from cds_service.sandbox.outcomes import InvalidResource, Resource, VersionConflict
 from cds_service.sandbox.search_parameters import indexed_values
 

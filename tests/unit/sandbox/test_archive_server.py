@@ -25,7 +25,7 @@ from cds_service.sandbox.multipart import read_parts
 from cds_service.sandbox.parts import EXTENSION, Sandbox
 from tests.unit.sandbox.clients import ORIGIN, App, Clock, a_config, issue, study_uid
 
-DX = "1.2.840.10008.5.1.4.1.1.1.1"
+DX = UID("1.2.840.10008.5.1.4.1.1.1.1")
 ANY_SYNTAX = 'multipart/related; type="application/dicom"; transfer-syntax=*'
 
 
@@ -58,9 +58,9 @@ def an_instance(patient: str = "p1", number: int = 1, **changes: Any) -> bytes:
         setattr(dataset, keyword, value)
     dataset.PixelData = b"\r\n--"
     dataset.file_meta = FileMetaDataset()
-    dataset.file_meta.TransferSyntaxUID = UID(ExplicitVRLittleEndian)
+    dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
     dataset.file_meta.MediaStorageSOPClassUID = DX
-    dataset.file_meta.MediaStorageSOPInstanceUID = attributes["SOPInstanceUID"]
+    dataset.file_meta.MediaStorageSOPInstanceUID = UID(attributes["SOPInstanceUID"])
     buffer = BytesIO()
     dcmwrite(buffer, dataset, enforce_file_format=True)
     return buffer.getvalue()
