@@ -97,16 +97,22 @@ class FhirServer:
 
 
 @contextmanager
-def a_fhir_server() -> Iterator[FhirServer]:
-    """Serve until the block ends."""
-    fhir = FhirServer()
-    server = make_server("127.0.0.1", 0, fhir.app(), threaded=True)
-    fhir.base = f"http://127.0.0.1:{server.server_port}"
+def serving(app: Flask) -> Iterator[str]:
+    """Serve an application on a free loopback port until the block ends; yield its base."""
+    server = make_server("127.0.0.1", 0, app, threaded=True)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
     try:
-        yield fhir
+        yield f"http://127.0.0.1:{server.server_port}"
     finally:
         server.shutdown()
         thread.join()
         server.server_close()
+
+
+@contextmanager
+def a_fhir_server() -> Iterator[FhirServer]:
+    """Serve FHIR until the block ends."""
+    fhir = FhirServer()
+    with serving(fhir.app()) as fhir.base:
+        yield fhir

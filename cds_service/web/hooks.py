@@ -1,0 +1,148 @@
+"""The CDS Hooks service: discovery, the patient-view hook and its feedback.
+
+Source: CDS Hooks 2.0 "Discovery", "Calling a CDS Service", "Feedback", "CORS".
+"""
+
+import time
+
+from flask import Blueprint, Response, g, jsonify, request
+
+from cds_service.domain.audit import AuditAction, AuditEvent
+from cds_service.domain.hook import HookCall
+from cds_service.domain.tenant import Tenant
+from cds_service.errors import (
+    HookTooLarge,
+    LedgerUnavailable,
+    MalformedHook,
+    MediaTypeRefused,
+    NotFound,
+)
+from cds_service.fhir import bounded_json
+from cds_service.usecases.gather_prefetch import PREFETCH
+from cds_service.web import cards_json, hook_json, problems
+from cds_service.web.services import services
+
+SERVICE_ID = "imaging-ai-findings"
+HOOK = "patient-view"
+TITLE = "Imaging AI findings"
+
+blueprint = Blueprint("hooks", __name__)
+problems.install(blueprint)
+
+
+@blueprint.before_request
+def start_the_clock() -> None:
+    """The deadline counts from here, token and body included."""
+    g.started = time.monotonic()
+
+
+@blueprint.after_request
+def finish(response: Response) -> Response:
+    """Let registered pages read the answer (CORS), and nobody keep it."""
+    response.headers["Cache-Control"] = "no-store"
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    response.headers.add("Vary", "Origin")
+    origin = request.headers.get("Origin")
+    if origin and _is_registered_page(origin):
+        response.headers["Access-Control-Allow-Origin"] = origin
+        response.headers["Access-Control-Allow-Methods"] = "GET, POST, OPTIONS"
+        response.headers["Access-Control-Allow-Headers"] = "authorization, content-type"
+        response.headers["Access-Control-Expose-Headers"] = "x-request-id"
+        response.headers["Access-Control-Max-Age"] = "600"
+    return response
+
+
+@blueprint.get("/cds-services")
+def discovery() -> Response:
+    """List the service; public, it holds nothing about anybody."""
+    model = services().model
+    entry = cards_json.service_json(
+        service_id=SERVICE_ID,
+        hook=HOOK,
+        title=TITLE,
+        description=f"Shows what an AI model ({model.identity.title or model.identity.id}) found "
+        f"in the patient's newest imaging studies. {model.identity.label}".strip(),
+        prefetch=PREFETCH,
+    )
+    return jsonify({"services": [entry]})
+
+
+@blueprint.post("/cds-services/<service_id>")
+def call(service_id: str) -> Response:
+    """Answer a hook with cards."""
+    _require_service(service_id)
+    here = services()
+    tenant = here.client_trust.verify(request.headers.get("Authorization"), [_address()])
+    hook_call = hook_json.hook_call(
+        _json_body(), tenant_id=tenant.id, service_id=service_id, hook=HOOK
+    )
+    _require_registered_server(hook_call, tenant)
+    left_s = here.hook_deadline_s - (time.monotonic() - g.started)
+    return jsonify(cards_json.response(here.answer_hook(hook_call, tenant, left_s)))
+
+
+@blueprint.post("/cds-services/<service_id>/feedback")
+def feedback(service_id: str) -> Response:
+    """Keep what became of cards. Reports about cards of others are answered the same."""
+    _require_service(service_id)
+    here = services()
+    # Clients sign either address: the standard says the one invoked, older ones the service's.
+    audiences = [_address(), f"{here.public_url}/cds-services/{service_id}"]
+    tenant = here.client_trust.verify(request.headers.get("Authorization"), audiences)
+    here.record_feedback(hook_json.feedback(_json_body(), tenant_id=tenant.id))
+    return jsonify({})
+
+
+def _is_registered_page(origin: str) -> bool:
+    try:
+        return any(origin in tenant.origins for tenant in services().tenants.all())
+    except LedgerUnavailable:
+        return False
+
+
+def _address() -> str:
+    """Return our own address of this request, from the settings and never from Host."""
+    return services().public_url + request.path
+
+
+def _require_service(service_id: str) -> None:
+    if service_id != SERVICE_ID:
+        raise NotFound("There is no such CDS service; see /cds-services.")
+
+
+def _json_body() -> object:
+    mimetype = request.mimetype
+    if mimetype != "application/json" and not mimetype.endswith("+json"):
+        raise MediaTypeRefused("The body must be application/json.")
+    limit = services().hook_body_limit_bytes
+    too_large = HookTooLarge(f"The body is larger than {limit} bytes.")
+    if (request.content_length or 0) > limit:
+        raise too_large
+    # A chunked body is cut at this length without an error (Werkzeug 3.1, LimitedStream.readall).
+    request.max_content_length = limit + 1
+    body = request.get_data(cache=False)
+    if len(body) > limit:
+        raise too_large
+    try:
+        return bounded_json.parse(body)
+    except ValueError as error:
+        raise MalformedHook("The body is not JSON, or nested too deeply.") from error
+
+
+def _require_registered_server(hook_call: HookCall, tenant: Tenant) -> None:
+    """Refuse a hook that names another FHIR server: its token would go there (threat T7)."""
+    named = hook_call.fhir_server
+    if named is None or named.rstrip("/") == tenant.fhir_base:
+        return
+    here = services()
+    here.audit.record(
+        AuditEvent(
+            action=AuditAction.ADDRESS_REFUSED,
+            at=here.clock(),
+            tenant_id=tenant.id,
+            agent="cds-client",
+            outcome="MalformedHook",
+            detail="fhirServer of a hook",
+        )
+    )
+    raise MalformedHook("'fhirServer' is not the FHIR base that is registered for this EHR.")

@@ -1,0 +1,39 @@
+"""What the front door of the hooks needs from the house: one frozen value, made by the wiring."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import cast
+
+from flask import current_app
+
+from cds_service.domain.card import Card, Feedback
+from cds_service.domain.hook import HookCall
+from cds_service.domain.tenant import Tenant
+from cds_service.usecases.compose_card import CardModel
+from cds_service.usecases.ports import AuditLog, Clock, Tenants
+from cds_service.web.client_trust import ClientTrust
+
+EXTENSION = "sightline"  # its place in Flask's `app.extensions`
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """The collaborators of `web/`; blueprints read them from the current application."""
+
+    public_url: str  # no trailing slash; audiences are compared with it, never with Host
+    hook_deadline_s: float
+    hook_body_limit_bytes: int
+    tenants: Tenants
+    client_trust: ClientTrust
+    answer_hook: Callable[[HookCall, Tenant, float], Sequence[Card]]  # the last: seconds left
+    record_feedback: Callable[[Sequence[Feedback]], int]
+    audit: AuditLog
+    clock: Clock
+    model: CardModel
+    is_ledger_up: Callable[[], bool]
+    is_queue_up: Callable[[], bool]
+
+
+def services() -> Services:
+    """Return the services of the current application."""
+    return cast(Services, current_app.extensions[EXTENSION])

@@ -1,0 +1,76 @@
+"""The front door with fakes behind it: requests go through Flask, tokens are really verified."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from werkzeug.test import TestResponse
+
+from cds_service.adapters.egress import Egress
+from cds_service.adapters.jwks import ClientKeys
+from cds_service.usecases.answer_hook import answer_hook
+from cds_service.usecases.record_feedback import record_feedback
+from cds_service.web import fhir_api, health, hooks, problems
+from cds_service.web.client_trust import ClientTrust
+from cds_service.web.services import EXTENSION, Services
+from tests.fakes.ledger import FakeReplays, FakeTenants
+from tests.unit.cards.builders import PUBLIC_URL, SERVICE_ID, House
+from tests.web.ehr_client import AnEhr, a_hook_body
+
+
+@dataclass
+class FrontDoor:
+    """The application, the EHR that calls it, and what is behind."""
+
+    ehr: AnEhr
+    house: House
+    tenants: FakeTenants
+    replays: FakeReplays
+    client: FlaskClient
+    app: Flask
+    is_ledger_up: bool = True
+    is_queue_up: bool = True
+
+    def post(self, body: Any = None, path: str = "", **changes: Any) -> TestResponse:
+        """Call the service with a good token, unless `headers` says otherwise."""
+        headers = changes.pop("headers", {"Authorization": f"Bearer {self.ehr.token()}"})
+        body = a_hook_body() if body is None else body
+        sent = {"data": body} if isinstance(body, bytes) else {"json": body}
+        return self.client.post(
+            f"/cds-services/{SERVICE_ID}{path}", headers=headers, **sent, **changes
+        )
+
+
+@pytest.fixture
+def door() -> Iterator[FrontDoor]:
+    with ThreadPoolExecutor(2) as pool:
+        ehr, house, replays = AnEhr(), House(pool), FakeReplays()
+        tenants = FakeTenants(ehr.tenant())
+        app = Flask("test")
+        for blueprint in (hooks.blueprint, health.blueprint, fhir_api.blueprint):
+            app.register_blueprint(blueprint)
+        problems.install(app)
+        front = FrontDoor(ehr, house, tenants, replays, app.test_client(), app)
+        app.extensions[EXTENSION] = Services(
+            public_url=PUBLIC_URL,
+            hook_deadline_s=0.45,
+            hook_body_limit_bytes=200_000,
+            tenants=tenants,
+            client_trust=ClientTrust(tenants, ClientKeys(Egress(), pool), replays, house.clock),
+            answer_hook=lambda call, tenant, left_s: answer_hook(
+                call, tenant, house.desk, budget_s=left_s
+            ),
+            record_feedback=lambda reports: record_feedback(
+                reports, cards=house.cards, audit=house.audit, clock=house.clock
+            ),
+            audit=house.audit,
+            clock=house.clock,
+            model=house.model,
+            is_ledger_up=lambda: front.is_ledger_up,
+            is_queue_up=lambda: front.is_queue_up,
+        )
+        yield front
