@@ -7,19 +7,30 @@ import os
 
 from flask import Flask
 
+from cds_service import wiring
+from cds_service.adapters import ledger
 from cds_service.settings import Settings
 from cds_service.telemetry import configure_logging
+from cds_service.web import fhir_api, health, hooks, problems
+from cds_service.web import services as hook_door
+from smart_app import EXTENSION as APP_DOOR
+from smart_app import create_blueprint
 
 
 def create_app(settings: Settings | None = None) -> Flask:
     """Build the application from `settings`, or from the environment.
 
-    Raises SettingsInvalid with a sentence that names what is missing.
+    Raises SettingsInvalid with a sentence that names what is missing, LedgerUnavailable.
     """
-    from cds_service.wiring import app_services, hook_services  # concrete classes, only here
-
     if settings is None:
         settings = Settings.from_env(os.environ)
         configure_logging(settings.log_level)
+    house = wiring.open_house(settings)
+    ledger.check(house.engine)
     app = Flask("sightline", static_folder=None, template_folder=None)
+    app.extensions[hook_door.EXTENSION] = wiring.hook_services(settings, house)
+    app.extensions[APP_DOOR] = wiring.app_services(settings, house)
+    problems.install(app)
+    for blueprint in (hooks.blueprint, fhir_api.blueprint, health.blueprint, create_blueprint()):
+        app.register_blueprint(blueprint)
     return app

@@ -7,11 +7,14 @@ the command line.
 import json
 import logging
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from hashlib import sha256
 from secrets import token_urlsafe
 
+from redis.exceptions import RedisError
 from rq import Queue, SimpleWorker
 from rq.serializers import JSONSerializer
 from sqlalchemy import Engine
@@ -23,15 +26,28 @@ from cds_service.adapters.client_assertion import ClientAssertion, load_or_creat
 from cds_service.adapters.egress import Egress
 from cds_service.adapters.ehr import FhirRecord
 from cds_service.adapters.ehr_writer import FhirWriter
+from cds_service.adapters.jwks import ClientKeys
 from cds_service.adapters.queue import QUEUE, RqDoorbell, redis_client
 from cds_service.adapters.vault import Vault, load_or_create_key
 from cds_service.domain.audit import AuditAction, AuditEvent
+from cds_service.domain.finding import Coding, ModelIdentity
 from cds_service.domain.tenant import Tenant
-from cds_service.errors import NotFound
+from cds_service.errors import NotFound, SightlineError
 from cds_service.settings import Settings
+from cds_service.usecases.answer_hook import HookDesk, answer_hook
+from cds_service.usecases.compose_card import CardModel, CardWriter
+from cds_service.usecases.dispatch_inference import dispatch_inference
+from cds_service.usecases.gather_prefetch import Gatherer
 from cds_service.usecases.ports import Budget
+from cds_service.usecases.record_feedback import record_feedback
 from cds_service.usecases.run_inference import Workbench
 from cds_service.usecases.sweep_jobs import sweep_jobs
+from cds_service.web.client_trust import ClientTrust
+from cds_service.web.hooks import SERVICE_ID
+from cds_service.web.services import Services
+from models.contract import ModelCard
+from models.registry import card_of
+from smart_app import AppServices, ModelFacts
 
 log = logging.getLogger(__name__)
 
@@ -127,6 +143,8 @@ def workbench(settings: Settings) -> Workbench:
     from cds_service.adapters.runtime import OnnxClassifier
 
     house = open_house(settings)
+    classifier = OnnxClassifier.load(settings.model_id)
+    classifier.warm_up()
     return Workbench(
         tenants=house.tenants,
         leases=house.jobs,
@@ -134,7 +152,7 @@ def workbench(settings: Settings) -> Workbench:
         publications=ledger.SqlPublications(house.engine),
         archive=archive(house),
         reader=DicomReader(),
-        classifier=OnnxClassifier.load(settings.model_id),
+        classifier=classifier,
         writer=FhirWriter(house.egress.session_for, house.tokens.access_token),
         audit=house.audit,
         clock=clock,
@@ -150,9 +168,110 @@ def archive(house: House) -> DicomWebArchive:
     return DicomWebArchive(house.egress.session_for, house.tokens.access_token)
 
 
-def record(house: House) -> FhirRecord:
-    """Build the FHIR reader."""
-    return FhirRecord(house.egress, house.tokens)
+def hook_services(settings: Settings, house: House) -> Services:
+    """Build what the CDS Hooks front door needs."""
+    card = card_of(settings.model_id)
+    model = _card_model(card)
+    doorbell = RqDoorbell(redis_client(settings.redis_url, for_worker=False))
+    cards = ledger.SqlCardLog(house.engine)
+    pool = ThreadPoolExecutor(max_workers=8, thread_name_prefix="prefetch")
+    desk = HookDesk(
+        gatherer=Gatherer(FhirRecord(house.egress, house.tokens), house.audit, pool, clock),
+        jobs=house.jobs,
+        results=house.results,
+        cards=cards,
+        audit=house.audit,
+        dispatch=partial(
+            dispatch_inference,
+            jobs=house.jobs,
+            doorbell=doorbell,
+            model=model.identity,
+            configuration=configuration(settings),
+        ),
+        writer=CardWriter(model, settings.public_url, SERVICE_ID),
+        clock=clock,
+    )
+    keys = ClientKeys(house.egress, ThreadPoolExecutor(2, thread_name_prefix="jwks"))
+    return Services(
+        public_url=settings.public_url,
+        hook_deadline_s=settings.hook_deadline_ms / 1000,
+        hook_body_limit_bytes=settings.hook_body_limit_bytes,
+        tenants=house.tenants,
+        client_trust=ClientTrust(house.tenants, keys, ledger.SqlReplays(house.engine), clock),
+        answer_hook=lambda call, tenant, budget_s: answer_hook(
+            call, tenant, desk, budget_s=budget_s
+        ),
+        record_feedback=partial(record_feedback, cards=cards, audit=house.audit, clock=clock),
+        audit=house.audit,
+        clock=clock,
+        model=model,
+        is_ledger_up=lambda: _works(house.tenants.all),
+        is_queue_up=lambda: _works(redis_client(settings.redis_url, for_worker=False).ping),
+    )
+
+
+def app_services(settings: Settings, house: House) -> AppServices:
+    """Build what the SMART app needs. Its decoder sees only bytes a worker has decoded before."""
+    from cds_service.adapters.pixels import DicomReader
+
+    reader = DicomReader()
+    card = card_of(settings.model_id)
+    return AppServices(
+        public_url=settings.public_url,
+        label=card.label,
+        tenants=house.tenants,
+        results=house.results,
+        jobs=house.jobs,
+        reviews=ledger.SqlReviews(house.engine),
+        audit=house.audit,
+        vault=house.vault,
+        redis=redis_client(settings.redis_url, for_worker=False),
+        egress=house.egress,
+        assertions=house.assertion,
+        ehr=FhirRecord(house.egress, house.tokens),
+        archive=archive(house),
+        read_pixels=lambda instance: reader.pixels(instance).values,
+        model_facts=_model_facts,
+        clock=clock,
+        new_id=new_id,
+    )
+
+
+def _card_model(card: ModelCard) -> CardModel:
+    return CardModel(
+        identity=ModelIdentity(card.id, card.version, card.digest, card.title, card.label),
+        finding=Coding(card.finding.system, card.finding.code, card.finding.display),
+        modalities=card.intended_use.modalities,
+        scope=_scope(card),
+        does_not_look_for=card.does_not_look_for,
+    )
+
+
+def _model_facts(model: ModelIdentity) -> ModelFacts | None:
+    try:
+        card = card_of(model.id)
+    except LookupError:
+        return None
+    if card.digest != model.digest:
+        return None
+    return ModelFacts(
+        looks_for=f"signs of {card.finding.display.lower()}",
+        intended_use=_scope(card),
+        does_not_look_for=card.does_not_look_for,
+        limits=card.limits,
+    )
+
+
+def _scope(card: ModelCard) -> str:
+    return f"{card.intended_use.projection} of {card.intended_use.population}"
+
+
+def _works(probe: Callable[[], object]) -> bool:
+    try:
+        probe()
+    except (SightlineError, RedisError):
+        return False
+    return True
 
 
 def queue_worker(settings: Settings) -> SimpleWorker:
