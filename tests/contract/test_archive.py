@@ -1,0 +1,223 @@
+"""What every archive does, the fake and the DICOMweb client alike; and what only a client meets.
+
+Source: DICOM PS3.18 10.4 (Retrieve Transaction).
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+
+import pytest
+
+from cds_service.adapters.archive import DicomWebArchive
+from cds_service.adapters.egress import Egress
+from cds_service.domain.tenant import Tenant
+from cds_service.errors import (
+    ArchiveFailed,
+    ArchiveRefused,
+    EndpointNotAllowed,
+    HostileInstance,
+    StudyIncomplete,
+    StudyTooLarge,
+)
+from cds_service.usecases.ports import Archive, Budget
+from tests.builders import a_study, a_tenant
+from tests.contract.wado_server import WadoServer, multipart, wado_server
+from tests.fakes.imaging import STUDY_UID, FakeArchive
+from tests.real.servers import orthanc
+from tests.unit.imaging.dicom import a_film, as_file
+
+FIRST, SECOND = b"first instance" * 100, b"\r\n--b0un\r\n\r\n--" * 50
+Given = Callable[[list[bytes]], tuple[Archive, Tenant]]
+
+
+def real(server: WadoServer, token: str | None = None) -> DicomWebArchive:
+    return DicomWebArchive(Egress().session_for, lambda _tenant: token)
+
+
+@pytest.fixture
+def server() -> Iterator[WadoServer]:
+    with wado_server() as running:
+        yield running
+
+
+@pytest.fixture(params=["fake", "DICOMweb"])
+def given(request: pytest.FixtureRequest) -> Iterator[Given]:
+    with ExitStack() as stack:
+
+        def make(instances: list[bytes]) -> tuple[Archive, Tenant]:
+            if request.param == "fake":
+                return FakeArchive({STUDY_UID: instances}), a_tenant()
+            server = stack.enter_context(wado_server())
+            server.studies[STUDY_UID] = instances
+            return real(server), a_tenant(archive_base=server.base)
+
+        yield make
+
+
+def test_every_instance_comes_once_and_as_stored(given: Given) -> None:
+    archive, tenant = given([FIRST, SECOND])
+
+    instances = list(archive.instances(tenant, a_study(), Budget()))
+
+    assert instances == [FIRST, SECOND]
+
+
+def test_one_instance_comes_as_stored(given: Given) -> None:
+    archive, tenant = given([FIRST])
+
+    assert archive.instance(tenant, a_study(), "1.2.3", "1.2.3.4") == FIRST
+
+
+def test_a_study_that_is_not_there_is_incomplete(given: Given) -> None:
+    archive, tenant = given([FIRST])
+
+    with pytest.raises(StudyIncomplete) as refusal:
+        list(archive.instances(tenant, a_study(study_uid="1.2.3"), Budget()))
+
+    assert refusal.value.code == "not-in-archive" and refusal.value.retryable
+
+
+def test_a_study_without_an_archive_is_incomplete(given: Given) -> None:
+    archive, _ = given([FIRST])
+
+    with pytest.raises(StudyIncomplete, match="the EHR names no archive for it") as refusal:
+        list(archive.instances(a_tenant(archive_base=None), a_study(), Budget()))
+
+    assert refusal.value.code == "no-endpoint"
+
+
+@pytest.mark.parametrize(
+    "budget", [Budget(instances=1), Budget(bytes=len(FIRST) + len(SECOND) - 1)], ids=str
+)
+def test_nothing_past_the_budget_is_handed_out(given: Given, budget: Budget) -> None:
+    archive, tenant = given([FIRST, SECOND])
+    seen = []
+
+    with pytest.raises(StudyTooLarge):
+        for instance in archive.instances(tenant, a_study(), budget):
+            seen.append(instance)
+
+    assert seen == [FIRST]
+
+
+def test_a_study_that_just_fits_the_budget_is_read(given: Given) -> None:
+    archive, tenant = given([FIRST, SECOND])
+    budget = Budget(bytes=len(FIRST) + len(SECOND), instances=2)
+
+    assert len(list(archive.instances(tenant, a_study(), budget))) == 2
+
+
+# --- what only a client of a real archive meets ------------------------------------------------
+
+
+def fetch(server: WadoServer, **study: str) -> list[bytes]:
+    tenant = a_tenant(archive_base=server.base)
+    return list(real(server).instances(tenant, a_study(**study), Budget()))
+
+
+@pytest.mark.parametrize(
+    ("status", "error"),
+    [
+        (204, StudyIncomplete),
+        (206, StudyIncomplete),
+        (302, ArchiveFailed),
+        (401, ArchiveRefused),
+        (403, ArchiveRefused),
+        (410, StudyIncomplete),
+        (429, ArchiveFailed),
+        (500, ArchiveFailed),
+        (503, ArchiveFailed),
+    ],
+)
+def test_each_status_is_one_of_our_errors_and_repeats_nothing_of_the_body(
+    server: WadoServer, status: int, error: type[Exception]
+) -> None:
+    server.studies[STUDY_UID], server.status = [FIRST], status
+
+    with pytest.raises(error) as raised:
+        fetch(server)
+
+    assert "secret" not in str(raised.value) and STUDY_UID not in str(raised.value)
+
+
+@pytest.mark.parametrize("cut", [1, 5, 30, 700, 1500])
+def test_a_short_multipart_is_a_failure_and_not_a_smaller_study(
+    server: WadoServer, cut: int
+) -> None:
+    server.studies[STUDY_UID] = [FIRST]
+    server.body = multipart([FIRST, SECOND])[: -cut - len("--\r\n")]
+
+    with pytest.raises(ArchiveFailed):
+        fetch(server)
+
+
+def test_an_answer_that_is_no_multipart_is_a_failure(server: WadoServer) -> None:
+    server.studies[STUDY_UID], server.content_type = [FIRST], "text/html"
+
+    with pytest.raises(ArchiveFailed):
+        fetch(server)
+
+
+def test_an_archive_that_is_away_is_a_failure() -> None:
+    with wado_server() as server:
+        pass
+
+    with pytest.raises(ArchiveFailed):
+        fetch(server)
+
+
+def test_an_instance_without_an_envelope_is_read(server: WadoServer) -> None:
+    server.studies[STUDY_UID] = [FIRST]
+    server.body, server.content_type = FIRST, "application/dicom"
+
+    assert fetch(server) == [FIRST]
+
+
+def test_the_studys_own_endpoint_is_used_but_only_when_it_is_registered(
+    server: WadoServer,
+) -> None:
+    server.studies[STUDY_UID] = [FIRST]
+    registered = server.base.replace("dicom-web", "dicom-web/")
+
+    assert fetch(server, archive_url=registered) == [FIRST]
+    with pytest.raises(EndpointNotAllowed):
+        fetch(server, archive_url="http://127.0.0.2:80/dicom-web")
+
+
+@pytest.mark.parametrize("uid", ["../../admin", "1.2/../3", "1.2?x=1", "", "1" * 65, "1..2"])
+def test_an_identifier_that_is_no_uid_never_reaches_an_address(
+    server: WadoServer, uid: str
+) -> None:
+    with pytest.raises(HostileInstance):
+        fetch(server, study_uid=uid)
+
+    assert server.asked == []
+
+
+def test_the_token_is_sent_and_instances_are_asked_for_as_stored(server: WadoServer) -> None:
+    server.studies[STUDY_UID] = [FIRST]
+    tenant = a_tenant(archive_base=server.base)
+
+    list(real(server, token="t0ken").instances(tenant, a_study(), Budget()))
+
+    path, headers = server.asked[0]
+    assert path == f"studies/{STUDY_UID}" and headers["Authorization"] == "Bearer t0ken"
+    assert 'type="application/dicom"; transfer-syntax=*' in headers["Accept"]
+
+
+@pytest.mark.real
+@pytest.mark.xdist_group("orthanc")
+def test_orthanc_gives_back_what_it_was_given(tmp_path_factory: pytest.TempPathFactory) -> None:
+    films = [a_film(SOPInstanceUID=f"1.2.840.99999.1.1.{number}") for number in (1, 2)]
+    with orthanc(tmp_path_factory.mktemp("orthanc")) as server:
+        server.upload(*map(as_file, films))
+        tenant = a_tenant(archive_base=server.dicom_web)
+        archive = DicomWebArchive(Egress().session_for)
+
+        study = a_study(study_uid=films[0].StudyInstanceUID)
+        instances = list(archive.instances(tenant, study, Budget()))
+        one = archive.instance(tenant, study, films[1].SeriesInstanceUID, films[1].SOPInstanceUID)
+        with pytest.raises(StudyIncomplete):
+            list(archive.instances(tenant, a_study(study_uid="1.2.3"), Budget()))
+
+    assert sorted(instances) == sorted(map(as_file, films)) and one == as_file(films[1])
