@@ -132,6 +132,13 @@ class Result:
     computed_at: datetime
 
 
+def score_text(probability: float) -> str:
+    """Say a probability with two digits; never 0.00 or 1.00, because no model is certain."""
+    if probability >= 0.995:
+        return ">0.99"
+    return "<0.01" if probability < 0.005 else f"{probability:.2f}"
+
+
 def _digest(*parts: str) -> str:
     """Hash parts so that no two different lists give the same text."""
     return sha256("\x1f".join(f"{len(part)}:{part}" for part in parts).encode()).hexdigest()

@@ -21,6 +21,7 @@ from cds_service.domain.finding import (
     ModelIdentity,
     Result,
     finding_uuid,
+    score_text,
     tracking_uid,
 )
 
@@ -226,7 +227,7 @@ def _conclusion(result: Result) -> str:
     says = {True: "signs of {}", False: "no signs of {}", None: "uncertain about {}"}
     parts = [
         f"{says[finding.present].format(finding.coding.display.lower())}"
-        f" (AI score {finding.probability:.2f}, threshold {finding.threshold:.2f})"
+        f" (AI score {score_text(finding.probability)}, threshold {finding.threshold:.2f})"
         for finding in result.analysis.findings
     ]
     return f"AI: {'; '.join(parts)}. Not verified by a clinician. {result.analysis.model.label}"
