@@ -19,13 +19,18 @@ from cds_service.sandbox.config import SandboxConfig
 from cds_service.sandbox.grants import AccessToken, AuthorizationCode, Expiring, Grant, Launch
 from cds_service.sandbox.scopes import granted
 from cds_service.sandbox.signing_keys import SigningKeys
+from cds_service.sandbox.token_contents import (
+    id_token_claims,
+    introspection,
+    launch_context,
+)
 
 LAUNCH_LIFE = timedelta(minutes=5)
 CODE_LIFE = timedelta(seconds=60)
 APP_TOKEN_LIFE = timedelta(hours=1)
 SYSTEM_TOKEN_LIFE = timedelta(seconds=300)  # SMART Backend Services: <= 300 s recommended
 REFRESH_LIFE = timedelta(hours=8)
-JWT_LIFE = timedelta(minutes=5)
+HOOK_JWT_LIFE = timedelta(minutes=5)
 
 _READ_BY_BOTH = (
     "Patient",
@@ -167,22 +172,7 @@ class Authorization:
         access = self.access(token)
         if access is None:
             return {"active": False}
-        grant = access.grant
-        claims: dict[str, Any] = {
-            "active": True,
-            "token_type": "Bearer",
-            "scope": grant.scope,
-            "client_id": grant.client_id,
-            "iss": self._config.auth_base,
-            "aud": grant.audience,
-            "sub": grant.client_id,
-            "iat": int(access.issued_at.timestamp()),
-            "exp": int(access.expires_at.timestamp()),
-        }
-        if grant.launch is not None:
-            claims |= {"sub": _subject(grant.launch), "fhirUser": _fhir_user(grant)}
-            claims |= _launch_context(grant.launch)
-        return claims
+        return introspection(access, self._config.auth_base)
 
     def sign_hook_jwt(self, aud: str) -> str:
         """Return the JWT that authenticates one hook call to the service at `aud`."""
@@ -191,7 +181,7 @@ class Authorization:
             "iss": self._config.fhir_base,
             "aud": aud,
             "iat": now,
-            "exp": now + int(JWT_LIFE.total_seconds()),
+            "exp": now + int(HOOK_JWT_LIFE.total_seconds()),
             "jti": str(uuid.uuid4()),
         }
         return self.keys.sign("ES384", claims, jku=f"{self._config.auth_base}/jwks.json")
@@ -239,8 +229,11 @@ class Authorization:
         if not matches_challenge(form.get("code_verifier", ""), code.challenge):
             raise OAuthRefusal("invalid_grant", "code_verifier does not match the challenge")
         response = self._app_response(code.grant)
-        if "openid" in code.grant.scope.split():
-            response["id_token"] = self._id_token(code.grant)
+        launch = code.grant.launch
+        if launch is not None and "openid" in code.grant.scope.split():
+            now = self._config.now()
+            claims = id_token_claims(code.grant, launch, self._config.auth_base, now)
+            response["id_token"] = self.keys.sign("RS256", claims)
         return response
 
     def _redeem_refresh_token(self, client: Client, form: Mapping[str, str]) -> dict[str, Any]:
@@ -268,7 +261,7 @@ class Authorization:
         """Answer with tokens for `grant`; `refreshed` is the wider one a refresh narrowed."""
         response = self._issue(grant, self._app_tokens)
         if grant.launch is not None:
-            response |= _launch_context(grant.launch)
+            response |= launch_context(grant.launch)
             response["need_patient_banner"] = grant.patient is not None
         whole = refreshed or grant
         if "online_access" in whole.scope.split():
@@ -284,44 +277,9 @@ class Authorization:
             "scope": grant.scope,
         }
 
-    def _id_token(self, grant: Grant) -> str:
-        now = int(self._config.now().timestamp())
-        claims: dict[str, Any] = {
-            "iss": self._config.auth_base,
-            "aud": grant.client_id,
-            "iat": now,
-            "exp": now + int(JWT_LIFE.total_seconds()),
-        }
-        if grant.launch is not None:
-            claims["sub"] = _subject(grant.launch)
-            if "fhirUser" in grant.scope.split():
-                claims["fhirUser"] = _fhir_user(grant)
-        if grant.nonce is not None:
-            claims["nonce"] = grant.nonce
-        return self.keys.sign("RS256", claims)
-
     def _revoke_if_spent(self, used: str) -> None:
         """End every token that descends from a code or refresh token shown twice."""
         family = self._spent.get(used)
         if family is not None:
             self._app_tokens.forget(lambda token: token.grant.family == family)
             self._refresh.forget(lambda grant: grant.family == family)
-
-
-def _subject(launch: Launch) -> str:
-    return launch.user.partition("/")[2]
-
-
-def _fhir_user(grant: Grant) -> str | None:
-    return f"{grant.audience}/{grant.launch.user}" if grant.launch else None
-
-
-def _launch_context(launch: Launch) -> dict[str, Any]:
-    """Return the launch context parameters that have a value (SMART 2.2, CDS Hooks appContext)."""
-    context = {
-        "patient": launch.patient,
-        "encounter": launch.encounter,
-        "fhirContext": list(launch.fhir_context),
-        "appContext": launch.app_context,
-    }
-    return {name: value for name, value in context.items() if value}

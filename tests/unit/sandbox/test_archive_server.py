@@ -237,6 +237,16 @@ def test_what_is_no_dicom_file_is_refused(
             'multipart/related; type="application/dicom"; boundary=edge',
             400,
         ),
+        (
+            b"--edge\r\nno headers\r\n--edge--",
+            'multipart/related; type="application/dicom"; boundary=edge',
+            400,
+        ),
+        (
+            b"--edge\r\nX-Other: 1\r\n\r\nx\r\n--edge--",
+            'multipart/related; type="application/dicom"; boundary=edge',
+            415,
+        ),
         (b"--edge--", 'multipart/related; type="application/dicom"; boundary=edge', 400),
         (b"", 'multipart/related; type="application/dicom"; boundary=edge', 400),
     ],

@@ -7,12 +7,13 @@ from threading import Thread
 from typing import Any
 
 import pytest
-from flask import Flask, jsonify
+from flask import Flask, jsonify, redirect
 from flask.testing import FlaskClient
 from joserfc import jwt
 from joserfc.jwk import ECKey, KeySet, RSAKey
 from werkzeug.serving import make_server
 
+from cds_service.sandbox.client_assertion import ASSERTION_TYPE
 from cds_service.sandbox.parts import Sandbox
 from tests.unit.sandbox.clients import (
     ORIGIN,
@@ -324,7 +325,7 @@ def test_introspection_tells_what_a_token_stands_for(app: App, http: FlaskClient
 
     by_holder = http.post("/auth/introspect", data={"token": token}, headers=headers).get_json()
     form = {
-        "client_assertion_type": "urn:ietf:params:oauth:client-assertion-type:jwt-bearer",
+        "client_assertion_type": ASSERTION_TYPE,
         "client_assertion": app.assertion(),
     }
     by_client = http.post("/auth/introspect", data={"token": token, **form}).get_json()
@@ -395,6 +396,33 @@ def test_a_clients_keys_are_fetched_at_first_need_and_again_for_a_new_kid(app: A
     assert requests_seen == ["/jwks.json"]  # the guess came too soon for a second look
 
 
+@pytest.mark.parametrize("assertion", ["", "a.b.c", "eyJhbGciOiJFUzM4NCJ9.W10.x", "é"])
+def test_an_assertion_that_is_no_jwt_is_refused(app: App, assertion: str) -> None:
+    form = {"client_assertion_type": ASSERTION_TYPE, "client_assertion": assertion}
+
+    response = app.http.post("/auth/token", data={"grant_type": "client_credentials", **form})
+
+    assert response.status_code == 401 and response.get_json()["error"] == "invalid_client"
+
+
+@pytest.mark.parametrize("change", [{"client_assertion_type": "password"}, {"client_id": "other"}])
+def test_a_form_that_contradicts_its_assertion_is_refused(app: App, change: dict[str, str]) -> None:
+    response = app.token(grant_type="client_credentials", scope="system/Patient.r", **change)
+
+    assert response.get_json()["error"] == "invalid_client"
+
+
+def test_a_key_url_that_redirects_or_fails_gives_no_keys(app: App) -> None:
+    with served_keys(app) as (url, _):
+        for path in ("/moved", "/nothing-here", "/text"):
+            moved = url.replace("/jwks.json", path)
+            app.parts.authorization.register_client("app", moved, [REDIRECT], "system/Patient.r")
+
+            response = app.token(grant_type="client_credentials", scope="system/Patient.r")
+
+            assert response.get_json()["error"] == "invalid_client"
+
+
 def test_a_client_whose_keys_cannot_be_fetched_is_refused(app: App) -> None:
     app.parts.authorization.register_client("app", "http://127.0.0.1:9/", [REDIRECT], "system/*.r")
 
@@ -420,6 +448,14 @@ def served_keys(app: App) -> Iterator[tuple[str, list[str]]]:
     def jwks() -> Any:
         seen.append("/jwks.json")
         return jsonify(app.jwks())
+
+    @site.get("/moved")
+    def moved() -> Any:
+        return redirect("/jwks.json")
+
+    @site.get("/text")
+    def text() -> str:
+        return "no keys"
 
     server = make_server("127.0.0.1", 0, site)
     thread = Thread(target=server.serve_forever)

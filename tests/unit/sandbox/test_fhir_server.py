@@ -134,12 +134,29 @@ def test_an_unsupported_method_gets_405_with_an_outcome(
         ("Observation?code=http://snomed.info/sct|233604007&patient=p2", ["finding-p2"]),
         ("Observation?code=http://loinc.org|233604007", []),
         ("Observation?_id=unknown", []),
+        ("Encounter?date=2026-01-03", []),
+        ("Encounter?date=ge2026-01-03", ["visit"]),
+        ("Encounter?date=lt2026-01-03", ["visit"]),
+        ("Encounter?date=eb2026-01-03", []),
     ],
 )
 def test_a_search_finds_what_matches_all_of_it(
-    http: FlaskClient, system: dict[str, str], search: str, found: list[str]
+    http: FlaskClient, system: dict[str, str], parts: Sandbox, search: str, found: list[str]
 ) -> None:
+    parts.fhir.update(an_open_visit("p1"))
+
     assert sorted(ids(http.get(f"/fhir/{search}", headers=system))) == found
+
+
+def an_open_visit(patient: str) -> dict[str, Any]:
+    return {
+        "resourceType": "Encounter",
+        "id": "visit",
+        "status": "in-progress",
+        "class": {"code": "AMB"},
+        "subject": {"reference": f"Patient/{patient}"},
+        "period": {"start": "2026-01-02"},
+    }
 
 
 def test_a_search_by_form_keeps_its_words_out_of_the_address(
@@ -603,6 +620,22 @@ def test_a_token_for_another_fhir_server_is_good_there_and_refused_here(
     assert http.get("/fhir/Patient/p1", headers=headers).status_code == 401
     parts.fhir.close()
     parts.archive.close()
+
+
+def test_a_fault_of_ours_says_nothing_about_its_cause(
+    http: FlaskClient, system: dict[str, str], parts: Sandbox
+) -> None:
+    parts.fhir.close()
+
+    response = http.get("/fhir/Patient/p1", headers=system)
+
+    assert response.status_code == 500 and issue(response)["code"] == "exception"
+    assert "sqlite" not in response.text.lower() and "Traceback" not in response.text
+
+
+def test_people_get_a_page_and_machines_an_outcome(http: FlaskClient) -> None:
+    assert http.get("/no/such/page").mimetype == "text/html"
+    assert issue(http.get("/dicom-web/nothing"))["code"] == "not-found"
 
 
 # -- what the server says about itself
