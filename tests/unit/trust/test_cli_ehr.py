@@ -1,0 +1,134 @@
+"""`sightline ehr`: what an administrator types, against a real ledger."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from cds_service.adapters.ledger import SqlAuditLog, SqlTenants, connect, upgrade
+from cds_service.cli import main
+from cds_service.domain.tenant import Vendor
+from tests.web.ehr_client import AnEhr
+
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    upgrade(connect(f"sqlite:///{tmp_path / 'ledger.sqlite'}"))
+    return tmp_path
+
+
+@pytest.fixture
+def run(data: Path) -> Run:
+    return lambda *words: CliRunner().invoke(main, ["ehr", *words, "--data", str(data)])
+
+
+ADD = [
+    "add",
+    "--name",
+    "St. Elsewhere",
+    "--fhir-base",
+    "https://ehr.example.org/fhir/",
+    "--issuer",
+    "https://ehr.example.org",
+    "--jwks",
+    "https://ehr.example.org/jwks.json",
+]
+
+
+def test_an_ehr_is_added_with_all_that_was_said(run: Run, data: Path) -> None:
+    running = SqlTenants(connect(f"sqlite:///{data / 'ledger.sqlite'}"))  # before: no restart
+    assert running.all() == []
+
+    result = run(
+        *ADD,
+        *("--jku", "https://ehr.example.org/jku", "--client-id", "c-1"),
+        *("--archive", "http://10.0.0.5:8042/dicom-web", "--vendor", "epic"),
+        *("--origin", "https://a.example.org", "--origin", "https://b.example.org"),
+    )
+
+    (tenant,) = running.all()
+    assert result.exit_code == 0 and "St. Elsewhere" in result.output
+    assert tenant.fhir_base == "https://ehr.example.org/fhir"
+    assert tenant.jwks_url == "https://ehr.example.org/jwks.json" and tenant.jwks is None
+    assert tenant.jku == "https://ehr.example.org/jku" and tenant.client_id == "c-1"
+    assert tenant.archive_base == "http://10.0.0.5:8042/dicom-web"
+    assert tenant.vendor is Vendor.EPIC and len(tenant.origins) == 2
+
+
+def test_a_key_set_may_be_a_file(run: Run, data: Path, tmp_path: Path) -> None:
+    path = tmp_path / "keys.json"
+    path.write_text(AnEhr().public_keys())
+
+    result = run(*ADD[:-1], str(path))
+
+    (tenant,) = SqlTenants(connect(f"sqlite:///{data / 'ledger.sqlite'}")).all()
+    assert result.exit_code == 0 and tenant.jwks == path.read_text()
+
+
+def test_an_ehr_is_listed_and_removed_by_its_name(run: Run) -> None:
+    run(*ADD)
+
+    assert "https://ehr.example.org/fhir" in run("list").output
+    assert run("remove", "St. Elsewhere").exit_code == 0
+    assert run("list").output == ""
+
+
+def test_a_registration_is_audited(run: Run, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    noted = []
+    monkeypatch.setattr(SqlAuditLog, "record", lambda _self, event: noted.append(event.action))
+
+    run(*ADD)
+    run("remove", "St. Elsewhere")
+
+    assert noted == ["ehr-registered", "ehr-removed"]
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "sentence"),
+    [
+        ("--fhir-base", "ehr.example.org", "FHIR base"),
+        ("--fhir-base", "ftp://ehr.example.org", "FHIR base"),
+        ("--jwks", "no-such-file.json", "no URL and no readable file"),
+        ("--issuer", "not an address", "issuer"),
+        ("--name", " ", "name"),
+        ("--vendor", "other", "vendor"),
+    ],
+)
+def test_a_wrong_value_is_one_sentence_that_names_it(
+    run: Run, option: str, value: str, sentence: str
+) -> None:
+    words = list(ADD)
+    if option in words:
+        words[words.index(option) + 1] = value
+    else:
+        words += [option, value]
+
+    result = run(*words)
+
+    assert result.exit_code == 2 and sentence in result.output
+    assert "Traceback" not in result.output
+
+
+def test_the_same_name_twice_is_refused(run: Run) -> None:
+    run(*ADD)
+
+    result = run(*ADD)
+
+    assert result.exit_code == 2 and "name" in result.output
+
+
+def test_an_unknown_name_is_answered_with_the_known_ones(run: Run) -> None:
+    run(*ADD)
+
+    result = run("remove", "General")
+
+    assert result.exit_code == 2 and "St. Elsewhere" in result.output
+
+
+def test_a_folder_without_an_installation_is_said_so(tmp_path: Path) -> None:
+    result = CliRunner().invoke(main, ["ehr", "list", "--data", str(tmp_path)])
+
+    assert result.exit_code == 2 and "no Sightline installation" in result.output
