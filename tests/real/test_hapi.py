@@ -42,12 +42,15 @@ class AuthorizationServer(ThreadingHTTPServer):
 
 
 class Introspection(BaseHTTPRequestHandler):
+    """Answers the holder of a token in force, as the sandbox does; others get 401."""
+
     server: AuthorizationServer
 
     def do_POST(self) -> None:
         form = parse_qs(self.rfile.read(int(self.headers["Content-Length"])).decode())
+        bearer = self.headers.get("Authorization", "").removeprefix("Bearer ")
         answer = self.server.tokens.get(form["token"][0], {"active": False})
-        self.send_response(200)
+        self.send_response(200 if bearer in self.server.tokens else 401)
         self.send_header("Content-Type", "application/json")
         self.end_headers()
         self.wfile.write(json.dumps(answer).encode())

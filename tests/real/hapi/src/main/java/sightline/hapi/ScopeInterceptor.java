@@ -25,7 +25,8 @@ import java.util.List;
  * Demands a bearer token of the authorization server, and its scopes, for everything but /metadata.
  *
  * <p>401 without an active token, 403 without the scope. The token is introspected at each request and
- * nothing is remembered, so a revoked token stops at once.
+ * nothing is remembered, so a revoked token stops at once. It is also what authorizes its own
+ * introspection, so this server needs no client registration.
  *
  * <p>Source: RFC 6750 section 3 (WWW-Authenticate), RFC 7662 section 2 (introspection).
  */
@@ -83,12 +84,13 @@ public final class ScopeInterceptor {
         .timeout(TIMEOUT)
         .header("Content-Type", "application/x-www-form-urlencoded")
         .header("Accept", "application/json")
+        .header("Authorization", "Bearer " + token)
         .POST(HttpRequest.BodyPublishers.ofString(
             "token=" + URLEncoder.encode(token, StandardCharsets.UTF_8)))
         .build();
     JsonNode answer = ask(question);
     if (!answer.path("active").asBoolean(false)) {
-      throw unauthorized("the token is not active", "Bearer error=\"invalid_token\"");
+      throw inactive();
     }
     return new Grant(
         List.of(answer.path("scope").asText("").split(" ")), answer.path("patient").asText(""));
@@ -100,12 +102,19 @@ public final class ScopeInterceptor {
       if (answer.statusCode() == 200) {
         return json.readTree(answer.body());
       }
+      if (answer.statusCode() == 401) {
+        throw inactive();
+      }
     } catch (IOException e) {
       // told below: the client learns no more than that the question failed
     } catch (InterruptedException e) {
       Thread.currentThread().interrupt();
     }
     throw new UnclassifiedServerFailureException(503, "the authorization server did not introspect");
+  }
+
+  private static AuthenticationException inactive() {
+    return unauthorized("the token is not active", "Bearer error=\"invalid_token\"");
   }
 
   private static AuthenticationException unauthorized(String reason, String challenge) {
