@@ -69,6 +69,23 @@ def patient_in(document: Json, patient_id: str) -> PatientFacts | None:
     return None
 
 
+def endpoint_id(document: Json, study_uid: str) -> str | None:
+    """Return the id of an Endpoint that this study refers to, to be read from the EHR."""
+    for resource in resources(document):
+        if resource.get("resourceType") == "ImagingStudy" and _study_uid(resource) == study_uid:
+            listed = (logical_id(one, "Endpoint") for one in _endpoint_references(resource))
+            return next((one for one in listed if one), None)
+    return None
+
+
+def archive_address(endpoint: Json) -> str | None:
+    """Return the address of a dicom-wado-rs Endpoint, without a trailing slash; else None."""
+    is_wado = _object(endpoint.get("connectionType")).get("code") == WADO_RS
+    address = _text(endpoint.get("address")).rstrip("/")
+    is_http = address.startswith(("http://", "https://"))
+    return address if is_wado and is_http else None
+
+
 def logical_id(reference: object, resource_type: str) -> str | None:
     """Cut the id out of "Type/id", absolute or relative, with or without a version."""
     text = _text(_object(reference).get("reference"))
@@ -141,18 +158,21 @@ def _series(listed: list[Json]) -> Iterator[SeriesReference]:
 def _archive_url(resource: Json, included: list[Json]) -> str | None:
     """Return the address of the study's dicom-wado-rs Endpoint, contained or in the Bundle."""
     contained = {f"#{one.get('id')}": one for one in _objects(resource.get("contained"))}
-    by_id = {f"Endpoint/{one.get('id')}": one for one in included}
+    by_id = {one.get("id"): one for one in included if isinstance(one.get("id"), str)}
+    for reference in _endpoint_references(resource):
+        name = _text(reference.get("reference"))
+        found = contained.get(name) or by_id.get(logical_id(reference, "Endpoint"))
+        address = None if found is None else archive_address(found)
+        if address is not None:
+            return address
+    return None
+
+
+def _endpoint_references(resource: Json) -> list[Json]:
     listed = _objects(resource.get("endpoint"))
     for series in _objects(resource.get("series")):
         listed += _objects(series.get("endpoint"))
-    for reference in listed:
-        name = _text(reference.get("reference"))
-        endpoint = contained.get(name) or by_id.get("/".join(name.split("/")[-2:])) or {}
-        connection = _object(endpoint.get("connectionType")).get("code")
-        address = _text(endpoint.get("address")).rstrip("/")
-        if connection == WADO_RS and address.startswith(("http://", "https://")):
-            return address
-    return None
+    return listed
 
 
 def _instant(value: object) -> datetime | None:

@@ -8,7 +8,7 @@ studies) and T22 (a study that grew).
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from cds_service.domain.audit import AuditAction, AuditEvent
@@ -19,10 +19,10 @@ from cds_service.domain.job import Job, JobState
 from cds_service.domain.study import PatientFacts, StudyReference
 from cds_service.domain.tenant import Tenant
 from cds_service.errors import PrefetchUnavailable, SightlineError, UpstreamFailed
-from cds_service.fhir.imaging_study import patient_in, studies_in
+from cds_service.fhir.imaging_study import archive_address, endpoint_id, patient_in, studies_in
 from cds_service.usecases.compose_card import CardWriter
 from cds_service.usecases.gather_prefetch import PATIENT, STUDIES, Gatherer, Gathering
-from cds_service.usecases.ports import AuditLog, CardLog, Clock, Jobs, Results
+from cds_service.usecases.ports import AuditLog, CardLog, Clock, Jobs, Resource, Results
 
 log = logging.getLogger(__name__)
 
@@ -78,7 +78,7 @@ def _cards(call: HookCall, tenant: Tenant, desk: HookDesk, deadline: float) -> l
         return _from_ledger(call, tenant, desk)
     studies = studies_in(document, tenant.id, call.patient_id)
     chosen = _newest(studies, desk.writer.model.modalities)
-    return _about_studies(chosen, gathering, call, tenant, desk)
+    return _about_studies(chosen, document, gathering, call, tenant, desk)
 
 
 def _patient(gathering: Gathering, call: HookCall) -> PatientFacts | None:
@@ -116,6 +116,7 @@ def _from_ledger(call: HookCall, tenant: Tenant, desk: HookDesk) -> list[Card]:
 
 def _about_studies(
     studies: Sequence[StudyReference],
+    document: Resource,
     gathering: Gathering,
     call: HookCall,
     tenant: Tenant,
@@ -134,7 +135,8 @@ def _about_studies(
     ]
     patient = _patient(gathering, call) if wanted else None
     if patient is not None:
-        jobs |= {study.study_uid: desk.dispatch(study, patient) for study in wanted}
+        ready = (_with_archive(study, document, gathering, tenant) for study in wanted)
+        jobs |= {study.study_uid: desk.dispatch(study, patient) for study in ready if study}
     pairs: list[tuple[Card | None, str | None]] = []
     for study in studies:
         job, result = jobs.get(study.study_uid), results.get(study.study_uid)
@@ -143,6 +145,21 @@ def _about_studies(
         elif job is not None:
             pairs.append((_job_card(job, study, call, tenant, desk), None))
     return _shown(pairs, tenant, desk)
+
+
+def _with_archive(
+    study: StudyReference, document: Resource, gathering: Gathering, tenant: Tenant
+) -> StudyReference | None:
+    """Add the archive's address where only an Endpoint names it; None: not now, perhaps later."""
+    endpoint = endpoint_id(document, study.study_uid)
+    if study.archive_url or tenant.archive_base or endpoint is None:
+        return study
+    try:
+        address = archive_address(gathering.further(f"Endpoint/{endpoint}"))
+    except (PrefetchUnavailable, UpstreamFailed) as error:
+        log.warning("endpoint not read: tenant=%s error=%s", tenant.id, type(error).__name__)
+        return None if error.retryable else study
+    return replace(study, archive_url=address)
 
 
 def _wants_analysis(

@@ -58,8 +58,13 @@ class Gathering:
         UpstreamFailed when it has one that failed or was late.
         """
         reading = self._reading[key]
-        if not isinstance(reading, Future):
-            return reading
+        return self._wait(reading) if isinstance(reading, Future) else reading
+
+    def further(self, path: str) -> Resource:
+        """Read one resource more, such as "Endpoint/1"; waits and raises as `document`."""
+        return self._wait(self._by.pool.submit(self._read, path, self._lent_token()))
+
+    def _wait(self, reading: Future[Resource]) -> Resource:
         try:
             return reading.result(timeout=max(0.0, self._deadline - self._by.timer()))
         except TimeoutError as error:
@@ -74,7 +79,8 @@ class Gathering:
             return None
         # What the client could not read with its own rights is not tried again with its token.
         lent = None if sent.state is PrefetchState.FAILED else self._lent_token()
-        return self._by.pool.submit(self._read, key, lent)
+        path = PREFETCH[key].replace("{{context.patientId}}", self._call.patient_id)
+        return self._by.pool.submit(self._read, path, lent)
 
     def _fits(self, key: str, resource: Resource) -> bool:
         """Tell whether a prefetched resource is what the template asks for."""
@@ -90,28 +96,28 @@ class Gathering:
             return None
         return lent
 
-    def _read(self, key: str, lent: FhirAuthorization | None) -> Resource:
-        path = PREFETCH[key].replace("{{context.patientId}}", self._call.patient_id)
+    def _read(self, path: str, lent: FhirAuthorization | None) -> Resource:
+        kind = path.partition("?")[0].partition("/")[0]
         if lent is not None:
             try:
                 return self._by.record.read(
                     self._tenant, path, authorization=lent, timeout_s=self._left_s()
                 )
             except (ScopeDenied, EhrRefused):
-                log.info("hook token does not reach %s: tenant=%s", key, self._tenant.id)
+                log.info("hook token does not reach %s: tenant=%s", kind, self._tenant.id)
         if not self._tenant.backend_services:
-            raise _unavailable(key)
+            raise _unavailable(kind)
         try:
-            return self._read_as_ourselves(key, path)
+            return self._read_as_ourselves(path, kind)
         except ScopeDenied as error:
-            raise _unavailable(key) from error
+            raise _unavailable(kind) from error
         except EhrRefused as error:
             if self._tenant.client_id is not None:
                 raise
             # We are no client there, and the server is not an open one.
-            raise _unavailable(key) from error
+            raise _unavailable(kind) from error
 
-    def _read_as_ourselves(self, key: str, path: str) -> Resource:
+    def _read_as_ourselves(self, path: str, kind: str) -> Resource:
         found = self._by.record.read(
             self._tenant, path, authorization=None, timeout_s=self._left_s()
         )
@@ -123,7 +129,7 @@ class Gathering:
                 agent="sightline",
                 outcome="success",
                 patient_id=self._call.patient_id,
-                detail=key,
+                detail=kind,
             )
         )
         return found
@@ -135,7 +141,8 @@ class Gathering:
         return left_s
 
 
-def _unavailable(key: str) -> PrefetchUnavailable:
+def _unavailable(kind: str) -> PrefetchUnavailable:
+    key = next((key for key, path in PREFETCH.items() if path.startswith(kind)), kind)
     return PrefetchUnavailable(
         f"The prefetch key '{key}' is missing and cannot be read: send it, or a "
         "fhirAuthorization whose scope allows it, or register Sightline for Backend Services."

@@ -335,6 +335,56 @@ def test_without_the_patient_nothing_new_is_asked_for(a_house: MakeHouse) -> Non
     assert cards == [] and house.dispatched == []
 
 
+def a_study_at_an_endpoint() -> dict[str, Any]:
+    return a_study_resource(endpoint=[{"reference": "Endpoint/e"}])
+
+
+ENDPOINT = {
+    "resourceType": "Endpoint",
+    "id": "e",
+    "connectionType": {"code": "dicom-wado-rs"},
+    "address": "https://pacs.example.org/dicom-web",
+}
+
+
+def test_the_archive_s_endpoint_is_read_where_no_archive_is_registered(
+    a_house: MakeHouse,
+) -> None:
+    house = a_house()
+    house.record.resources.append(ENDPOINT)
+    call = a_call(
+        prefetch={
+            "patient": present(a_patient_resource()),
+            "studies": present(a_bundle(a_study_at_an_endpoint())),
+        }
+    )
+
+    cards_of(house, call, a_tenant(archive_base=None))
+
+    job = house.jobs.get(house.doorbell.rung[0])
+    assert job.study.archive_url == "https://pacs.example.org/dicom-web"
+
+
+@pytest.mark.parametrize(
+    ("failure", "asked_for"), [(EhrTimedOut("late"), 0), (EhrRefused("no"), 1)]
+)
+def test_an_endpoint_that_is_late_is_tried_by_the_next_hook(
+    a_house: MakeHouse, failure: Any, asked_for: int
+) -> None:
+    house = a_house()
+    house.record.failure = failure
+    call = a_call(
+        prefetch={
+            "patient": present(a_patient_resource()),
+            "studies": present(a_bundle(a_study_at_an_endpoint())),
+        }
+    )
+
+    cards_of(house, call, a_tenant(archive_base=None))
+
+    assert len(house.doorbell.rung) == asked_for
+
+
 # --- when there is no answer -----------------------------------------------------------------
 
 
