@@ -7,6 +7,7 @@ from cds_service.errors import SightlineError
 from smart_app import launch, picture, problem_pages, review, study_view
 from smart_app.framing import protect
 
+ANY = ("GET", "POST", "PUT", "PATCH", "DELETE")
 OF_FINDING = "/l/<handle>/r/<result_id>/<code>"
 
 
@@ -26,6 +27,9 @@ def create_blueprint() -> Blueprint:
     app.add_url_rule(f"{OF_FINDING}/heatmap", view_func=picture.heatmap)
     app.add_url_rule(f"{OF_FINDING}/outline", view_func=picture.outline)
     app.add_url_rule(f"{OF_FINDING}/review", view_func=review.review, methods=["POST"])
+    # Flask asks a blueprint about its own routes only: what none of them serves needs one too.
+    app.add_url_rule("/", view_func=problem_pages.nowhere, methods=ANY, defaults={"rest": ""})
+    app.add_url_rule("/<path:rest>", view_func=problem_pages.nowhere, methods=ANY)
     app.register_error_handler(SightlineError, problem_pages.on_sightline_error)
     app.register_error_handler(HTTPException, problem_pages.on_http_error)
     app.register_error_handler(Exception, problem_pages.on_unexpected)

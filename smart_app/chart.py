@@ -10,7 +10,13 @@ from datetime import date
 from typing import Any
 
 from cds_service.domain.study import StudyReference
-from cds_service.errors import NotFound, ScopeDenied, UpstreamFailed
+from cds_service.errors import (
+    EhrAnswerInvalid,
+    EhrRefused,
+    NotFound,
+    ScopeDenied,
+    UpstreamFailed,
+)
 from cds_service.fhir.imaging_study import studies_in
 from smart_app.open_launch import OpenLaunch
 
@@ -47,13 +53,18 @@ def banner_of(launch: OpenLaunch) -> Banner | None:
 
 
 def study_of(launch: OpenLaunch, imaging_study_id: str) -> StudyReference:
-    """Read one ImagingStudy of the launch; raise NotFound, UpstreamFailed.
+    """Read one ImagingStudy of the launch; raise NotFound, EhrBusy or EhrTimedOut.
 
     One whose subject is another patient is not found: the launch's context is not believed.
     """
-    studies = _studies_in(launch, _read(launch, f"ImagingStudy/{imaging_study_id}"))
+    unknown = NotFound("This study is not in this patient's chart.")
+    try:
+        document = _read(launch, f"ImagingStudy/{imaging_study_id}")
+    except (EhrRefused, EhrAnswerInvalid, ScopeDenied) as error:
+        raise unknown from error
+    studies = _studies_in(launch, document)
     if not studies:
-        raise NotFound("This study is not in this patient's chart.")
+        raise unknown
     return studies[0]
 
 

@@ -7,6 +7,7 @@ import logging
 
 from flask import Response, g, jsonify, make_response, render_template, request
 from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import NotFound as HttpNotFound
 
 from cds_service.errors import (
     DoorbellSilent,
@@ -84,6 +85,11 @@ def on_http_error(error: HTTPException) -> Response:
     status = error.code or 500
     title, then = ("This page does not exist", _PAGES[2][2]) if status == 404 else _UNEXPECTED
     return _answer(title, "The request cannot be answered.", then, status, "invalid")
+
+
+def nowhere(rest: str) -> Response:
+    """Answer an address, or a method, that no route serves."""
+    raise HttpNotFound(rest)
 
 
 def on_unexpected(error: Exception) -> Response:

@@ -16,7 +16,15 @@ from cds_service.sandbox.config import SandboxConfig
 from cds_service.sandbox.parts import EXTENSION, Sandbox
 from tests.builders import a_tenant
 from tests.real.servers import free_port, redis_server
-from tests.web_app.house import PUBLIC_URL, SIGNER, Browser, House, know_our_keys, listening
+from tests.web_app.house import (
+    PUBLIC_URL,
+    SIGNER,
+    Browser,
+    House,
+    fill_charts,
+    listening,
+    register_app,
+)
 
 
 @pytest.fixture(scope="session")
@@ -48,7 +56,8 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
     )
     app = create_sandbox(config)
     parts: Sandbox = app.extensions[EXTENSION]
-    know_our_keys(parts)
+    register_app(parts, PUBLIC_URL)
+    fill_charts(parts)
     with listening(app, port):
         yield parts
     parts.fhir.close()
@@ -88,14 +97,15 @@ class LaunchOf:
         self,
         patient: str = "p-1",
         *,
-        study: str | None = None,
+        imaging_study: str | None = None,
         user: str = "Practitioner/clinician",
         **app_context: str,
     ) -> str:
-        """`study` is an ImagingStudy's id; `app_context` what a card's link carried."""
+        """`imaging_study` is its logical id; `app_context` what a card's link carried."""
+        context = [{"reference": f"ImagingStudy/{imaging_study}"}] if imaging_study else []
         return self._sandbox.authorization.new_launch(
             patient,
             user,
-            fhir_context=[{"reference": f"ImagingStudy/{study}"}] if study else [],
+            fhir_context=context,
             app_context=json.dumps(app_context) if app_context else None,
         )

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from hashlib import sha256
 from io import BytesIO
 from threading import Thread
-from typing import Any
+from typing import Any, cast
 from urllib.parse import parse_qs, urlsplit
 from uuid import uuid4
 
@@ -15,7 +15,7 @@ import numpy as np
 import redis
 import requests
 from flask import Flask
-from joserfc.jwk import ECKey
+from joserfc.jwk import ECKey, KeySetSerialization
 from pydicom import dcmwrite
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import DigitalXRayImageStorageForPresentation, ExplicitVRLittleEndian
@@ -178,7 +178,7 @@ class Browser:
     client: Client
 
     def get(self, address: str, **headers: str) -> TestResponse:
-        return self.client.get(_path(address), base_url=PUBLIC_URL, headers=headers)
+        return self.client.get(_path(address), base_url=PUBLIC_URL, headers=headers, buffered=True)
 
     def post(self, address: str, **form: str) -> TestResponse:
         return self.client.post(_path(address), base_url=PUBLIC_URL, data=form)
@@ -229,11 +229,15 @@ def listening(application: Any, port: int = 0) -> Iterator[int]:
         server.server_close()
 
 
-def know_our_keys(sandbox: Sandbox) -> None:
-    """Register the app's client with its public keys, and the chart that it opens."""
-    sandbox.authorization.register_client(
-        "sightline", SIGNER.public_jwks(), (f"{PUBLIC_URL}/app/callback",), SIGHTLINE_SCOPES
-    )
+def register_app(sandbox: Sandbox, public_url: str) -> None:
+    """Register the app's client, at this address, with its public keys."""
+    keys = cast(KeySetSerialization, SIGNER.public_jwks())
+    callbacks = (f"{public_url}/app/callback",)
+    sandbox.authorization.register_client("sightline", keys, callbacks, SIGHTLINE_SCOPES)
+
+
+def fill_charts(sandbox: Sandbox) -> None:
+    """Put two patients with a study each into the record."""
     for patient_id, family in (("p-1", "Finch"), ("p-2", "Sparrow")):
         sandbox.fhir.update(a_fhir_patient(patient_id, family))
     sandbox.fhir.update(a_fhir_study("s-1", "p-1", "1.2.840.99999.1"))

@@ -4,16 +4,14 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
+from urllib.parse import quote
 
 import pytest
 import redis
-import requests
-from flask import Flask
 
 from cds_service.adapters.vault import Vault
 from cds_service.domain.audit import AuditAction
 from cds_service.domain.tenant import Tenant
-from cds_service.sandbox.parts import Sandbox
 from tests.builders import a_result, a_tenant
 from tests.web_app.conftest import LaunchOf
 from tests.web_app.house import PUBLIC_URL, Browser, House, listening, query_of, utc_now
@@ -177,7 +175,7 @@ def test_an_answer_from_another_issuer_is_a_mix_up(
     callback = browser.to_callback(tenant.fhir_base, launch_of())
     issuer = query_of(callback)["iss"]
 
-    answer = browser.get(callback.replace(requests.utils.quote(issuer, safe=""), "https%3A%2F%2Fx"))
+    answer = browser.get(callback.replace(quote(issuer, safe=""), "https%3A%2F%2Fx"))
 
     assert answer.status_code == 400 and "Another sign-in server" in answer.text
 
@@ -243,6 +241,7 @@ def test_tokens_are_neither_in_redis_nor_in_any_answer(
     assert token is not None and len(token.group(1)) > 20
     for key in keyspace.scan_iter():
         stored = keyspace.get(key)
+        assert isinstance(stored, bytes)
         assert token.group(1) not in stored and b"p-1" not in stored and b"p-1" not in key
         assert 0 < keyspace.ttl(key) <= 3600
     for answer in answers:
@@ -304,22 +303,3 @@ def test_the_public_keys_are_published_without_the_private_half(browser: Browser
     (key,) = answer.json["keys"]  # type: ignore[index]
     assert key["kty"] == "EC" and "d" not in key
     assert answer.headers["Cache-Control"] == "public, max-age=300"
-
-
-def test_a_callback_reaches_the_right_server_over_live_http(
-    house: House, tenant: Tenant, launch_of: LaunchOf, sandbox: Sandbox
-) -> None:
-    """The whole flow once more, the app itself behind a socket too."""
-    app: Flask = house.app
-    with listening(app) as port:
-        base = f"http://127.0.0.1:{port}"
-        jwks = requests.get(f"{base}/app/.well-known/jwks.json", timeout=5).json()
-        start = requests.get(
-            f"{base}/app/launch",
-            params={"iss": tenant.fhir_base, "launch": launch_of()},
-            allow_redirects=False,
-            timeout=5,
-        )
-
-    assert jwks["keys"] and start.status_code == 303
-    assert start.headers["Location"].startswith("/app/launch?")

@@ -1,0 +1,63 @@
+"""The words of the page: a score, a date, an age."""
+
+from datetime import UTC, date, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from smart_app.chart import age_in_words, birth_date_in_words
+from smart_app.words import day, minute, statement_of, summary_of
+from tests.builders import a_finding, a_result, an_analysis
+
+TODAY = date(2026, 3, 1)
+
+
+@pytest.mark.parametrize(
+    ("born", "age"),
+    [
+        ("2026-02-20", "9 d"),
+        ("2026-02-01", "1 mo"),
+        ("2026-02-02", "27 d"),
+        ("2024-03-02", "23 mo"),
+        ("2024-03-01", "2 y"),
+        ("1965-03-02", "60 y"),
+        ("2026-03-02", ""),
+        ("2022-06", ""),
+        ("2022", ""),
+        ("soon", ""),
+        ("", ""),
+    ],
+)
+def test_an_age_is_said_as_paediatrics_says_it(born: str, age: str) -> None:
+    assert age_in_words(born, TODAY) == age
+
+
+def test_a_partial_birth_date_stays_as_the_ehr_states_it() -> None:
+    assert birth_date_in_words("2022-06-01") == "1 Jun 2022"
+    assert birth_date_in_words("2022-06") == "2022-06"
+
+
+@given(st.floats(0, 1), st.floats(0, 1), st.sampled_from([True, False, None]))
+def test_no_statement_ever_calls_an_image_normal(
+    probability: float, threshold: float, present: bool | None
+) -> None:
+    finding = a_finding(probability=probability, threshold=threshold, present=present)
+
+    statement = statement_of(finding)
+
+    assert "normal" not in f"{statement.headline} {statement.meaning}".lower()
+    assert f"{probability:.2f}" in statement.meaning and f"{threshold:.2f}" in statement.meaning
+
+
+def test_the_gravest_finding_stands_for_the_study() -> None:
+    clear, found = a_finding(present=False), a_finding(present=True)
+
+    summary = summary_of(a_result(analysis=an_analysis(findings=(clear, found))))
+
+    assert summary.level == "warning"
+
+
+def test_times_are_said_in_utc() -> None:
+    assert minute(datetime(2026, 1, 2, 9, 5, tzinfo=UTC)) == "2 Jan 2026, 09:05 UTC"
+    assert day(None) == "date not stated"
