@@ -131,11 +131,10 @@ def check_scan(frame: Frame) -> None:
     is_lossless = frame.kind == SOF_LOSSLESS
     side = 1 if is_lossless else 8
     units = -(-frame.rows // side) * -(-frame.columns // side)
-    parts = _RESTART.split(frame.scan[: end.start()]) if frame.restart_interval else None
-    parts = parts or [frame.scan[: end.start()]]
+    parts = _RESTART.split(frame.scan[: end.start()])
     interval = frame.restart_interval or units
     if len(parts) != -(-units // interval):
-        raise DamagedScan("a restart marker is missing")
+        raise DamagedScan("restart markers are missing, or stand where none belong")
     for part in parts:
         count = min(interval, units)
         units -= count
