@@ -22,6 +22,7 @@ from cds_service.errors import (
     UpstreamFailed,
 )
 from smart_app.services import services
+from smart_app.words import sentence
 
 log = logging.getLogger(__name__)
 
@@ -76,7 +77,7 @@ def on_sightline_error(error: SightlineError) -> Response:
     title, then = next(
         ((title, then) for kind, title, then in _PAGES if isinstance(error, kind)), _UNEXPECTED
     )
-    text = str(error) if error.http_status != 500 else "The analysis could not be shown."
+    text = sentence(str(error)) if error.http_status != 500 else "The analysis could not be shown."
     return _answer(title, text, then, error.http_status, error.issue_code)
 
 

@@ -71,12 +71,17 @@ def summary_of(result: Result) -> Statement:
 
 def refusal_of(reason: Reason) -> Statement:
     """Say why a study was not analysed, and what to do about it."""
-    text = f"{reason.text[:1].upper()}{reason.text[1:]}."
+    text = sentence(reason.text)
     if reason.code in MISMATCH_CODES:
         check = "Check with radiology that these images belong to this patient."
         return Statement("warning", "Not analysed", text, check)
     check = "Read the study as usual. There is no AI score for it."
     return Statement("excluded", "Not analysed", text, check)
+
+
+def sentence(clause: str) -> str:
+    """Return a clause, such as the text of a StudyUnusable, as a sentence of its own."""
+    return f"{clause[:1].upper()}{clause[1:].rstrip('.')}."
 
 
 def two_digits(share: float) -> str:

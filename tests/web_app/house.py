@@ -27,14 +27,13 @@ from cds_service.adapters.egress import Egress
 from cds_service.adapters.pixels import DicomReader
 from cds_service.adapters.vault import Vault
 from cds_service.domain.finding import Activation, Result
-from cds_service.domain.study import StudyReference
 from cds_service.domain.tenant import Tenant
-from cds_service.errors import StudyIncomplete
 from cds_service.sandbox.authorization import SIGHTLINE_SCOPES
 from cds_service.sandbox.parts import Sandbox
-from cds_service.usecases.ports import Budget, EhrRecord
+from cds_service.usecases.ports import EhrRecord
 from smart_app import EXTENSION, AppServices, ModelFacts, create_blueprint
 from tests.builders import a_finding, a_result, an_analysis
+from tests.fakes.imaging import STUDY_UID, FakeArchive
 from tests.fakes.ledger import FakeAuditLog, FakeJobs, FakeResults, FakeReviews, FakeTenants
 
 PUBLIC_URL = "https://sightline.example.org"
@@ -87,23 +86,6 @@ def a_seen_result(instance: bytes, **changes: Any) -> Result:
     return a_result(**({"analysis": analysis} | changes))
 
 
-class OneImageArchive:
-    """An archive that has one image, whatever is asked for; None: it has none."""
-
-    def __init__(self, instance: bytes | None) -> None:
-        self.instance_bytes = instance
-
-    def instances(self, tenant: Tenant, study: StudyReference, budget: Budget) -> Iterator[bytes]:
-        yield self.instance(tenant, study, "", "")
-
-    def instance(
-        self, tenant: Tenant, study: StudyReference, series_uid: str, sop_uid: str
-    ) -> bytes:
-        if self.instance_bytes is None:
-            raise StudyIncomplete("not-in-archive", "its images are not in the archive")
-        return self.instance_bytes
-
-
 class CountingEgress(Egress):
     """The real door, which also counts how often somebody went to it."""
 
@@ -134,7 +116,6 @@ class House:
         self.reviews = FakeReviews()
         self.audit = FakeAuditLog()
         self.egress = CountingEgress()
-        self.archive = OneImageArchive(self.instance)
         self.app = Flask(__name__)
         self.app.register_blueprint(create_blueprint())
         self.app.extensions[EXTENSION] = AppServices(
@@ -150,7 +131,7 @@ class House:
             egress=self.egress,
             assertions=SIGNER,
             ehr=self.ehr,
-            archive=self.archive,
+            archive=FakeArchive({STUDY_UID: [self.instance]}),
             read_pixels=lambda instance: DicomReader().pixels(instance).values,
             model_facts=lambda model: FACTS,
             clock=lambda: self.now(),

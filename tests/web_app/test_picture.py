@@ -9,6 +9,7 @@ from PIL import Image
 from cds_service.domain.tenant import Tenant
 from smart_app.picture import LONGEST_SIDE, stands_out, windowed_png
 from tests.builders import a_finding, a_result, an_analysis
+from tests.fakes.imaging import STUDY_UID, FakeArchive
 from tests.web_app.conftest import LaunchOf
 from tests.web_app.house import Browser, House, a_radiograph, a_seen_result, a_warm_map
 
@@ -36,7 +37,7 @@ def test_bytes_that_no_worker_has_decoded_are_not_decoded_here(
     house: House, browser: Browser, finding: str
 ) -> None:
     house.keep(a_seen_result(house.instance))
-    house.archive.instance_bytes = a_radiograph(np.zeros((4, 4)))
+    house.swap(archive=FakeArchive({STUDY_UID: [a_radiograph(np.zeros((4, 4)))]}))
     house.swap(read_pixels=lambda instance: pytest.fail("decoded"))
 
     page = browser.get(f"{finding}/picture")
@@ -50,11 +51,11 @@ def test_an_image_that_left_the_archive_is_said_in_words(
     house: House, browser: Browser, finding: str
 ) -> None:
     house.keep(a_seen_result(house.instance))
-    house.archive.instance_bytes = None
+    house.swap(archive=FakeArchive())
 
     answer = browser.get(f"{finding}/picture")
 
-    assert answer.status_code == 422 and "The image cannot be shown" in answer.text
+    assert answer.status_code == 422 and "The archive does not have its images." in answer.text
 
 
 def test_a_large_image_is_made_smaller_and_keeps_its_shape() -> None:
