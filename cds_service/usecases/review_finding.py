@@ -33,9 +33,13 @@ def result_of_launch(launch: LaunchFacts, result_id: str, *, results: Results) -
 
     Raises NotFound for any other, in the same words as for one that does not exist.
     """
-    result = results.get(result_id)
+    unknown = NotFound("There is no such result for this patient.")
+    try:
+        result = results.get(result_id)
+    except NotFound as error:
+        raise unknown from error
     if (result.tenant_id, result.patient_id) != (launch.tenant_id, launch.patient_id):
-        raise NotFound("There is no such result for this patient.")
+        raise unknown
     return result
 
 
