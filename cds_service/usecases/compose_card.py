@@ -23,6 +23,7 @@ from cds_service.domain.finding import (
     ModelIdentity,
     Reason,
     Result,
+    score_text,
 )
 from cds_service.domain.job import Job, JobState
 from cds_service.domain.study import StudyReference
@@ -110,36 +111,36 @@ class CardWriter:
         """Say what was found or why nothing was; `superseded`: newer images are being analysed."""
         name = study_name(study, result.study_started)
         indicator, sentence, advice = self._verdict(result)
+        is_analysed = result.analysis.status is AnalysisStatus.ANALYSED
+        label = "Open images and AI result" if is_analysed else "Open details"
         paragraphs = [
             *self._facts(result),
             f"**Next:** {advice}",
             "New images have arrived and are being analysed." if superseded else "",
         ]
-        context = {"study": result.study_uid, "job": None, "result": result.id}
-        return self._card(
-            f"result:{result.id}", user, name + sentence, indicator, paragraphs, context
-        )
+        link = self._link(label, result.study_uid, job_id=None, result_id=result.id)
+        return self._card(f"result:{result.id}", user, name + sentence, indicator, paragraphs, link)
 
     def of_job(self, job: Job, study: StudyReference, seconds: int, user: str | None) -> Card:
         """Say that the analysis is running, or that it could not be done."""
-        name = study_name(study, study.started)
-        context = {"study": study.study_uid, "job": job.id, "result": job.result_id}
         if job.state in {JobState.FAILED, JobState.QUARANTINED}:
+            key, label = f"failed:{job.id}", "Open details"
+            sentence = " was not analysed: technical problem"
             again = " It is tried again later." if job.state is JobState.FAILED else ""
             paragraphs = [
                 f"The analysis stopped because of a technical problem.{again}",
                 "**Next:** read the images as you would without this service.",
             ]
-            sentence = " was not analysed: technical problem"
-            key = f"failed:{job.id}"
         else:
+            key, label = f"running:{job.id}", "Follow the analysis"
+            sentence = f": AI analysis running, about {max(5, 5 * ceil(seconds / 5))} s"
             paragraphs = [
                 f"**Looks for:** {self._looks_for()}",
                 "**Next:** nothing. Open it to follow the progress, or open the chart again later.",
             ]
-            sentence = f": AI analysis running, about {max(5, 5 * ceil(seconds / 5))} s"
-            key = f"running:{job.id}"
-        return self._card(key, user, name + sentence, Indicator.INFO, paragraphs, context)
+        summary = study_name(study, study.started) + sentence
+        link = self._link(label, study.study_uid, job_id=job.id, result_id=job.result_id)
+        return self._card(key, user, summary, Indicator.INFO, paragraphs, link)
 
     def of_silence(self, tenant_id: str, patient_id: str, user: str | None) -> Card:
         """Say that the patient's studies could not be read just now."""
@@ -163,7 +164,7 @@ class CardWriter:
         if not worst.present:
             advice = "look at the images yourself. This rules nothing out."
             return Indicator.INFO, f": AI found no signs of {what}", advice
-        score = f"(AI score {worst.probability:.2f}, threshold {worst.threshold:.2f})"
+        score = f"(AI score {score_text(worst.probability)}, threshold {worst.threshold:.2f})"
         advice = "look at the images yourself before you act. A score is not a diagnosis."
         indicator = Indicator.CRITICAL if worst.critical else Indicator.WARNING
         return indicator, f": signs of {what} {score}", advice
@@ -171,7 +172,7 @@ class CardWriter:
     def _facts(self, result: Result) -> list[str]:
         model = result.analysis.model
         scores = [
-            f"**{markdown(one.coding.display)}:** score {one.probability:.2f}, "
+            f"**{markdown(one.coding.display)}:** score {markdown(score_text(one.probability))}, "
             f"threshold {one.threshold:.2f}"
             for one in result.analysis.findings
         ]
@@ -189,6 +190,16 @@ class CardWriter:
         what = markdown(_in_a_sentence(self.model.finding.display))
         return f"{what}, on {markdown(self.model.scope)}"
 
+    def _link(
+        self, label: str, study_uid: str, *, job_id: str | None, result_id: str | None
+    ) -> Link:
+        context = {"study": study_uid, "job": job_id, "result": result_id}
+        return Link(
+            label=label,
+            url=f"{self.public_url}/app/launch",
+            app_context=json.dumps(context, separators=(",", ":")),
+        )
+
     def _card(
         self,
         about: str,
@@ -196,16 +207,11 @@ class CardWriter:
         summary: str,
         indicator: Indicator,
         paragraphs: list[str],
-        context: dict[str, str | None] | None,
+        link: Link | None,
     ) -> Card:
         model = self.model.identity
         name = "|".join(("card", self.service_id, about, user or ""))
         label = markdown(model.label)
-        link = Link(
-            label="Open images and AI result",
-            url=f"{self.public_url}/app/launch",
-            app_context=json.dumps(context, separators=(",", ":")),
-        )
         return Card(
             uuid=str(uuid5(SIGHTLINE_NAMESPACE, name)),
             summary=_shortened(summary),
@@ -216,7 +222,7 @@ class CardWriter:
                 topic=self.model.finding,
             ),
             detail_markdown="\n\n".join([p for p in paragraphs if p] + ([label] if label else [])),
-            links=(link,) if context is not None else (),
+            links=() if link is None else (link,),
             override_reasons=OVERRIDE_REASONS,
         )
 

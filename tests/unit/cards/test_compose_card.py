@@ -50,6 +50,12 @@ def test_a_finding_above_its_threshold_is_a_warning_with_one_score() -> None:
     )
 
 
+def test_no_score_claims_to_be_certain() -> None:
+    card = a_card(a_result_with(probability=0.9999))
+
+    assert "(AI score >0.99, threshold 0.62)" in card.summary
+
+
 def test_a_finding_that_the_model_card_calls_critical_is_critical() -> None:
     assert a_card(a_result_with(critical=True)).indicator is Indicator.CRITICAL
 
