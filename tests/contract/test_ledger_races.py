@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Engine
 
 from cds_service.adapters.ledger import SqlJobs, SqlReplays, SqlTenants, upgrade
+from cds_service.adapters.ledger.connection import writing
 from cds_service.adapters.ledger.schema import job as job_table
 from cds_service.adapters.vault import Vault
 from cds_service.domain.job import JobState, JobStep
@@ -72,13 +73,16 @@ def test_workers_that_ring_at_once_get_one_lease(engines: list[Engine]) -> None:
     assert jobs_on(engines[0]).get(job.id).attempts == 1
 
 
-def test_supervisors_that_sweep_at_once_ring_each_job_once(engines: list[Engine]) -> None:
+@pytest.mark.parametrize("crashes", [0, 5])
+def test_supervisors_that_sweep_at_once_ring_each_job_once(
+    engines: list[Engine], crashes: int
+) -> None:
     clock = FakeClock()
     jobs = jobs_on(engines[0], clock)
     opened_ids = {
         jobs.open(f"key-{number}", a_study(), a_patient(), "model")[0].id for number in range(20)
     }
-    crashed = sorted(opened_ids)[:5]
+    crashed = sorted(opened_ids)[:crashes]
     for job_id in crashed:
         jobs.take(job_id, "worker")
     clock.advance(60)
@@ -88,10 +92,25 @@ def test_supervisors_that_sweep_at_once_ring_each_job_once(engines: list[Engine]
     rung = [job_id for ids in swept for job_id in ids]
     assert len(rung) == len(set(rung)) and set(rung) == opened_ids
     with engines[0].connect() as connection:
-        crashes = connection.execute(
+        counted = connection.execute(
             sa.select(job_table.c.crashes).where(job_table.c.id.in_(crashed))
         )
-        assert crashes.scalars().all() == [1] * 5
+        assert counted.scalars().all() == [1] * crashes
+
+
+def test_a_sweep_that_waited_for_another_one_rings_nothing(engine: Engine) -> None:
+    clock = FakeClock()
+    jobs = jobs_on(engine, clock)
+    jobs.open("key", a_study(), a_patient(), "model")
+    clock.advance(60)
+
+    with ThreadPoolExecutor(1) as pool, writing(engine) as other:
+        other.execute(sa.update(job_table).values(rung_at=clock.now))
+        waiting = pool.submit(jobs.reclaim)
+        time.sleep(0.3)
+        assert not waiting.done()
+        other.commit()
+        assert waiting.result() == []
 
 
 def test_a_jti_sent_to_all_processes_at_once_is_used_once(engines: list[Engine]) -> None:
