@@ -89,14 +89,15 @@ class Children:
             child.start()
 
     def stop(self) -> None:
-        """Stop every child, the last started first; kill what does not stop in time."""
-        for child in reversed(self._children):
-            if child.process is not None and child.is_running:
-                child.process.terminate()
+        """Stop every child, the last started first; kill what does not stop in time.
+
+        Each has ended before the next is told: a worker whose Redis goes first logs an error.
+        """
         deadline = time.monotonic() + STOP_GRACE_S
         for child in reversed(self._children):
             if child.process is None:
                 continue
+            child.process.terminate()
             try:
                 child.process.wait(max(0.1, deadline - time.monotonic()))
             except subprocess.TimeoutExpired:

@@ -128,6 +128,7 @@ def test_stopping_goes_from_the_last_started_to_the_first(
     terminate = subprocess.Popen.terminate
 
     def noting(process: "subprocess.Popen[bytes]") -> None:
+        assert all(is_gone(pid) for pid in terminated)
         terminated.append(process.pid)
         terminate(process)
 
