@@ -30,6 +30,8 @@ class FhirServer:
     page_size: int = 50
     expires_in: int = 300
     answer: tuple[int, dict[str, str], bytes] | None = None  # instead of a resource
+    token_answer: tuple[int, bytes] | None = None  # instead of a token
+    configuration_answer: tuple[int, bytes] | None = None  # instead of a smart-configuration
     delay_s: float = 0.0
     asked: list[str] = field(default_factory=list)
     assertions: list[dict[str, Any]] = field(default_factory=list)
@@ -43,12 +45,18 @@ class FhirServer:
         app.get("/fhir/<kind>/<logical_id>")(self.one)
         return app
 
-    def configuration(self) -> dict[str, Any]:
+    def configuration(self) -> Any:
         self.asked.append("configuration")
+        if self.configuration_answer is not None:
+            status, body = self.configuration_answer
+            return Response(body, status)
         return {"token_endpoint": "/token", "scopes_supported": self.known_scopes}
 
-    def token(self) -> tuple[dict[str, Any], int]:
+    def token(self) -> Any:
         self.asked.append("token")
+        if self.token_answer is not None:
+            status, body = self.token_answer
+            return Response(body, status)
         keys = KeySet.import_key_set(self.client_keys)  # type: ignore[arg-type]
         sent = jwt.decode(request.form["client_assertion"], keys, algorithms=["ES384"])
         self.assertions.append(sent.claims)

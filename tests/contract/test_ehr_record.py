@@ -21,6 +21,7 @@ from cds_service.errors import (
     EhrBusy,
     EhrRefused,
     EhrTimedOut,
+    EndpointNotAllowed,
     ScopeDenied,
 )
 from cds_service.usecases.ports import EhrRecord, Resource
@@ -299,6 +300,70 @@ def test_a_server_that_refuses_unknown_scopes_is_asked_for_those_it_knows(real: 
 
 def test_an_ehr_where_we_are_no_client_gives_no_token(real: Real) -> None:
     assert real.tokens.token(a_tenant(client_id=None)) is None
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "error"),
+    [
+        (401, b'{"error":"invalid_client"}', EhrRefused),
+        (400, b'{"error":"invalid_request"}', EhrRefused),
+        (400, b'{"error":"invalid_scope"}', EhrRefused),
+        (400, b"<html>", EhrAnswerInvalid),
+        (302, b"", EhrRefused),
+        (503, b"", EhrBusy),
+        (200, b"<html>", EhrAnswerInvalid),
+        (200, b"[]", EhrAnswerInvalid),
+        (200, b'{"access_token":""}', EhrAnswerInvalid),
+        (200, b'{"access_token":5}', EhrAnswerInvalid),
+    ],
+)
+def test_a_token_endpoint_that_gives_no_token_is_an_upstream_failure(
+    real: Real, status: int, body: bytes, error: type[Any]
+) -> None:
+    real.server.token_answer = (status, body)
+
+    with pytest.raises(error):
+        real.read()
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "error"),
+    [
+        (404, b"", EhrAnswerInvalid),
+        (200, b"{}", EhrAnswerInvalid),
+        (200, b'{"token_endpoint":5}', EhrAnswerInvalid),
+        (200, b'{"token_endpoint":"http://169.254.169.254/token"}', EndpointNotAllowed),
+        (200, b'{"token_endpoint":"http://127.0.0.1:8/token"}', EndpointNotAllowed),
+        (500, b"", EhrBusy),
+    ],
+)
+def test_a_configuration_that_leads_nowhere_is_an_upstream_failure(
+    real: Real, status: int, body: bytes, error: type[Any]
+) -> None:
+    real.server.configuration_answer = (status, body)
+
+    with pytest.raises(error):
+        real.read()
+
+
+def test_a_token_endpoint_that_hangs_costs_one_budget_and_not_one_per_caller(real: Real) -> None:
+    real.server.delay_s = 1.0
+    started = time.monotonic()
+
+    with ThreadPoolExecutor(4) as pool:
+        outcomes = [pool.submit(real.read, timeout_s=0.2) for _ in range(4)]
+        errors = [type(one.exception()) for one in outcomes]
+
+    assert errors == [EhrTimedOut] * 4 and time.monotonic() - started < 0.9
+
+
+def test_a_token_without_scope_or_life_has_what_was_asked_for_five_minutes(real: Real) -> None:
+    real.server.token_answer = (200, b'{"access_token":"t","token_type":"bearer"}')
+
+    token = real.tokens.token(real.tenant)
+
+    assert token is not None and "system/ImagingStudy.rs" in token.scope
+    assert 0 < token.expires_at - time.monotonic() <= 300
 
 
 def test_a_token_does_not_print(real: Real) -> None:
