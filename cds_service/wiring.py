@@ -31,6 +31,8 @@ from cds_service.adapters.queue import QUEUE, RqDoorbell, redis_client
 from cds_service.adapters.vault import Vault, load_or_create_key
 from cds_service.domain.audit import AuditAction, AuditEvent
 from cds_service.domain.finding import Coding, ModelIdentity
+from cds_service.domain.job import Job
+from cds_service.domain.study import PatientFacts, StudyReference
 from cds_service.domain.tenant import Tenant
 from cds_service.errors import NotFound, SightlineError
 from cds_service.settings import Settings
@@ -172,7 +174,6 @@ def hook_services(settings: Settings, house: House) -> Services:
     """Build what the CDS Hooks front door needs."""
     card = card_of(settings.model_id)
     model = _card_model(card)
-    doorbell = RqDoorbell(redis_client(settings.redis_url, for_worker=False))
     cards = ledger.SqlCardLog(house.engine)
     pool = ThreadPoolExecutor(max_workers=8, thread_name_prefix="prefetch")
     desk = HookDesk(
@@ -181,13 +182,7 @@ def hook_services(settings: Settings, house: House) -> Services:
         results=house.results,
         cards=cards,
         audit=house.audit,
-        dispatch=partial(
-            dispatch_inference,
-            jobs=house.jobs,
-            doorbell=doorbell,
-            model=model.identity,
-            configuration=configuration(settings),
-        ),
+        dispatch=_dispatch(settings, house, model.identity),
         writer=CardWriter(model, settings.public_url, SERVICE_ID),
         clock=clock,
     )
@@ -223,6 +218,7 @@ def app_services(settings: Settings, house: House) -> AppServices:
         results=house.results,
         jobs=house.jobs,
         reviews=ledger.SqlReviews(house.engine),
+        dispatch=_dispatch(settings, house, _identity(card)),
         audit=house.audit,
         vault=house.vault,
         redis=redis_client(settings.redis_url, for_worker=False),
@@ -237,9 +233,25 @@ def app_services(settings: Settings, house: House) -> AppServices:
     )
 
 
+def _dispatch(
+    settings: Settings, house: House, model: ModelIdentity
+) -> Callable[[StudyReference, PatientFacts], Job]:
+    return partial(
+        dispatch_inference,
+        jobs=house.jobs,
+        doorbell=RqDoorbell(redis_client(settings.redis_url, for_worker=False)),
+        model=model,
+        configuration=configuration(settings),
+    )
+
+
+def _identity(card: ModelCard) -> ModelIdentity:
+    return ModelIdentity(card.id, card.version, card.digest, card.title, card.label)
+
+
 def _card_model(card: ModelCard) -> CardModel:
     return CardModel(
-        identity=ModelIdentity(card.id, card.version, card.digest, card.title, card.label),
+        identity=_identity(card),
         finding=Coding(card.finding.system, card.finding.code, card.finding.display),
         modalities=card.intended_use.modalities,
         scope=_scope(card),

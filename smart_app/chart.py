@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
-from cds_service.domain.study import StudyReference
+from cds_service.domain.study import PatientFacts, StudyReference
 from cds_service.errors import (
     EhrAnswerInvalid,
     EhrRefused,
@@ -17,7 +17,7 @@ from cds_service.errors import (
     ScopeDenied,
     UpstreamFailed,
 )
-from cds_service.fhir.imaging_study import studies_in
+from cds_service.fhir.imaging_study import patient_in, studies_in
 from smart_app.open_launch import OpenLaunch
 
 log = logging.getLogger(__name__)
@@ -50,6 +50,16 @@ def banner_of(launch: OpenLaunch) -> Banner | None:
         age=age_in_words(born or "", launch.house.clock().date()),
         sex=str(patient.get("gender") or "sex not stated"),
     )
+
+
+def patient_of(launch: OpenLaunch) -> PatientFacts | None:
+    """Read who the patient is, to compare with the images; None when the EHR does not tell."""
+    patient_id = launch.session.patient_id
+    try:
+        return patient_in(_read(launch, f"Patient/{patient_id}"), patient_id)
+    except (UpstreamFailed, ScopeDenied) as error:
+        log.warning("app: no patient, %s, tenant=%s", type(error).__name__, launch.tenant.id)
+        return None
 
 
 def study_of(launch: OpenLaunch, imaging_study_id: str) -> StudyReference:

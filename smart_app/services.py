@@ -14,6 +14,8 @@ from flask import current_app
 from numpy.typing import NDArray
 
 from cds_service.domain.finding import ModelIdentity
+from cds_service.domain.job import Job
+from cds_service.domain.study import PatientFacts, StudyReference
 from cds_service.domain.tenant import Tenant
 from cds_service.usecases.ports import (
     Archive,
@@ -77,6 +79,7 @@ class AppServices:
     results: Results
     jobs: Jobs
     reviews: Reviews
+    dispatch: Callable[[StudyReference, PatientFacts], Job]  # one job, however often asked
     audit: AuditLog
     vault: Vault
     redis: redis.Redis

@@ -12,7 +12,7 @@ from cds_service.domain.finding import Result
 from cds_service.domain.job import Job, JobState
 from cds_service.domain.study import StudyReference
 from cds_service.errors import NotFound
-from smart_app.chart import studies_of, study_of
+from smart_app.chart import patient_of, studies_of, study_of
 from smart_app.open_launch import OpenLaunch
 
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
@@ -75,6 +75,20 @@ def choose_study(
         study = study_of(launch, imaging_study_id)
         return replace(_of_study(launch, study.study_uid), study=study)
     return _newest(launch)
+
+
+def with_analysis(launch: OpenLaunch, choice: StudyChoice) -> StudyChoice:
+    """Ask for the analysis of a study that no hook has asked about, so that a launch is enough.
+
+    A study whose patient the EHR does not describe stays as it is: its images could not be
+    matched to anybody.
+    """
+    if choice.result is not None or choice.job is not None or choice.study is None:
+        return choice
+    patient = patient_of(launch)
+    if patient is None:
+        return choice
+    return replace(choice, job=launch.house.dispatch(choice.study, patient))
 
 
 def _uid_of(

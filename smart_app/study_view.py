@@ -13,13 +13,14 @@ from smart_app import words
 from smart_app.chart import banner_of
 from smart_app.open_launch import OpenLaunch, within_launch
 from smart_app.picture import stands_out
-from smart_app.study_choice import StudyChoice, choose_study
+from smart_app.study_choice import StudyChoice, choose_study, with_analysis
 
 
 @within_launch
 def study(launch: OpenLaunch) -> Response:
     """Show the whole page."""
     choice = _chosen(launch)
+    choice = choice and with_analysis(launch, choice)
     shown = choice.result if choice else None
     owner = (launch.session.tenant_id, launch.session.patient_id)
     others = [

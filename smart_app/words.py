@@ -6,9 +6,9 @@ Source: DESIGN "What a card says" (it never says that an image is normal).
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from cds_service.domain.finding import AnalysisStatus, Finding, Reason, Result
+from cds_service.domain.finding import AnalysisStatus, Finding, Reason, Result, score_text
+from cds_service.domain.guards import MISMATCH_CODES
 from cds_service.domain.job import Job, JobState, JobStep
-from cds_service.usecases.run_inference import MISMATCH_CODES
 
 STEPS = tuple(JobStep)
 STEP_WORDS = {
@@ -34,7 +34,7 @@ class Statement:
 def statement_of(finding: Finding) -> Statement:
     """Say what the finding is and what its score means."""
     name = finding.coding.display.lower()
-    score, threshold = two_digits(finding.probability), two_digits(finding.threshold)
+    score, threshold = score_text(finding.probability), score_text(finding.threshold)
     if finding.present is None:
         return Statement(
             "uncertain",
@@ -82,11 +82,6 @@ def refusal_of(reason: Reason) -> Statement:
 def sentence(clause: str) -> str:
     """Return a clause, such as the text of a StudyUnusable, as a sentence of its own."""
     return f"{clause[:1].upper()}{clause[1:].rstrip('.')}."
-
-
-def two_digits(share: float) -> str:
-    """Return a score as every page writes it."""
-    return f"{share:.2f}"
 
 
 def day(moment: datetime | None) -> str:

@@ -179,6 +179,10 @@ def check_patient(header: InstanceHeader, facts: PatientFacts) -> None:
         raise mismatch("patient-mismatch")
 
 
+# The codes of `mismatch`: an administrator looks at each.
+MISMATCH_CODES = frozenset({"patient-mismatch", "other-study"})
+
+
 def mismatch(code: str) -> PatientMismatch:
     """Return the one refusal that a reader of the card may see for any mix-up."""
     return PatientMismatch(code, "images could not be matched to this patient")

@@ -25,10 +25,9 @@ from cds_service.domain.finding import (
     Result,
     score_text,
 )
+from cds_service.domain.guards import MISMATCH_CODES
 from cds_service.domain.job import Job, JobState
 from cds_service.domain.study import StudyReference
-
-MISMATCH = "patient-mismatch"  # the reason's code; see domain/guards.py
 
 # CDS Hooks 3.0 build, ValueSet non-adherence-reason-clinical; displays as the code system has them.
 _REASONS_SYSTEM = "http://terminology.hl7.org/CodeSystem/non-adherence-reason-codes"
@@ -234,7 +233,7 @@ def markdown(text: str) -> str:
 
 def _not_analysed(reason: Reason | None) -> tuple[Indicator, str, str]:
     text = reason.text if reason else "no reason is known"
-    if reason is not None and reason.code == MISMATCH:
+    if reason is not None and reason.code in MISMATCH_CODES:
         advice = "do not use these images for this patient until radiology says whose they are."
         return Indicator.INFO, f" was not analysed: {text}. Check with radiology", advice
     advice = "read the images as you would without this service; there is no score."

@@ -19,6 +19,7 @@ from cds_service.domain.finding import (
     Timings,
     result_key,
 )
+from cds_service.domain.guards import MISMATCH_CODES
 from cds_service.domain.job import JobStep, Lease
 from cds_service.domain.publication import PublicationState
 from cds_service.domain.tenant import Tenant
@@ -47,9 +48,6 @@ from cds_service.usecases.ports import (
 from cds_service.usecases.publish_findings import publish_findings
 
 log = logging.getLogger(__name__)
-
-# The refusals of domain/guards that mean "perhaps another person's images": an administrator looks.
-MISMATCH_CODES = frozenset({"patient-mismatch", "other-study"})
 
 
 @dataclass(frozen=True, slots=True)

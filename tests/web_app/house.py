@@ -27,6 +27,8 @@ from cds_service.adapters.egress import Egress
 from cds_service.adapters.pixels import DicomReader
 from cds_service.adapters.vault import Vault
 from cds_service.domain.finding import Activation, Result
+from cds_service.domain.job import Job
+from cds_service.domain.study import PatientFacts, StudyReference
 from cds_service.domain.tenant import Tenant
 from cds_service.sandbox.authorization import SIGHTLINE_SCOPES
 from cds_service.sandbox.parts import Sandbox
@@ -125,6 +127,7 @@ class House:
             results=self.results,
             jobs=self.jobs,
             reviews=self.reviews,
+            dispatch=self.dispatch,
             audit=self.audit,
             vault=Vault(b"k" * 32),
             redis=self.redis,
@@ -137,6 +140,10 @@ class House:
             clock=lambda: self.now(),
             new_id=lambda: uuid4().hex,
         )
+
+    def dispatch(self, study: StudyReference, patient: PatientFacts) -> Job:
+        """Open a job for the study, as dispatch_inference does."""
+        return self.jobs.open(study.study_uid, study, patient, "cxr_pneumonia_peds")[0]
 
     def swap(self, **collaborators: Any) -> None:
         """Replace collaborators of the running app."""

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -10,8 +11,10 @@ from cds_service.domain.audit import AuditAction
 from cds_service.domain.job import JobStep
 from cds_service.domain.review import Verdict
 from cds_service.domain.tenant import Tenant
-from cds_service.errors import EhrTimedOut
+from cds_service.errors import EhrRefused, EhrTimedOut
+from cds_service.usecases.ports import EhrRecord, Resource
 from tests.builders import a_finding, a_patient, a_result, a_study, an_analysis, not_analysed
+from tests.fakes.imaging import STUDY_UID
 from tests.fakes.neighbours import FakeEhrRecord
 from tests.web_app.conftest import LaunchOf
 from tests.web_app.house import Browser, House, a_radiograph, a_seen_result
@@ -127,12 +130,37 @@ def test_a_failed_job_says_so(house: House, browser: Browser, opened: str) -> No
     assert browser.get(f"{opened}status?job={job_id}").json == {"state": "ended"}
 
 
-def test_a_study_that_nobody_asked_about_is_named_without_a_result(
-    browser: Browser, opened: str
+def test_a_launch_on_a_study_that_no_hook_asked_about_asks_for_its_analysis_once(
+    house: House, browser: Browser, opened: str
 ) -> None:
+    first, second = browser.get(opened).text, browser.get(opened).text
+
+    assert "2 Jan 2026" in first and "<progress" in first
+    assert [job.study.study_uid for job in house.jobs.all] == [STUDY_UID]
+    assert "<progress" in second
+
+
+class WithoutPatient:
+    """An EHR that tells about studies and refuses to tell about patients."""
+
+    def __init__(self, record: EhrRecord) -> None:
+        self._record = record
+
+    def read(self, tenant: Tenant, path: str, **options: Any) -> Resource:
+        if path.startswith("Patient/"):
+            raise EhrRefused("The EHR answered 403.")
+        return self._record.read(tenant, path, **options)
+
+
+def test_a_study_whose_patient_the_ehr_does_not_describe_is_not_asked_about(
+    house: House, browser: Browser, opened: str
+) -> None:
+    house.swap(ehr=WithoutPatient(house.ehr))
+
     page = browser.get(opened).text
 
     assert "This study has not been analysed" in page and "2 Jan 2026" in page
+    assert house.jobs.all == []
 
 
 def test_a_patient_without_imaging_gets_a_plain_page(

@@ -47,7 +47,8 @@ def test_no_statement_ever_calls_an_image_normal(
     statement = statement_of(finding)
 
     assert "normal" not in f"{statement.headline} {statement.meaning}".lower()
-    assert f"{probability:.2f}" in statement.meaning and f"{threshold:.2f}" in statement.meaning
+    assert score_text(probability) in statement.meaning
+    assert score_text(threshold) in statement.meaning
 
 
 def test_the_gravest_finding_stands_for_the_study() -> None:
