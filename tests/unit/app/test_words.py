@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cds_service.domain.finding import score_text
 from smart_app.chart import age_in_words, birth_date_in_words
 from smart_app.words import day, minute, statement_of, summary_of
 from tests.builders import a_finding, a_result, an_analysis
