@@ -10,6 +10,7 @@ from typing import Protocol
 
 import requests
 
+from cds_service.adapters.egress import same_origin
 from cds_service.adapters.multipart import MultipartBroken, PartTooLarge, boundary_of, parts
 from cds_service.domain.study import StudyReference
 from cds_service.domain.tenant import Tenant
@@ -128,7 +129,13 @@ def _check_status(status: int) -> None:
 
 
 def _base(tenant: Tenant, study: StudyReference) -> str:
-    base = study.archive_url or tenant.archive_base
+    """Choose the address: the study's own, but never against the registration.
+
+    An Endpoint often names the archive as the EHR's users reach it; where the administrator
+    registered an archive at another origin, that one is meant.
+    """
+    registered, named = tenant.archive_base, study.archive_url
+    base = named if named and (not registered or same_origin(named, registered)) else registered
     if not base:
         raise StudyIncomplete("no-endpoint", "the EHR names no archive for it")
     return base.rstrip("/")

@@ -180,8 +180,18 @@ def test_the_studys_own_endpoint_is_used_but_only_when_it_is_registered(
     registered = server.base.replace("dicom-web", "dicom-web/")
 
     assert fetch(server, archive_url=registered) == [FIRST]
+    assert fetch(server, archive_url="http://127.0.0.2:80/dicom-web") == [FIRST]
+
+
+def test_an_unregistered_endpoint_is_refused_where_no_archive_is_registered(
+    server: WadoServer,
+) -> None:
+    server.studies[STUDY_UID] = [FIRST]
+
+    study = a_study(archive_url="http://127.0.0.2:80/dicom-web")
+
     with pytest.raises(EndpointNotAllowed):
-        fetch(server, archive_url="http://127.0.0.2:80/dicom-web")
+        list(real(server).instances(a_tenant(archive_base=None), study, Budget()))
 
 
 @pytest.mark.parametrize("uid", ["../../admin", "1.2/../3", "1.2?x=1", "", "1" * 65, "1..2"])
