@@ -1,12 +1,14 @@
 """A card: one piece of guidance shown to the clinician, and what became of it.
 
 Source: CDS Hooks 2.0 "Card Attributes" (summary under 140 characters, indicator, source),
-"Link", "Feedback".
+"Suggestion", "Action", "Link", "Feedback".
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 
 from cds_service.domain.finding import Coding
 
@@ -39,6 +41,49 @@ class Link:
     app_context: str
 
 
+class ActionType(StrEnum):
+    """What an action does to the record."""
+
+    CREATE = "create"
+    UPDATE = "update"
+    DELETE = "delete"
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """One change of the record: a whole resource, or for a delete the name of one.
+
+    Source: CDS Hooks 2.0 "Action" (ch2:127-135).
+    """
+
+    type: ActionType
+    description: str  # plain text; the only text that Epic shows
+    resource: Mapping[str, Any] | None = field(default=None, repr=False)  # create, update
+    resource_id: str | None = field(default=None, repr=False)  # delete: "Type/id"
+
+    def __post_init__(self) -> None:
+        is_delete = self.type is ActionType.DELETE
+        if (self.resource_id is not None) != is_delete or (self.resource is None) != is_delete:
+            raise ValueError(f"a {self.type.value} action has the wrong parts")
+
+
+@dataclass(frozen=True, slots=True)
+class Suggestion:
+    """One thing that the clinician may choose to do; all its actions happen together."""
+
+    uuid: str
+    label: str
+    actions: tuple[Action, ...] = ()
+    is_recommended: bool = False
+
+
+class SelectionBehavior(StrEnum):
+    """How many suggestions of one card may be chosen."""
+
+    AT_MOST_ONE = "at-most-one"
+    ANY = "any"
+
+
 @dataclass(frozen=True, slots=True)
 class Card:
     """One card, already safe to show: no HTML, no identifiers in the summary."""
@@ -50,10 +95,15 @@ class Card:
     detail_markdown: str = ""
     links: tuple[Link, ...] = ()
     override_reasons: tuple[Coding, ...] = ()
+    suggestions: tuple[Suggestion, ...] = ()
+    selection_behavior: SelectionBehavior | None = None  # set when, and only when, it has any
+    extension: Mapping[str, Any] = field(default_factory=dict)  # by reverse-DNS name
 
     def __post_init__(self) -> None:
         if len(self.summary) >= SUMMARY_LIMIT:
             raise ValueError(f"card {self.uuid}: summary of {len(self.summary)} characters")
+        if bool(self.suggestions) != (self.selection_behavior is not None):
+            raise ValueError(f"card {self.uuid}: suggestions need a selection behavior")
 
 
 class Outcome(StrEnum):

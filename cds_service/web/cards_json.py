@@ -7,7 +7,7 @@ Source: CDS Hooks 2.0 "Response", ch2:3 (the only empty arrays allowed are `card
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from cds_service.domain.card import Card, Link
+from cds_service.domain.card import Action, Card, Link, Suggestion
 from cds_service.domain.finding import Coding
 
 Json = dict[str, Any]
@@ -30,8 +30,11 @@ def card_json(card: Card) -> Json:
             url=card.source.url,
             topic=_coding(card.source.topic) if card.source.topic else None,
         ),
+        suggestions=[_suggestion(one) for one in card.suggestions],
+        selectionBehavior=card.selection_behavior and card.selection_behavior.value,
         overrideReasons=[_coding(reason) for reason in card.override_reasons],
         links=[_link(link) for link in card.links],
+        extension=dict(card.extension),
     )
 
 
@@ -47,6 +50,24 @@ def service_json(
 def present(**fields: object) -> Json:
     """Keep the fields that have something to say."""
     return {name: value for name, value in fields.items() if value not in (None, "", [], {})}
+
+
+def _suggestion(suggestion: Suggestion) -> Json:
+    return present(
+        label=suggestion.label,
+        uuid=suggestion.uuid,
+        isRecommended=suggestion.is_recommended or None,
+        actions=[_action(action) for action in suggestion.actions],
+    )
+
+
+def _action(action: Action) -> Json:
+    return present(
+        type=action.type.value,
+        description=action.description,
+        resource=action.resource,
+        resourceId=action.resource_id,
+    )
 
 
 def _link(link: Link) -> Json:
