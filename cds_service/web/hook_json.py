@@ -1,24 +1,19 @@
-"""CDS Hooks requests: JSON to hook calls and feedback, naming the field that is wrong.
+"""CDS Hooks requests: JSON to hook calls, naming the field that is wrong.
 
 Unknown fields are let through, in every object: extensions are the client's right.
 
-Source: CDS Hooks 2.0 "HTTP Request", "Prefetch Template", "FHIR Resource Access", "Feedback";
-Epic's feedback writes `overrideReasons` and extensions (its CDS Hooks tutorial, 2024).
+Source: CDS Hooks 2.0 "HTTP Request", "Prefetch Template", "FHIR Resource Access".
 """
 
 import re
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Any
 
-from cds_service.domain.card import Feedback, Outcome
-from cds_service.domain.finding import Coding
 from cds_service.domain.hook import FhirAuthorization, HookCall, Prefetch, PrefetchState
 from cds_service.errors import MalformedHook
 
 Json = Mapping[str, Any]
 
-MAX_REPORTS = 100  # of one feedback request
 TEXT_LIMIT = 256
 _ID = re.compile(r"[A-Za-z0-9\-.]{1,64}")
 _REFERENCE = re.compile(r"[A-Za-z]{1,64}/[A-Za-z0-9\-.]{1,64}")
@@ -26,10 +21,10 @@ _REFERENCE = re.compile(r"[A-Za-z]{1,64}/[A-Za-z0-9\-.]{1,64}")
 
 def hook_call(document: object, *, tenant_id: str, service_id: str, hook: str) -> HookCall:
     """Read a hook request; raise MalformedHook."""
-    body = _require_object(document, "The body")
+    body = require_object(document, "The body")
     if body.get("hook") != hook:
         raise MalformedHook(f"'hook' must be '{hook}' for this service.")
-    context = _require_object(body.get("context"), "'context'")
+    context = require_object(body.get("context"), "'context'")
     patient_id = context.get("patientId")
     if not isinstance(patient_id, str) or not _ID.fullmatch(patient_id):
         raise MalformedHook("'context.patientId' must be the id of a Patient.")
@@ -45,7 +40,7 @@ def hook_call(document: object, *, tenant_id: str, service_id: str, hook: str) -
         tenant_id=tenant_id,
         service_id=service_id,
         hook=hook,
-        hook_instance=_require_text(body.get("hookInstance"), "'hookInstance'"),
+        hook_instance=require_text(body.get("hookInstance"), "'hookInstance'"),
         patient_id=patient_id,
         user_id=user_id if is_reference else None,
         context=context,
@@ -55,18 +50,10 @@ def hook_call(document: object, *, tenant_id: str, service_id: str, hook: str) -
     )
 
 
-def feedback(document: object, *, tenant_id: str) -> list[Feedback]:
-    """Read a feedback request; raise MalformedHook for the whole when one report is wrong."""
-    reports = _require_object(document, "The body").get("feedback")
-    if not isinstance(reports, list) or len(reports) > MAX_REPORTS:
-        raise MalformedHook(f"'feedback' must be an array of at most {MAX_REPORTS} reports.")
-    return [_report(report, tenant_id) for report in reports]
-
-
 def _authorization(value: object) -> FhirAuthorization | None:
     if value is None:
         return None
-    given = _require_object(value, "'fhirAuthorization'")
+    given = require_object(value, "'fhirAuthorization'")
     if str(given.get("token_type", "")).lower() != "bearer":
         raise MalformedHook("'fhirAuthorization.token_type' must be 'Bearer'.")
     expires_in, patient = given.get("expires_in"), given.get("patient")
@@ -90,7 +77,7 @@ def _authorization(value: object) -> FhirAuthorization | None:
 def _prefetch(value: object) -> dict[str, Prefetch]:
     if value is None:
         return {}
-    given = _require_object(value, "'prefetch'")
+    given = require_object(value, "'prefetch'")
     states = {key: _prefetched(one) for key, one in given.items()}
     return {key: state for key, state in states.items() if state is not None}
 
@@ -114,56 +101,15 @@ def _prefetched(value: object) -> Prefetch | None:
     return Prefetch(PrefetchState.NULL if harmless else PrefetchState.FAILED)
 
 
-def _report(value: object, tenant_id: str) -> Feedback:
-    report = _require_object(value, "A report")
-    try:
-        outcome = Outcome(str(report.get("outcome")))
-    except ValueError:
-        raise MalformedHook("'outcome' must be 'accepted' or 'overridden'.") from None
-    reason = report.get("overrideReason", report.get("overrideReasons"))
-    if isinstance(reason, list):
-        reason = reason[0] if reason else None
-    stated = reason if isinstance(reason, dict) else {}
-    suggestions = report.get("acceptedSuggestions")
-    return Feedback(
-        tenant_id=tenant_id,
-        card_uuid=_require_text(report.get("card"), "'card'"),
-        outcome=outcome,
-        outcome_at=_instant(report.get("outcomeTimestamp")),
-        reason=_coding(stated.get("reason")),
-        has_comment=bool(stated.get("userComment")),
-        suggestion_ids=tuple(
-            one["id"][:TEXT_LIMIT]
-            for one in (suggestions if isinstance(suggestions, list) else [])
-            if isinstance(one, dict) and isinstance(one.get("id"), str)
-        ),
-    )
-
-
-def _coding(value: object) -> Coding | None:
-    """Read a reason; the CDS Hooks sandbox sends no display, and no system if we gave none."""
-    if not isinstance(value, dict) or not isinstance(value.get("code"), str):
-        return None
-    texts = (value.get(name) for name in ("system", "code", "display"))
-    system, code, display = (one[:TEXT_LIMIT] if isinstance(one, str) else "" for one in texts)
-    return Coding(system, code, display)
-
-
-def _instant(value: object) -> datetime:
-    try:
-        moment = datetime.fromisoformat(value if isinstance(value, str) else "")
-    except ValueError:
-        raise MalformedHook("'outcomeTimestamp' must be a date and time in UTC.") from None
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
-
-
-def _require_object(value: object, name: str) -> Json:
+def require_object(value: object, name: str) -> Json:
+    """Return the object; raise MalformedHook naming it."""
     if not isinstance(value, dict):
         raise MalformedHook(f"{name} must be a JSON object.")
     return value
 
 
-def _require_text(value: object, name: str) -> str:
+def require_text(value: object, name: str) -> str:
+    """Return a text of 1 to TEXT_LIMIT characters; raise MalformedHook naming it."""
     if not isinstance(value, str) or not 0 < len(value) <= TEXT_LIMIT:
         raise MalformedHook(f"{name} must be a text of 1 to {TEXT_LIMIT} characters.")
     return value

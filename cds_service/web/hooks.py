@@ -19,7 +19,7 @@ from cds_service.errors import (
 )
 from cds_service.fhir import bounded_json
 from cds_service.usecases.gather_prefetch import PREFETCH
-from cds_service.web import cards_json, hook_json, problems
+from cds_service.web import cards_json, feedback_json, hook_json, problems
 from cds_service.web.services import services
 
 SERVICE_ID = "imaging-ai-findings"
@@ -89,7 +89,7 @@ def feedback(service_id: str) -> Response:
     # Clients sign either address: the standard says the one invoked, older ones the service's.
     audiences = [_address(), f"{here.public_url}/cds-services/{service_id}"]
     tenant = here.client_trust.verify(request.headers.get("Authorization"), audiences)
-    here.record_feedback(hook_json.feedback(_json_body(), tenant_id=tenant.id))
+    here.record_feedback(feedback_json.feedback(_json_body(), tenant_id=tenant.id))
     return jsonify({})
 
 
