@@ -8,7 +8,7 @@ import shutil
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from json import dumps
@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 import redis
 import requests
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Browser, Page, sync_playwright
 
 ORTHANC = Path("/usr/sbin/Orthanc")
 ORTHANC_DICOMWEB = Path("/usr/share/orthanc/plugins/libOrthancDicomWeb.so")
@@ -52,12 +52,17 @@ class Child:
 
     command: list[str]
     log: Path
+    env: Mapping[str, str] = field(default_factory=dict)  # added to our own
     process: subprocess.Popen[bytes] = field(init=False)
 
     def __post_init__(self) -> None:
         with self.log.open("ab") as output:
             self.process = subprocess.Popen(
-                self.command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT
+                self.command,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env={**os.environ, **self.env},
             )
 
     def wait_until(self, is_ready: Callable[[], bool]) -> None:
@@ -228,8 +233,8 @@ def hapi(
 
 
 @contextmanager
-def chromium_page() -> Iterator[Page]:
-    """Open a blank page in a headless Chromium with a profile of its own."""
+def chromium() -> Iterator[Browser]:
+    """Run a headless Chromium. One at a time in a process: Playwright allows no second."""
     require("Chromium", CHROMIUM.exists(), "apt-get install chromium")
     quiet = [
         "--no-sandbox",
@@ -242,9 +247,16 @@ def chromium_page() -> Iterator[Page]:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=quiet)
         try:
-            yield browser.new_page()
+            yield browser
         finally:
             browser.close()
+
+
+@contextmanager
+def chromium_page() -> Iterator[Page]:
+    """Open a blank page in a headless Chromium with a profile of its own."""
+    with chromium() as browser:
+        yield browser.new_page()
 
 
 def _answers(url: str) -> bool:
