@@ -18,7 +18,7 @@ def conditions() -> Iterator[str]:
     yield f"system: {platform.system()} {platform.release()}, {platform.machine()}"
     yield f"python: {platform.python_implementation()} {platform.python_version()}"
     yield "libraries: " + ", ".join(f"{name} {version(name)}" for name in LIBRARIES)
-    yield f"load: {load()}"
+    yield f"load: {load()}; niceness {os.nice(0)}"
 
 
 def load() -> str:

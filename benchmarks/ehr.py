@@ -12,6 +12,7 @@ from typing import Any
 
 import requests
 
+from benchmarks.figures import MeasurementFailed
 from benchmarks.running_demo import RunningDemo
 from cds_service.adapters.client_assertion import (
     ASSERTION_TYPE,
@@ -149,7 +150,8 @@ class Ehr:
             },
             timeout=TIMEOUT_S,
         )
-        answer.raise_for_status()
+        if not answer.ok:
+            raise MeasurementFailed(f"no token: HTTP {answer.status_code} {answer.text}")
         return f"Bearer {answer.json()['access_token']}"
 
 

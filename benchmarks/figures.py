@@ -24,7 +24,8 @@ class Figure:
         if self.goal is not None:
             verdict = "met" if self.value <= self.goal else "NOT MET"
             held = f"goal <= {self.goal:g} {self.unit}: {verdict}"
-        return f"{self.name:<44} {self.value:>8.1f} {self.unit:<3} {held}\n    {self.conditions}"
+        value = f"{self.value:.3g}" if self.value < 100 else f"{self.value:.0f}"
+        return f"{self.name:<48} {value:>6} {self.unit:<3} {held}\n    {self.conditions}"
 
 
 def percentile(values: Sequence[float], share: float) -> float:

@@ -1,15 +1,14 @@
-"""Send prepared hook calls at a fixed pace, as a process of its own, and report how long each took.
+"""Send prepared hook calls at a fixed pace, as a process of its own, and report on each.
 
-`python -m benchmarks.paced_requests FILE RATE` reads one HookRequest as JSON per line and prints
-one JSON object. A time runs from the moment the call was due, so a late call counts as slow.
+`python -m benchmarks.paced_requests CALLS RATE ANSWERS` reads one HookRequest as JSON per line and
+writes one Answer as JSON per line, in the same order.
 """
 
 import json
 import sys
 import threading
 import time
-from collections import Counter
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
@@ -20,37 +19,37 @@ TIMEOUT_S = 10.0
 LEAD_S = 0.5  # until the first call, so that every sender is there
 
 
-@dataclass(slots=True)
-class Answers:
-    """What came back."""
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What became of one call."""
 
-    milliseconds: list[float] = field(default_factory=list)
-    codes: Counter[str] = field(default_factory=Counter)  # HTTP status, or the class of an error
-    with_card: int = 0
+    since_due_ms: float  # from the moment it was due: a call that left late counts as slow
+    since_sent_ms: float
+    code: str  # HTTP status, or the class of an error
+    cards: int
 
 
-def send_all(calls: list[dict[str, str]], rate: float) -> Answers:
+def send_all(calls: list[dict[str, str]], rate: float) -> list[Answer]:
     """Send call number i at second i / rate, over a connection of its own."""
-    answers, lock = Answers(), threading.Lock()
+    answers: dict[int, Answer] = {}
     start = time.monotonic() + LEAD_S
 
-    def send(nth: int) -> None:
+    def send_every(nth: int) -> None:
         for number in range(nth, len(calls), SENDERS):
             due = start + number / rate
             time.sleep(max(0.0, due - time.monotonic()))
+            sent = time.monotonic()
             code, content = _send(calls[number])
-            milliseconds = (time.monotonic() - due) * 1000
-            with lock:
-                answers.milliseconds.append(milliseconds)
-                answers.codes[code] += 1
-                answers.with_card += bool(content.get("cards"))
+            done = time.monotonic()
+            cards = len(content.get("cards", []))
+            answers[number] = Answer((done - due) * 1000, (done - sent) * 1000, code, cards)
 
-    senders = [threading.Thread(target=send, args=(nth,)) for nth in range(SENDERS)]
+    senders = [threading.Thread(target=send_every, args=(nth,)) for nth in range(SENDERS)]
     for sender in senders:
         sender.start()
     for sender in senders:
         sender.join()
-    return answers
+    return [answers[number] for number in range(len(calls))]
 
 
 def _send(call: dict[str, str]) -> tuple[str, dict[str, Any]]:
@@ -68,6 +67,12 @@ def _send(call: dict[str, str]) -> tuple[str, dict[str, Any]]:
     return str(answer.status), json.loads(content) if answer.status == 200 else {}
 
 
+def main(calls_file: str, rate: str, answers_file: str) -> None:
+    """Send the calls of one file and write the other."""
+    calls = [json.loads(line) for line in Path(calls_file).read_text().splitlines()]
+    lines = (json.dumps(asdict(answer)) for answer in send_all(calls, float(rate)))
+    Path(answers_file).write_text("\n".join(lines))
+
+
 if __name__ == "__main__":
-    lines = Path(sys.argv[1]).read_text().splitlines()
-    print(json.dumps(asdict(send_all([json.loads(line) for line in lines], float(sys.argv[2])))))
+    main(*sys.argv[1:])
