@@ -140,7 +140,36 @@ card_shown = sa.Table(
     sa.Column("card_uuid", sa.String, primary_key=True),
     sa.Column("result_id", sa.ForeignKey("result.id")),
     sa.Column("shown_at", UtcTime, nullable=False),
+    # Null in rows of the first revision.
+    sa.Column("service_id", sa.String),
+    sa.Column("hook", sa.String),
+    sa.Column("finding_code", sa.String),
+    sa.Column("reader", sa.String),  # keyed hash of the user, never the user
     sa.Index(None, "result_id"),
+)
+
+alert_policy = sa.Table(
+    "alert_policy",
+    metadata,
+    sa.Column("tenant_id", sa.String, primary_key=True),
+    sa.Column("finding_code", sa.String, primary_key=True),  # "": every other finding
+    sa.Column("minimum_indicator", sa.String, nullable=False),
+    sa.Column("quiet_after_override", sa.Boolean, nullable=False),
+    sa.Column("quiet_when_acknowledged", sa.Boolean, nullable=False),
+    sa.Column("budget_per_100_charts", sa.Integer),  # null: no limit
+    sa.Column("order_check_days", sa.Integer, nullable=False),
+)
+
+# Of the hundred charts that are being counted; `held_back_ever` goes on.
+alert_count = sa.Table(
+    "alert_count",
+    metadata,
+    sa.Column("tenant_id", sa.String, primary_key=True),
+    sa.Column("finding_code", sa.String, primary_key=True),
+    sa.Column("charts", sa.Integer, nullable=False),
+    sa.Column("shown", sa.Integer, nullable=False),
+    sa.Column("held_back", sa.Integer, nullable=False),
+    sa.Column("held_back_ever", sa.Integer, nullable=False),
 )
 
 feedback = sa.Table(
