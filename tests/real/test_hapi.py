@@ -373,6 +373,23 @@ def test_a_long_result_comes_in_pages(fhir: Fhir) -> None:
     assert len(first["entry"]) == 2 and len(ids) == 3
 
 
+def test_studies_come_in_the_order_asked_for(fhir: Fhir) -> None:
+    patient = a_new_id()
+    for started in ("2026-01-02", "2026-01-04T10:00:00Z", "2025-12-31"):
+        study = {
+            "resourceType": "ImagingStudy",
+            "status": "available",
+            "subject": {"reference": f"Patient/{patient}"},
+            "started": started,
+        }
+        assert fhir.call("POST", "ImagingStudy", study).status_code == 201
+
+    newest_first = fhir.found(f"ImagingStudy?patient={patient}&_sort=-started&_count=20")
+
+    days = [study["started"][:10] for study in newest_first]
+    assert days == ["2026-01-04", "2026-01-02", "2025-12-31"]
+
+
 def test_a_provenance_is_found_by_what_it_is_about(fhir: Fhir) -> None:
     target = f"Observation/{a_new_id()}"
     for reference in (target, f"Observation/{a_new_id()}"):
@@ -407,6 +424,7 @@ def test_a_deleted_resource_is_gone_and_needs_its_own_scope(fhir: Fhir) -> None:
         "Observation?bogus=1",
         "Observation?_bogus=1",
         "Observation?patient.name=x",
+        "Observation?patient=1&_sort=bogus",
         "Patient?patient=1",
     ],
 )

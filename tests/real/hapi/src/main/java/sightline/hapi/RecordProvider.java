@@ -10,7 +10,10 @@ import ca.uhn.fhir.rest.annotation.Create;
 import ca.uhn.fhir.rest.annotation.OptionalParam;
 import ca.uhn.fhir.rest.annotation.ResourceParam;
 import ca.uhn.fhir.rest.annotation.Search;
+import ca.uhn.fhir.rest.annotation.Sort;
 import ca.uhn.fhir.rest.api.MethodOutcome;
+import ca.uhn.fhir.rest.api.SortOrderEnum;
+import ca.uhn.fhir.rest.api.SortSpec;
 import ca.uhn.fhir.rest.api.server.IBundleProvider;
 import ca.uhn.fhir.rest.api.server.RequestDetails;
 import ca.uhn.fhir.rest.param.ReferenceAndListParam;
@@ -23,6 +26,7 @@ import ca.uhn.fhir.rest.server.exceptions.PreconditionFailedException;
 import ca.uhn.fhir.rest.server.provider.HashMapResourceProvider;
 import java.net.URLDecoder;
 import java.nio.charset.StandardCharsets;
+import java.util.Comparator;
 import java.util.Date;
 import java.util.List;
 import java.util.Objects;
@@ -31,15 +35,18 @@ import java.util.Set;
 import java.util.TreeMap;
 import java.util.function.Predicate;
 import java.util.stream.Stream;
+import org.hl7.fhir.instance.model.api.IBase;
 import org.hl7.fhir.instance.model.api.IBaseResource;
 import org.hl7.fhir.instance.model.api.IIdType;
+import org.hl7.fhir.r4.model.BaseDateTimeType;
 import org.hl7.fhir.r4.model.DomainResource;
 import org.hl7.fhir.r4.model.Identifier;
 import org.hl7.fhir.r4.model.Reference;
 
 /**
  * HAPI's in-memory provider, made honest: it searches by _id, identifier, patient, subject and
- * target, refuses what it cannot search by (its parent would return everything), and creates conditionally.
+ * target, sorts by a date, refuses what it cannot search by (its parent would return everything), and
+ * creates conditionally.
  *
  * <p>Source: FHIR R4 http.html (conditional create, If-Match) and search.html (token, reference).
  */
@@ -76,11 +83,12 @@ public final class RecordProvider<T extends DomainResource> extends HashMapResou
       @OptionalParam(name = "patient") ReferenceAndListParam patient,
       @OptionalParam(name = "subject") ReferenceAndListParam subject,
       @OptionalParam(name = "target") ReferenceAndListParam target,
+      @Sort SortSpec sort,
       RequestDetails request) {
     request.getParameters().keySet().stream()
         .filter(name -> !PRESENTATION.contains(name))
         .map(name -> name.replaceFirst("[:.].*", ""))
-        .filter(name -> !searchesBy(name))
+        .filter(name -> !name.equals("_sort") && !searchesBy(name))
         .findFirst()
         .ifPresent(RecordProvider::refuseParameter);
     String base = request.getFhirServerBase();
@@ -90,6 +98,7 @@ public final class RecordProvider<T extends DomainResource> extends HashMapResou
         .filter(matches(patient, (resource, to) -> refers(resource, (ReferenceParam) to, base, PATIENT)))
         .filter(matches(subject, (resource, to) -> refers(resource, (ReferenceParam) to, base, SUBJECT)))
         .filter(matches(target, (resource, to) -> refers(resource, (ReferenceParam) to, base, TARGET)))
+        .sorted(order(sort))
         .toList();
     return fireInterceptorsAndFilterAsNeeded(found, request);
   }
@@ -101,7 +110,7 @@ public final class RecordProvider<T extends DomainResource> extends HashMapResou
         .filter(name -> !PRESENTATION.contains(name))
         .findFirst()
         .ifPresent(RecordProvider::refuseParameter);
-    return new SimpleBundleProvider(search(null, null, null, null, null, request));
+    return new SimpleBundleProvider(search(null, null, null, null, null, null, request));
   }
 
   @Create
@@ -190,6 +199,21 @@ public final class RecordProvider<T extends DomainResource> extends HashMapResou
       IQueryParameterAnd<? extends IQueryParameterOr<?>> all, Match<T> match) {
     return resource -> all == null || all.getValuesAsQueryTokens().stream().allMatch(
         any -> any.getValuesAsQueryTokens().stream().anyMatch(value -> match.test(resource, value)));
+  }
+
+  /** By one date that is an element of the parameter's name, such as ImagingStudy.started. */
+  private Comparator<DomainResource> order(SortSpec sort) {
+    if (sort == null) {
+      return (one, other) -> 0;
+    }
+    var date = definition.getChildByName(sort.getParamName());
+    if (sort.getChain() != null || date == null) {
+      refuseParameter("_sort=" + sort.getParamName());
+    }
+    Comparator<DomainResource> ascending = Comparator.comparing(
+        resource -> date.getAccessor().<IBase>getFirstValueOrNull(resource)
+            .map(value -> ((BaseDateTimeType) value).getValue()).orElse(new Date(0)));
+    return sort.getOrder() == SortOrderEnum.DESC ? ascending.reversed() : ascending;
   }
 
   private static boolean hasId(DomainResource resource, TokenParam token) {
