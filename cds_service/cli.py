@@ -1,4 +1,4 @@
-"""The `sightline` command: demo, worker, analyze, ehr."""
+"""The `sightline` command: demo, worker, upgrade, analyze, ehr."""
 
 import os
 import sys
@@ -72,6 +72,14 @@ def worker(processes: int) -> None:
     settings = Settings.from_env(os.environ)
     configure_logging(settings.log_level)
     Supervisor(settings, processes, sweep(settings)).run()
+
+
+@main.command()
+def upgrade() -> None:
+    """Make the ledger and the keys, or bring them to this version (settings: SIGHTLINE_*)."""
+    from cds_service.wiring import prepare_installation
+
+    prepare_installation(Settings.from_env(os.environ))
 
 
 main.add_command(analyze)

@@ -5,6 +5,7 @@ The service reads its registrations from the ledger on every call, so a change n
 Source: CDS Hooks 2.0 "Trusting CDS Clients"; docs/reference/hook-service.md.
 """
 
+import os
 from datetime import UTC, datetime
 from pathlib import Path
 from secrets import token_urlsafe
@@ -14,6 +15,7 @@ import click
 
 from cds_service.domain.tenant import Tenant, Vendor
 from cds_service.errors import NotFound, RegistrationRefused
+from cds_service.settings import Settings
 from cds_service.usecases.register_ehr import Registration, register_ehr, remove_ehr
 
 if TYPE_CHECKING:  # SQLAlchemy loads only when a command runs
@@ -23,9 +25,8 @@ LEDGER = "ledger.sqlite"  # as Settings has it
 
 data_option = click.option(
     "--data",
-    required=True,
     type=click.Path(file_okay=False, path_type=Path),
-    help="Folder of the running service; `sightline demo` prints it as data:.",
+    help="Folder of the running service, as the demo prints it (default: SIGHTLINE_* settings).",
 )
 
 
@@ -60,7 +61,7 @@ def add(
     archive: str | None,
     origins: tuple[str, ...],
     vendor: str,
-    data: Path,
+    data: Path | None,
 ) -> None:
     """Trust an EHR's hook calls and let Sightline call its addresses, and no others."""
     from cds_service.adapters.ledger import SqlAuditLog, SqlTenants
@@ -91,7 +92,7 @@ def add(
 
 @ehr.command("list")
 @data_option
-def list_registered(data: Path) -> None:
+def list_registered(data: Path | None) -> None:
     """Show the registered EHRs."""
     from cds_service.adapters.ledger import SqlTenants
 
@@ -105,7 +106,7 @@ def list_registered(data: Path) -> None:
 @ehr.command()
 @click.argument("name")
 @data_option
-def remove(name: str, data: Path) -> None:
+def remove(name: str, data: Path | None) -> None:
     """Stop trusting the EHR with this name; results about its patients stay."""
     from cds_service.adapters.ledger import SqlAuditLog, SqlTenants
 
@@ -136,12 +137,16 @@ def _key_set(jwks: str) -> str:
         raise RegistrationRefused(f"The JWKS {jwks!r} is no URL and no readable file.") from None
 
 
-def _ledger(data: Path) -> "Engine":
+def _ledger(data: Path | None) -> "Engine":
     from cds_service.adapters.ledger import check, connect
 
+    engine = connect(Settings.from_env(os.environ).database_url if data is None else _sqlite(data))
+    check(engine)
+    return engine
+
+
+def _sqlite(data: Path) -> str:
     path = data / LEDGER
     if not path.is_file():
         raise NotFound(f"There is no Sightline installation in {data}: it has no {LEDGER}.")
-    engine = connect(f"sqlite:///{path}")
-    check(engine)
-    return engine
+    return f"sqlite:///{path}"

@@ -47,6 +47,7 @@ RINGS = (
         frozenset({"flask", "werkzeug", "joserfc", "authlib", "requests", "redis", "numpy", "PIL"}),
     ),
     Ring("models", (), frozenset({"numpy", "PIL", "yaml"})),
+    Ring("cds_service.lint"),  # knows nothing of Sightline
     Ring("cds_service.sandbox", (), None),
 )
 # Who may import a place that most must not know; tests always may.
