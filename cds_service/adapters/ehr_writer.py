@@ -9,7 +9,7 @@ Source: FHIR R4 3.1.0.8.1 (conditional create), 3.1.0.11.2 (transaction); SMART 
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from copy import deepcopy
 from typing import Any
 
@@ -17,6 +17,7 @@ import requests
 
 from cds_service.domain.tenant import Tenant
 from cds_service.errors import EhrAnswerInvalid, EhrBusy, EhrRefused, EhrTimedOut, UpstreamFailed
+from cds_service.fhir import bounded_json
 from cds_service.fhir.finding_resources import references_in
 from cds_service.usecases.ports import Resource
 
@@ -83,32 +84,34 @@ class _Server:
         kind = resource["resourceType"]
         name, _, value = criteria.partition("=")
         answer = self._call("GET", f"{self._base}/{kind}", params={name: value})
-        entries = answer.get("entry", [])
         wanted = value.rpartition("|")[2]
-        for entry in entries if isinstance(entries, list) else []:
-            found = entry.get("resource", {})
+        for found in (_object(entry.get("resource")) for entry in _objects(answer.get("entry"))):
             # A server that does not know the parameter may answer everything: check.
-            if found.get("resourceType") == kind and any(
-                identifier.get("value") == wanted for identifier in found.get("identifier", [])
+            if _reference_of(found).startswith(f"{kind}/") and any(
+                identifier.get("value") == wanted
+                for identifier in _objects(found.get("identifier"))
             ):
-                return dict(found)
+                return found
         return None
 
     def supports_transaction(self) -> bool:
         """Tell whether the capability statement lists the system interaction."""
-        rest = self._call("GET", f"{self._base}/metadata").get("rest", [{}])
-        interactions = rest[0].get("interaction", []) if rest else []
-        return any(interaction.get("code") == "transaction" for interaction in interactions)
+        statement = self._call("GET", f"{self._base}/metadata")
+        return any(
+            interaction.get("code") == "transaction"
+            for rest in _objects(statement.get("rest"))
+            for interaction in _objects(rest.get("interaction"))
+        )
 
     def transaction(self, entries: list[Json], written: dict[str, str]) -> None:
         """Send all entries as one; note the references that the server gave."""
         body = {"resourceType": "Bundle", "type": "transaction", "entry": entries}
-        answers = self._call("POST", self._base, body=body).get("entry", [])
+        answers = list(_objects(self._call("POST", self._base, body=body).get("entry")))
         if len(answers) != len(entries):
             raise EhrAnswerInvalid("The EHR answered a transaction with another number of entries.")
         for entry, answer in zip(entries, answers, strict=True):
-            location = answer.get("response", {}).get("location", "")
-            written[entry["fullUrl"]] = _reference(location) or written.get(entry["fullUrl"], "")
+            location = _object(answer.get("response")).get("location")
+            _note(entry, written, location, _object(answer.get("resource")))
 
     def one_by_one(self, entries: list[Json], written: dict[str, str]) -> None:
         """Send the entries in order, resolving each reference to what came before."""
@@ -120,8 +123,8 @@ class _Server:
                 headers["If-None-Exist"] = request["ifNoneExist"]
             url = f"{self._base}/{request['url']}"
             response = self._send(request["method"], url, headers=headers, body=entry["resource"])
-            reference = _reference(response.headers.get("Location", ""))
-            written[entry["fullUrl"]] = reference or written.get(entry["fullUrl"], "")
+            location = response.headers.get("Location")
+            _note(entry, written, location, {} if location else _document(response))
 
     def _call(
         self,
@@ -131,14 +134,7 @@ class _Server:
         params: Mapping[str, str] | None = None,
         body: Json | None = None,
     ) -> Json:
-        response = self._send(method, url, params=params, body=body)
-        try:
-            answer = response.json()
-        except ValueError:
-            raise EhrAnswerInvalid("The EHR did not answer JSON.") from None
-        if not isinstance(answer, dict):
-            raise EhrAnswerInvalid("The EHR did not answer a FHIR resource.")
-        return answer
+        return _document(self._send(method, url, params=params, body=body))
 
     def _send(
         self,
@@ -169,7 +165,8 @@ class _Server:
 def _check(status: int) -> None:
     if status in {401, 403}:
         raise EhrRefused(f"The EHR answered {status} to a write.")
-    if status in {408, 429, 500, 502, 503, 504}:
+    # 409 and 412: somebody wrote at the same moment; the next attempt searches again.
+    if status in {408, 409, 412, 429, 500, 502, 503, 504}:
         raise EhrBusy(f"The EHR answered {status} to a write.")
     if status >= 300:
         raise UpstreamFailed(f"The EHR answered {status} to a write.")
@@ -199,7 +196,39 @@ def _resolve(resource: Json, written: dict[str, str]) -> None:
         reference["reference"] = written.get(reference["reference"], reference["reference"])
 
 
+def _note(entry: Json, written: dict[str, str], location: object, resource: Json) -> None:
+    """Keep the reference that the server gave, in the Location or in the resource it returned."""
+    given = _reference(location) if isinstance(location, str) else _reference_of(resource)
+    if not given and entry["fullUrl"] not in written:
+        raise EhrAnswerInvalid("The EHR does not say where it put what it was given.")
+    written[entry["fullUrl"]] = given or written[entry["fullUrl"]]
+
+
 def _reference(location: str) -> str:
     """Cut "Type/id" out of a Location, absolute or relative, with or without a version."""
     parts = location.partition("/_history")[0].rstrip("/").split("/")
     return "/".join(parts[-2:]) if len(parts) >= 2 else ""
+
+
+def _reference_of(resource: Json) -> str:
+    kind, logical_id = resource.get("resourceType"), resource.get("id")
+    return f"{kind}/{logical_id}" if isinstance(logical_id, str) else ""
+
+
+def _document(response: requests.Response) -> Json:
+    try:
+        answer = bounded_json.parse(response.content)
+    except ValueError:
+        raise EhrAnswerInvalid("The EHR did not answer JSON.") from None
+    if not isinstance(answer, dict):
+        raise EhrAnswerInvalid("The EHR did not answer a FHIR resource.")
+    return answer
+
+
+def _object(value: object) -> Json:
+    return value if isinstance(value, dict) else {}
+
+
+def _objects(value: object) -> Iterator[Json]:
+    """Yield the objects of what should be a list of them."""
+    return (one for one in value if isinstance(one, dict)) if isinstance(value, list) else iter(())

@@ -1,7 +1,11 @@
-"""The EHR's writable record in memory: conditional creates by identifier, as the real one."""
+"""The EHR's writable record in memory, held to the same contract test as the real writer."""
+
+from copy import deepcopy
+from typing import Any
 
 from cds_service.domain.tenant import Tenant
 from cds_service.errors import EhrTimedOut
+from cds_service.fhir.finding_resources import references_in
 from cds_service.usecases.ports import Resource
 
 
@@ -9,7 +13,7 @@ class FakeEhrWriter:
     """The EhrWriter port. `fails_first` times out that often before it answers."""
 
     def __init__(self, *, fails_first: int = 0, error: Exception | None = None) -> None:
-        self.stored: dict[str, Resource] = {}  # "Type/n" by the identifier's value
+        self.stored: dict[str, Resource] = {}  # by reference, "Type/n"
         self.calls = 0
         self._fails_first = fails_first
         self._error = error
@@ -20,11 +24,28 @@ class FakeEhrWriter:
             raise self._error
         if self.calls <= self._fails_first:
             raise EhrTimedOut("The EHR gave no answer in time.")
-        references = []
-        for entry in bundle["entry"]:
+        written: dict[str, str] = {}  # fullUrl -> reference
+        is_new = False
+        for entry in deepcopy(list(bundle["entry"])):
             resource = entry["resource"]
-            names = [identifier["value"] for identifier in resource.get("identifier", [])]
-            key = f"{resource['resourceType']}|{names[0] if names else ''}"
-            self.stored[key] = resource
-            references.append(f"{resource['resourceType']}/{sorted(self.stored).index(key)}")
-        return tuple(references)
+            for reference in references_in(resource):
+                reference["reference"] = written.get(reference["reference"], reference["reference"])
+            known = self._find(resource)
+            if known is not None:
+                written[entry["fullUrl"]] = known
+                if self._is_news(self.stored[known], resource):
+                    self.stored[known], is_new = resource, True
+            elif "identifier" in resource or is_new:  # a Provenance only of something written
+                written[entry["fullUrl"]] = f"{resource['resourceType']}/{len(self.stored) + 1}"
+                self.stored[written[entry["fullUrl"]]], is_new = resource, True
+        return tuple(written.values())
+
+    def _find(self, resource: dict[str, Any]) -> str | None:
+        for reference, known in self.stored.items():
+            if "identifier" in resource and resource["identifier"] == known.get("identifier"):
+                return reference
+        return None
+
+    @staticmethod
+    def _is_news(known: Resource, resource: Resource) -> bool:
+        return known.get("status") != "final" and known != resource

@@ -9,8 +9,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Thread
+from typing import cast
 
 import requests
+from flask import Flask
 from joserfc.jwk import ECKey
 from werkzeug.serving import make_server
 
@@ -27,10 +29,14 @@ BACKEND = "ehr-backend"  # a client that may do everything, as a hospital's own 
 class LiveSandbox:
     """A sandbox that answers at `parts.config.origin`."""
 
-    parts: Sandbox
+    app: Flask
     key: ClientAssertion = field(
         default_factory=lambda: ClientAssertion(ECKey.generate_key("P-384").as_pem(private=True))
     )
+
+    @property
+    def parts(self) -> Sandbox:
+        return cast(Sandbox, self.app.extensions[EXTENSION])
 
     def __post_init__(self) -> None:
         keys = self.key.public_jwks()
@@ -79,7 +85,7 @@ def live_sandbox(
     thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
     try:
-        yield LiveSandbox(app.extensions[EXTENSION])
+        yield LiveSandbox(app)
     finally:
         server.shutdown()
         thread.join()

@@ -1,0 +1,402 @@
+"""The EhrWriter contract, on the fake and on the real writer at the sandbox and at HAPI FHIR.
+
+Source: FHIR R4 http.html (conditional create, transaction); SMART App Launch 2.2.
+"""
+
+import json
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import pytest
+import requests
+from flask import Response, request
+from joserfc.jwk import ECKey
+
+from cds_service.adapters import ehr_writer
+from cds_service.adapters.backend_token import BackendTokens
+from cds_service.adapters.client_assertion import ClientAssertion
+from cds_service.adapters.egress import Egress
+from cds_service.adapters.ehr_writer import FhirWriter
+from cds_service.domain.finding import ModelIdentity, Result
+from cds_service.domain.tenant import Tenant
+from cds_service.errors import (
+    EhrAnswerInvalid,
+    EhrBusy,
+    EhrRefused,
+    EhrTimedOut,
+    SightlineError,
+    UpstreamFailed,
+)
+from cds_service.fhir.finding_resources import finding_bundle
+from cds_service.sandbox.authorization import SIGHTLINE_SCOPES
+from cds_service.usecases.ports import EhrWriter, Resource
+from tests.builders import a_finding, a_model, a_result, a_tenant, an_analysis
+from tests.fakes.record import FakeEhrWriter
+from tests.real.sandbox import LiveSandbox, live_sandbox
+from tests.real.servers import free_port, hapi
+
+Json = dict[str, Any]
+
+
+@dataclass
+class InMemory:
+    """The fake, and what it holds."""
+
+    writer: FakeEhrWriter = field(default_factory=FakeEhrWriter)
+    tenant: Tenant = field(default_factory=a_tenant)
+
+    def put(self, resource: Json) -> None:
+        self.writer.stored[f"{resource['resourceType']}/{resource['id']}"] = resource
+
+    def found(self, kind: str, criteria: str) -> list[Json]:
+        """Return every resource of a kind: the fake holds those of one test."""
+        return [
+            {**resource, "id": reference.partition("/")[2]}
+            for reference, resource in self.writer.stored.items()
+            if reference.startswith(f"{kind}/")
+        ]
+
+
+@dataclass
+class Live:
+    """The real writer at one FHIR server; `authority` knows every token."""
+
+    base: str
+    authority: LiveSandbox
+    assertion: ClientAssertion
+
+    @property
+    def tenant(self) -> Tenant:
+        # The keys' address names the authorization server, so that egress lets us ask there.
+        auth = self.authority.parts.config.auth_base
+        return a_tenant(fhir_base=self.base, jwks=None, jwks_url=f"{auth}/jwks.json")
+
+    @property
+    def writer(self) -> FhirWriter:
+        egress = Egress()
+        return FhirWriter(egress.session_for, BackendTokens(egress, self.assertion).access_token)
+
+    def put(self, resource: Json) -> None:
+        self._call("PUT", f"{resource['resourceType']}/{resource['id']}", resource)
+
+    def found(self, kind: str, criteria: str) -> list[Json]:
+        bundle = self._call("GET", f"{kind}?{criteria}")
+        return [entry["resource"] for entry in bundle.get("entry", [])]
+
+    def _call(self, method: str, path: str, body: Json | None = None) -> Json:
+        headers = {
+            "Authorization": f"Bearer {self.authority.token()}",
+            "Content-Type": "application/fhir+json",
+        }
+        answer = requests.request(
+            method, f"{self.base}/{path}", json=body, headers=headers, timeout=30
+        )
+        assert answer.ok, answer.text
+        return dict(answer.json())
+
+
+Ehr = InMemory | Live
+
+
+@dataclass
+class Trouble:
+    """Answers instead of the sandbox's FHIR server while `answer` gives a response."""
+
+    answer: Callable[[], Response | None] = lambda: None
+    asked: list[str] = field(default_factory=list)
+
+    def __call__(self) -> Response | None:
+        if not request.path.startswith("/fhir") or "/.well-known/" in request.path:
+            return None
+        self.asked.append(f"{request.method} {request.path.removeprefix('/fhir').lstrip('/')}")
+        return self.answer()
+
+
+@dataclass
+class Servers:
+    sandbox: LiveSandbox
+    assertion: ClientAssertion
+    trouble: Trouble
+    hapi_port: int
+
+
+@pytest.fixture(scope="module")
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
+    port, trouble = free_port(), Trouble()
+    assertion = ClientAssertion(ECKey.generate_key("P-384").as_pem(private=True))
+    with live_sandbox(
+        tmp_path_factory.mktemp("sandbox"),
+        further_audiences=(f"http://127.0.0.1:{port}/fhir",),
+    ) as sandbox:
+        sandbox.app.before_request(trouble)
+        keys: Any = assertion.public_jwks()
+        sandbox.parts.authorization.register_client("sightline", keys, (), SIGHTLINE_SCOPES)
+        yield Servers(sandbox, assertion, trouble, port)
+
+
+@pytest.fixture(scope="module")
+def at_hapi(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
+    config = servers.sandbox.parts.config
+    with hapi(
+        tmp_path_factory.mktemp("hapi"),
+        introspection=f"{config.auth_base}/introspect",
+        issuer=config.auth_base,
+        authorize=f"{config.auth_base}/authorize",
+        token=servers.sandbox.parts.authorization.token_url,
+        jwks=f"{config.auth_base}/jwks.json",
+        port=servers.hapi_port,
+    ) as base:
+        yield Live(base, servers.sandbox, servers.assertion)
+
+
+@pytest.fixture
+def at_sandbox(servers: Servers) -> Iterator[Live]:
+    servers.trouble.asked.clear()
+    yield Live(servers.sandbox.parts.config.fhir_base, servers.sandbox, servers.assertion)
+    servers.trouble.answer = lambda: None
+
+
+@pytest.fixture(
+    params=[
+        "in_memory",
+        pytest.param("at_sandbox", marks=pytest.mark.xdist_group("hapi")),
+        pytest.param("at_hapi", marks=[pytest.mark.real, pytest.mark.xdist_group("hapi")]),
+    ]
+)
+def ehr(request: pytest.FixtureRequest) -> Ehr:
+    if request.param == "in_memory":
+        return InMemory()
+    found: Ehr = request.getfixturevalue(request.param)
+    return found
+
+
+def a_result_in(ehr: Ehr, probability: float = 0.93) -> Result:
+    """A result of a study and a patient that this EHR has."""
+    mark = uuid.uuid4()
+    patient, study = f"p-{mark.hex}", f"s-{mark.hex}"
+    if isinstance(ehr, Live):
+        subject = {"reference": f"Patient/{patient}"}
+        ehr.put({"resourceType": "Patient", "id": patient, "birthDate": "2022-06-01"})
+        ehr.put(
+            {
+                "resourceType": "ImagingStudy",
+                "id": study,
+                "status": "available",
+                "subject": subject,
+            }
+        )
+    result = a_result(
+        patient_id=patient, imaging_study_id=study, study_uid=f"2.25.{mark.int}", key=mark.hex
+    )
+    return scored(result, probability, a_model(version=mark.hex))  # so a Device of its own
+
+
+def scored(result: Result, probability: float, model: ModelIdentity | None = None) -> Result:
+    """The same study again, with another score."""
+    finding = a_finding(probability=probability, present=probability > 0.62)
+    analysis = an_analysis(findings=(finding,), model=model or result.analysis.model)
+    return replace(result, id=uuid.uuid4().hex, analysis=analysis)
+
+
+def publish(ehr: Ehr, result: Result, writer: EhrWriter | None = None) -> tuple[str, ...]:
+    bundle: Resource = finding_bundle(result)
+    return (writer or ehr.writer).publish(ehr.tenant, bundle)
+
+
+def of_patient(ehr: Ehr, kind: str, result: Result) -> list[Json]:
+    return ehr.found(kind, f"patient={result.patient_id}")
+
+
+def score_in(observation: Json) -> float:
+    return float(observation["component"][0]["valueQuantity"]["value"])
+
+
+# --- all --------------------------------------------------------------------------------------
+
+
+def test_publishing_twice_leaves_one_of_each(ehr: Ehr) -> None:
+    result = a_result_in(ehr)
+
+    first = publish(ehr, result)
+    second = publish(ehr, result)
+
+    kinds = [reference.partition("/")[0] for reference in first]
+    assert kinds == ["Device", "Observation", "DiagnosticReport", "Provenance"]
+    assert second == first[:3]
+    [observation] = of_patient(ehr, "Observation", result)
+    assert observation.get("meta", {}).get("versionId", "1") == "1"
+    [report] = of_patient(ehr, "DiagnosticReport", result)
+    device = finding_bundle(result)["entry"][0]["resource"]["identifier"][0]
+    assert len(ehr.found("Device", f"identifier={device['system']}|{device['value']}")) == 1
+    assert len(ehr.found("Provenance", f"target={first[2]}")) == 1
+    assert (f"Observation/{observation['id']}", f"DiagnosticReport/{report['id']}") == first[1:3]
+
+
+def test_what_is_written_refers_to_what_the_server_named(ehr: Ehr) -> None:
+    result = a_result_in(ehr)
+
+    device, observation, _, _ = publish(ehr, result)
+
+    [report] = of_patient(ehr, "DiagnosticReport", result)
+    [written] = of_patient(ehr, "Observation", result)
+    assert [one["reference"] for one in report["result"]] == [observation]
+    assert written["device"]["reference"] == device
+
+
+def test_a_re_run_with_another_score_updates_the_same_observation(ehr: Ehr) -> None:
+    result = a_result_in(ehr, 0.93)
+    before = publish(ehr, result)
+
+    after = publish(ehr, scored(result, 0.21))
+
+    [observation] = of_patient(ehr, "Observation", result)
+    assert after[:3] == before[:3]
+    assert score_in(observation) == 0.21
+    assert observation["valueCodeableConcept"]["text"] == "Absent"
+
+
+def test_an_observation_that_a_clinician_verified_is_left_alone(ehr: Ehr) -> None:
+    result = a_result_in(ehr, 0.93)
+    publish(ehr, result)
+    [observation] = of_patient(ehr, "Observation", result)
+    ehr.put(observation | {"status": "final"})
+
+    publish(ehr, scored(result, 0.21))
+
+    [kept] = of_patient(ehr, "Observation", result)
+    assert (kept["status"], score_in(kept)) == ("final", 0.93)
+
+
+# --- the real writer: how it writes -----------------------------------------------------------
+
+
+@pytest.mark.xdist_group("hapi")
+def test_the_same_content_is_not_written_again(at_sandbox: Live, servers: Servers) -> None:
+    result = a_result_in(at_sandbox)
+    publish(at_sandbox, result)
+    servers.trouble.asked.clear()
+
+    publish(at_sandbox, replace(result, id="another"))
+
+    assert {asked.partition(" ")[0] for asked in servers.trouble.asked} == {"GET"}
+
+
+@pytest.mark.xdist_group("hapi")
+def test_a_server_without_transaction_is_written_one_by_one(
+    at_sandbox: Live, servers: Servers
+) -> None:
+    result = a_result_in(at_sandbox)
+    servers.trouble.asked.clear()
+
+    def no_transaction() -> Response | None:
+        if request.path == "/fhir/metadata":
+            return a_json({"resourceType": "CapabilityStatement", "rest": [{"mode": "server"}]})
+        return None
+
+    servers.trouble.answer = no_transaction
+
+    first = publish(at_sandbox, result)
+    second = publish(at_sandbox, scored(result, 0.21))
+
+    written = [asked for asked in servers.trouble.asked if not asked.startswith("GET")]
+    kinds = ("Device", "Observation", "DiagnosticReport", "Provenance")
+    assert written[:4] == [f"POST {kind}" for kind in kinds]
+    assert written[4:] == [f"PUT {first[1]}", f"PUT {first[2]}", "POST Provenance"]
+    assert second[:3] == first[:3]
+    [report] = of_patient(at_sandbox, "DiagnosticReport", result)
+    assert report["result"][0]["reference"] == first[1]
+
+
+@pytest.mark.xdist_group("hapi")
+def test_a_crash_half_way_without_transaction_is_completed_by_the_next_run(
+    at_sandbox: Live, servers: Servers
+) -> None:
+    result = a_result_in(at_sandbox)
+
+    def fails_at_the_report() -> Response | None:
+        if request.path == "/fhir/metadata":
+            return a_json({"resourceType": "CapabilityStatement"})
+        if request.path == "/fhir/DiagnosticReport" and request.method == "POST":
+            return Response(status=503)
+        return None
+
+    servers.trouble.answer = fails_at_the_report
+    with pytest.raises(EhrBusy):
+        publish(at_sandbox, result)
+    servers.trouble.answer = lambda: None
+
+    _, observation, report, _ = publish(at_sandbox, result)
+
+    assert [
+        f"Observation/{one['id']}" for one in of_patient(at_sandbox, "Observation", result)
+    ] == [observation]
+    assert len(at_sandbox.found("Provenance", f"target={report}")) == 1
+
+
+def a_json(document: object) -> Response:
+    return Response(json.dumps(document), mimetype="application/fhir+json")
+
+
+@pytest.mark.xdist_group("hapi")
+@pytest.mark.parametrize(
+    ("answer", "error"),
+    [
+        (Response(status=401), EhrRefused),
+        (Response(status=403), EhrRefused),
+        (Response(status=409), EhrBusy),
+        (Response(status=412), EhrBusy),
+        (Response(status=429), EhrBusy),
+        (Response(status=500), EhrBusy),
+        (Response(status=503), EhrBusy),
+        (Response(status=302, headers={"Location": "/elsewhere"}), UpstreamFailed),
+        (Response(status=422), UpstreamFailed),
+        (Response("<html>Sign in</html>"), EhrAnswerInvalid),
+        (Response("[" * 100_000), EhrAnswerInvalid),
+        (a_json([]), EhrAnswerInvalid),
+        (a_json({"entry": 1, "rest": [1], "resourceType": 2}), EhrAnswerInvalid),
+        (a_json({"entry": [{"resource": 1}], "rest": {"interaction": 1}}), EhrAnswerInvalid),
+    ],
+    ids=lambda value: getattr(value, "status", None) or value.__name__,
+)
+def test_an_answer_becomes_one_of_our_errors(
+    at_sandbox: Live, servers: Servers, answer: Response, error: type[SightlineError]
+) -> None:
+    result = a_result_in(at_sandbox)
+    servers.trouble.answer = lambda: answer
+
+    with pytest.raises(SightlineError) as raised:
+        publish(at_sandbox, result)
+
+    assert type(raised.value) is error
+
+
+@pytest.mark.xdist_group("hapi")
+def test_a_server_that_hangs_times_out_and_what_it_wrote_is_found(
+    at_sandbox: Live, servers: Servers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    result = a_result_in(at_sandbox)
+
+    def hangs_over_the_transaction() -> Response | None:
+        if request.method == "POST":
+            time.sleep(0.6)
+        return None
+
+    servers.trouble.answer = hangs_over_the_transaction
+    with monkeypatch.context() as patched, pytest.raises(EhrTimedOut):
+        patched.setattr(ehr_writer, "TIMEOUT_S", 0.3)
+        publish(at_sandbox, result)
+    time.sleep(0.8)  # until the server has finished what nobody waits for
+
+    publish(at_sandbox, result)
+
+    assert len(of_patient(at_sandbox, "Observation", result)) == 1
+
+
+def test_an_ehr_that_is_away_is_busy() -> None:
+    writer = FhirWriter(Egress().session_for, lambda _tenant: "token")
+
+    with pytest.raises(EhrBusy):
+        writer.publish(a_tenant(), finding_bundle(a_result()))
