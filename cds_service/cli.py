@@ -8,6 +8,7 @@ import click
 
 from cds_service.cli_analyze import analyze
 from cds_service.cli_ehr import ehr
+from cds_service.cli_lint import lint_cds
 from cds_service.errors import SightlineError
 from cds_service.settings import Settings
 from cds_service.telemetry import configure_logging
@@ -84,6 +85,7 @@ def upgrade() -> None:
 
 main.add_command(analyze)
 main.add_command(ehr)
+main.add_command(lint_cds)
 
 if __name__ == "__main__":
     main()
