@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cds_service.domain.tenant import Tenant, Vendor
+from cds_service.domain.dialect import DialectName
+from cds_service.domain.tenant import ALGORITHM_KEYS, DEFAULT_ALGORITHMS, Tenant, Vendor
 from cds_service.errors import NotFound, RegistrationRefused
 from cds_service.settings import Settings
 from cds_service.usecases.register_ehr import Registration, register_ehr, remove_ehr
@@ -40,7 +41,30 @@ def ehr() -> None:
 @click.option("--fhir-base", required=True, metavar="URL", help="FHIR base; also the SMART iss.")
 @click.option("--issuer", required=True, metavar="ISS", help="iss of its CDS Hooks tokens.")
 @click.option("--jwks", required=True, metavar="URL-OR-FILE", help="Its public keys.")
-@click.option("--jku", metavar="URL", help="The only jku header that its tokens may have.")
+@click.option("--jku", "jkus", multiple=True, metavar="URL", help="jku of its tokens; repeatable.")
+@click.option(
+    "--algorithm",
+    "algorithms",
+    multiple=True,
+    type=click.Choice(list(ALGORITHM_KEYS)),
+    help=f"Of its tokens; repeatable (default: {', '.join(DEFAULT_ALGORITHMS)}).",
+)
+@click.option(
+    "--audience",
+    "audiences",
+    multiple=True,
+    metavar="AUD",
+    help="aud that it sends instead of the address that it calls; repeatable.",
+)
+@click.option(
+    "--tenant-claim",
+    "tenant_claims",
+    multiple=True,
+    metavar="TENANT",
+    help="The tenant claims of its tokens; repeatable.",
+)
+@click.option("--subject", metavar="SUB", help="sub of its tokens (Epic: Sightline's client id).")
+@click.option("--discovery-needs-token", is_flag=True, help="No discovery without a token.")
 @click.option("--client-id", metavar="ID", help="Sightline's client id there (app, own reads).")
 @click.option("--archive", metavar="URL", help="DICOMweb base, for studies that name no endpoint.")
 @click.option("--origin", "origins", multiple=True, metavar="URL", help="Of its pages; repeatable.")
@@ -50,17 +74,28 @@ def ehr() -> None:
     show_default=True,
     type=click.Choice([vendor.value for vendor in Vendor]),
 )
+@click.option(
+    "--dialect",
+    type=click.Choice([dialect.value for dialect in DialectName]),
+    help="What its cards look like (default: the vendor's).",
+)
 @data_option
 def add(
     name: str,
     fhir_base: str,
     issuer: str,
     jwks: str,
-    jku: str | None,
+    jkus: tuple[str, ...],
+    algorithms: tuple[str, ...],
+    audiences: tuple[str, ...],
+    tenant_claims: tuple[str, ...],
+    subject: str | None,
+    discovery_needs_token: bool,
     client_id: str | None,
     archive: str | None,
     origins: tuple[str, ...],
     vendor: str,
+    dialect: str | None,
     data: Path | None,
 ) -> None:
     """Trust an EHR's hook calls and let Sightline call its addresses, and no others."""
@@ -71,11 +106,17 @@ def add(
         fhir_base=fhir_base,
         issuer=issuer,
         jwks=_key_set(jwks),
-        jku=jku,
+        jkus=jkus,
+        algorithms=algorithms,
+        audiences=audiences,
+        tenant_claims=tenant_claims,
+        subject=subject,
+        discovery_needs_token=discovery_needs_token,
         client_id=client_id,
         archive_base=archive,
         origins=origins,
         vendor=Vendor(vendor),
+        dialect=None if dialect is None else DialectName(dialect),
     )
     engine = _ledger(data)
     tenant = register_ehr(
@@ -106,6 +147,18 @@ def list_registered(data: Path | None) -> None:
 @ehr.command()
 @click.argument("name")
 @data_option
+def show(name: str, data: Path | None) -> None:
+    """Print the registration of the EHR with this name; nothing in it is secret."""
+    from cds_service.adapters.ledger import SqlTenants
+
+    tenant = _named(name, SqlTenants(_ledger(data)).all())
+    for label, value in _rows(tenant):
+        click.echo(f"{label:<16}{value}")
+
+
+@ehr.command()
+@click.argument("name")
+@data_option
 def remove(name: str, data: Path | None) -> None:
     """Stop trusting the EHR with this name; results about its patients stay."""
     from cds_service.adapters.ledger import SqlAuditLog, SqlTenants
@@ -117,6 +170,31 @@ def remove(name: str, data: Path | None) -> None:
         tenant.id, register=register, audit=SqlAuditLog(engine), clock=lambda: datetime.now(UTC)
     )
     click.echo(f"Removed {tenant.name}.")
+
+
+def _rows(tenant: Tenant) -> list[tuple[str, str]]:
+    """Return label and value of each line of a registration, in the order of the options."""
+    return [
+        ("name", tenant.name),
+        ("FHIR base", tenant.fhir_base),
+        ("issuer", tenant.hook_issuer),
+        ("keys", tenant.jwks_url or "pinned"),
+        ("jku", _listed(tenant.jkus, "not looked at")),
+        ("algorithms", _listed(tenant.algorithms, "")),
+        ("audiences", _listed(tenant.audiences, "the address that is called")),
+        ("tenant claims", _listed(tenant.tenant_claims, "not looked at")),
+        ("subject", tenant.subject or "not looked at"),
+        ("discovery", "needs a token" if tenant.discovery_needs_token else "public"),
+        ("client id", tenant.client_id or "none"),
+        ("archive", tenant.archive_base or "none"),
+        ("origins", _listed(tenant.origins, "none")),
+        ("vendor", tenant.vendor.value),
+        ("dialect", tenant.dialect.value),
+    ]
+
+
+def _listed(values: tuple[str, ...], otherwise: str) -> str:
+    return ", ".join(values) or otherwise
 
 
 def _named(name: str, tenants: list[Tenant]) -> Tenant:

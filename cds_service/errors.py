@@ -12,6 +12,7 @@
     │   ├── PrefetchUnavailable        412  required
     │   ├── HookTooLarge               413  too-long
     │   ├── MediaTypeRefused           415  not-supported
+    │   ├── TooManyHooks               429  throttled    (+ Retry-After)
     │   ├── ImageChanged               409  conflict
     │   ├── LaunchRefused              400  login
     │   │   └── SessionEnded           401  login
@@ -116,6 +117,16 @@ class MediaTypeRefused(RequestRefused):
     """The body is not JSON."""
 
     http_status, issue_code = 415, "not-supported"
+
+
+class TooManyHooks(RequestRefused):
+    """The EHR calls more often than one EHR does; `retry_after_s` is at least 1."""
+
+    http_status, issue_code = 429, "throttled"
+
+    def __init__(self, retry_after_s: int) -> None:
+        super().__init__(f"Too many calls; try again in {retry_after_s} s.")
+        self.retry_after_s = retry_after_s
 
 
 class LaunchRefused(RequestRefused):

@@ -164,7 +164,7 @@ class _Door(HTTPAdapter):
         super().__init__()
         self._egress, self._tenant = egress, tenant
         self._body_s, self._max_bytes = body_s, max_bytes
-        named = (tenant.fhir_base, tenant.jwks_url, tenant.jku, tenant.archive_base)
+        named = (tenant.fhir_base, tenant.jwks_url, *tenant.jkus, tenant.archive_base)
         self._registered = frozenset(origin_of(url) for url in named if url)
         self._also = also
 

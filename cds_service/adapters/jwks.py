@@ -14,10 +14,10 @@ from threading import Lock
 
 import requests
 from joserfc.errors import JoseError
-from joserfc.jwk import ECKey, RSAKey, import_key
+from joserfc.jwk import ECKey, OKPKey, RSAKey, import_key
 
 from cds_service.adapters.egress import MEBIBYTE, Egress
-from cds_service.domain.tenant import Tenant
+from cds_service.domain.tenant import ALGORITHM_KEYS, Tenant
 from cds_service.errors import EhrAnswerInvalid, EhrBusy, EhrTimedOut, UpstreamFailed
 from cds_service.fhir import bounded_json
 
@@ -30,13 +30,15 @@ TIMEOUT_S = 1.0  # a hook is waiting
 MIN_RSA_BITS = 2048
 MAX_KEYS = 50
 
-PublicKey = ECKey | RSAKey
+PublicKey = ECKey | RSAKey | OKPKey
 Keys = Mapping[str, PublicKey]
 
 
 @dataclass(slots=True)
 class _Shelf:
-    """What is known of one tenant's key set; its lock makes fetching single-flight."""
+    """What is known of the key set at one address; its lock makes fetching single-flight."""
+
+    address: str
 
     lock: Lock = field(default_factory=Lock)
     keys: Keys = field(default_factory=dict)
@@ -53,15 +55,32 @@ class ClientKeys:
     ) -> None:
         """`pool` runs the refreshes that nobody waits for."""
         self._egress, self._pool, self._clock = egress, pool, clock
-        self._shelves: dict[Tenant, _Shelf] = {}
+        self._shelves: dict[tuple[Tenant, str], _Shelf] = {}
         self._lock = Lock()
 
-    def find(self, tenant: Tenant, kid: str) -> PublicKey | None:
-        """Return the key, or None; raise UpstreamFailed when no usable set can be had."""
+    def find(self, tenant: Tenant, kid: str, jku: str | None = None) -> PublicKey | None:
+        """Return the key, or None; raise UpstreamFailed when no usable set can be had.
+
+        jku  a registered one: looked at when the registered set has not got the key
+        """
         if tenant.jwks is not None:
             return _parsed(tenant.jwks).get(kid)
+        failure: UpstreamFailed | None = None
+        for address in dict.fromkeys(one for one in (tenant.jwks_url, jku) if one):
+            try:
+                key = self._find(tenant, address, kid)
+            except UpstreamFailed as error:
+                failure = error
+                continue
+            if key is not None:
+                return key
+        if failure is not None:
+            raise failure
+        return None
+
+    def _find(self, tenant: Tenant, address: str, kid: str) -> PublicKey | None:
         with self._lock:
-            shelf = self._shelves.setdefault(tenant, _Shelf())
+            shelf = self._shelves.setdefault((tenant, address), _Shelf(address))
         age_s = self._clock() - shelf.fetched_at
         if kid not in shelf.keys or age_s > STALE_S:
             self._fetch(tenant, shelf)
@@ -86,14 +105,14 @@ class ClientKeys:
                     raise EhrBusy("The EHR's key set could not be read a moment ago.")
                 return
             shelf.asked_at = self._clock()
-            shelf.keys = self._download(tenant)
+            shelf.keys = self._download(tenant, shelf.address)
             shelf.fetched_at = self._clock()
 
-    def _download(self, tenant: Tenant) -> Keys:
+    def _download(self, tenant: Tenant, address: str) -> Keys:
         session = self._egress.session_for(tenant, body_s=2.0, max_bytes=MEBIBYTE)
         try:
             response = session.get(
-                tenant.jwks_url or "", headers={"Accept": "application/json"}, timeout=TIMEOUT_S
+                address, headers={"Accept": "application/json"}, timeout=TIMEOUT_S
             )
         except requests.Timeout as error:
             raise EhrTimedOut("The EHR's key set gave no answer in time.") from error
@@ -130,7 +149,7 @@ def _parse(text: bytes) -> Keys:
 def _public_key(jwk: object) -> PublicKey | None:
     if not isinstance(jwk, dict) or not isinstance(jwk.get("kid"), str):
         return None
-    if jwk.get("kty") not in ("EC", "RSA") or jwk.get("use", "sig") != "sig" or "d" in jwk:
+    if jwk.get("kty") not in ("EC", "RSA", "OKP") or jwk.get("use", "sig") != "sig" or "d" in jwk:
         return None
     try:
         # Only the public members: alg and key_ops of others must not decide what we allow.
@@ -141,4 +160,5 @@ def _public_key(jwk: object) -> PublicKey | None:
         return None
     if isinstance(key, RSAKey):
         return key if key.public_key.key_size >= MIN_RSA_BITS else None
-    return key if isinstance(key, ECKey) and key.curve_name == "P-384" else None
+    is_known = isinstance(key, ECKey | OKPKey) and key.curve_name in ALGORITHM_KEYS.values()
+    return key if is_known else None

@@ -129,7 +129,7 @@ def _tenant(addresses: Addresses) -> Tenant:
         fhir_base=addresses.fhir,
         hook_issuer=addresses.fhir,
         jwks_url=f"{addresses.chart}/auth/jwks.json",
-        jku=f"{addresses.chart}/auth/jwks.json",
+        jkus=(f"{addresses.chart}/auth/jwks.json",),
         client_id="sightline",
         archive_base=addresses.archive,
         origins=(addresses.chart,),

@@ -3,12 +3,28 @@
 Source: CDS Hooks 2.0 "Trusting CDS Clients"; SMART App Launch 2.2 "App registration".
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from types import MappingProxyType
+
+from cds_service.domain.dialect import DialectName
+
+# Algorithm of a hook token -> the key that it needs: asymmetric ones only (ch2:201, 203).
+ALGORITHM_KEYS: Mapping[str, str] = MappingProxyType(
+    {
+        "ES256": "P-256",
+        "ES384": "P-384",
+        "ES512": "P-521",
+        "Ed25519": "Ed25519",
+        **dict.fromkeys(("RS256", "RS384", "RS512", "PS256", "PS384", "PS512"), "RSA"),
+    }
+)
+DEFAULT_ALGORITHMS = ("ES384", "RS384")  # ch2:205
 
 
 class Vendor(StrEnum):
-    """Whose dialect the EHR speaks."""
+    """Who made the EHR."""
 
     GENERIC = "generic"
     EPIC = "epic"
@@ -29,11 +45,17 @@ class Tenant:
     hook_issuer: str  # iss of its CDS Hooks JWTs
     jwks_url: str | None = None
     jwks: str | None = None
-    jku: str | None = None  # the only jku header accepted; None: the header is ignored
+    jkus: tuple[str, ...] = ()  # the jku headers accepted; none: the header is ignored
+    algorithms: tuple[str, ...] = DEFAULT_ALGORITHMS  # of its tokens
+    audiences: tuple[str, ...] = ()  # accepted besides the address that is called
+    tenant_claims: tuple[str, ...] = ()  # its tokens name one of these; none: not looked at
+    subject: str | None = None  # sub of its tokens; None: not looked at
+    discovery_needs_token: bool = False
     client_id: str | None = None  # ours at this EHR; None: no app launch, no Backend Services
     archive_base: str | None = None  # DICOMweb origin server, used when a study names none
     origins: tuple[str, ...] = ()  # of its pages: CORS and frame-ancestors
     vendor: Vendor = Vendor.GENERIC
+    dialect: DialectName = DialectName.STRICT_2_0
     backend_services: bool = True  # may read with our own token when a hook brings none
     shows_running: bool = True  # "analysis running" cards
     shows_negative: bool = False  # "found no signs" cards
@@ -41,3 +63,13 @@ class Tenant:
     def __post_init__(self) -> None:
         if (self.jwks_url is None) == (self.jwks is None):
             raise ValueError("a tenant has either a JWKS address or a pinned JWK set")
+        if not self.algorithms or not ALGORITHM_KEYS.keys() >= set(self.algorithms):
+            raise ValueError("a tenant's tokens are signed with asymmetric algorithms")
+
+    def shares_issuer_with(self, other: "Tenant") -> bool:
+        """Tell whether both may have one issuer: their tokens name different tenants.
+
+        Oracle Health signs for all of its sites with one issuer.
+        """
+        claims = (set(self.tenant_claims), set(other.tenant_claims))
+        return all(claims) and claims[0].isdisjoint(claims[1])

@@ -10,12 +10,25 @@ from dataclasses import dataclass
 from urllib.parse import SplitResult, urlsplit
 
 from cds_service.domain.audit import AuditAction, AuditEvent
-from cds_service.domain.tenant import Tenant, Vendor
+from cds_service.domain.dialect import DialectName
+from cds_service.domain.tenant import (
+    ALGORITHM_KEYS,
+    DEFAULT_ALGORITHMS,
+    Tenant,
+    Vendor,
+)
 from cds_service.errors import RegistrationRefused
 from cds_service.usecases.ports import AuditLog, Clock, NewId, TenantRegister
 
 AGENT = "administrator"
 NAME_LIMIT = 100  # characters; it stands in lists and log lines
+CLAIM_LIMIT = 256  # characters of an audience, a tenant claim or a subject
+PUBLIC_KINDS = {"EC", "RSA", "OKP"}
+_DIALECTS = {
+    Vendor.GENERIC: DialectName.STRICT_2_0,
+    Vendor.EPIC: DialectName.EPIC,
+    Vendor.ORACLE: DialectName.ORACLE,
+}
 _HOST = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?|[0-9a-f:.]+")
 
 
@@ -27,11 +40,17 @@ class Registration:
     fhir_base: str
     issuer: str  # iss of its hook JWTs
     jwks: str  # an address, or the key set itself as JSON text
-    jku: str | None = None
+    jkus: tuple[str, ...] = ()
+    algorithms: tuple[str, ...] = ()  # none: the recommended ones
+    audiences: tuple[str, ...] = ()
+    tenant_claims: tuple[str, ...] = ()
+    subject: str | None = None
+    discovery_needs_token: bool = False
     client_id: str | None = None
     archive_base: str | None = None
     origins: tuple[str, ...] = ()
     vendor: Vendor = Vendor.GENERIC
+    dialect: DialectName | None = None  # None: the vendor's
 
 
 def register_ehr(
@@ -73,11 +92,17 @@ def _tenant(registration: Registration, tenant_id: str) -> Tenant:
         hook_issuer=_address("issuer", registration.issuer),
         jwks_url=_address("JWKS", jwks) if is_address else None,
         jwks=None if is_address else _key_set(jwks.strip()),
-        jku=_address("jku", registration.jku) if registration.jku else None,
+        jkus=tuple(dict.fromkeys(_address("jku", jku) for jku in registration.jkus if jku)),
+        algorithms=_algorithms(registration.algorithms),
+        audiences=_claims("audience", registration.audiences),
+        tenant_claims=_claims("tenant claim", registration.tenant_claims),
+        subject=next(iter(_claims("subject", (registration.subject or "",))), None),
+        discovery_needs_token=registration.discovery_needs_token,
         client_id=registration.client_id or None,
         archive_base=_base("archive", archive) if archive else None,
         origins=tuple(dict.fromkeys(_origin(origin) for origin in registration.origins)),
         vendor=registration.vendor,
+        dialect=registration.dialect or _DIALECTS[registration.vendor],
     )
 
 
@@ -86,6 +111,24 @@ def _name(text: str) -> str:
     if not name or len(name) > NAME_LIMIT or not name.isprintable():
         raise RegistrationRefused(f"The name must be 1 to {NAME_LIMIT} printable characters.")
     return name
+
+
+def _algorithms(names: tuple[str, ...]) -> tuple[str, ...]:
+    for name in names:
+        if name not in ALGORITHM_KEYS:
+            known = ", ".join(ALGORITHM_KEYS)
+            raise RegistrationRefused(f"The algorithm must be asymmetric, one of {known}.")
+    return tuple(dict.fromkeys(names)) or DEFAULT_ALGORITHMS
+
+
+def _claims(field: str, texts: tuple[str, ...]) -> tuple[str, ...]:
+    """Keep what a token must say, letter by letter; an empty option counts as not given."""
+    for text in texts:
+        if len(text) > CLAIM_LIMIT or not text.isprintable():
+            raise RegistrationRefused(
+                f"The {field} must be at most {CLAIM_LIMIT} printable characters."
+            )
+    return tuple(dict.fromkeys(text for text in texts if text))
 
 
 def _address(field: str, text: str) -> str:
@@ -126,7 +169,7 @@ def _split(field: str, text: str) -> SplitResult:
 
 
 def _key_set(text: str) -> str:
-    """Check a pinned key set: public EC or RSA keys only."""
+    """Check a pinned key set: public keys of asymmetric algorithms only."""
     try:
         keys = json.loads(text)["keys"]
         kinds = [(key["kty"], "d" in key) for key in keys]
@@ -134,6 +177,6 @@ def _key_set(text: str) -> str:
         raise RegistrationRefused("The JWKS is neither an address nor a JWK set.") from None
     if not kinds:
         raise RegistrationRefused("The JWKS has no key.")
-    if any(kind not in {"EC", "RSA"} or is_private for kind, is_private in kinds):
-        raise RegistrationRefused("The JWKS must hold public EC or RSA keys and no others.")
+    if any(kind not in PUBLIC_KINDS or is_private for kind, is_private in kinds):
+        raise RegistrationRefused("The JWKS must hold public EC, RSA or OKP keys and no others.")
     return text

@@ -1,47 +1,43 @@
 """Which EHR is calling: the JWT that every CDS Hooks request must bring.
 
-The order is that of the standard's best practices: issuer, jku, audience and times, signature,
-and then the jti, which is used up only by a token that is genuine.
+The order is that of the standard's best practices: issuer and tenant, algorithm, jku, audience and
+times, signature, and then the jti, which is used up only by a token that is genuine.
 
 Source: CDS Hooks 2.0 "Trusting CDS Clients" (ch2:176-207); threats T1 to T4.
 """
 
-import binascii
-from base64 import urlsafe_b64decode
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from functools import lru_cache
+from typing import Protocol
 
 from joserfc import jwt
 from joserfc.errors import JoseError
-from joserfc.jwk import ECKey, RSAKey
+from joserfc.jwk import ECKey, OKPKey, RSAKey
 from joserfc.jws import JWSRegistry
 
-from cds_service.domain.tenant import Tenant
+from cds_service.domain.tenant import ALGORITHM_KEYS, Tenant
 from cds_service.errors import UntrustedClient, UpstreamFailed
-from cds_service.fhir import bounded_json
 from cds_service.usecases.ports import Clock, Replays, Tenants
+from cds_service.web.client_token import HEADER_LIMIT, ClientToken, token_in
+from cds_service.web.rate_limit import RateLimit
 
-ALGORITHMS = ("ES384", "RS384")  # ch2:205; ours, whatever the header says
 LEEWAY_S = 60
 LONGEST_LIFE_S = 3600
-HEADER_LIMIT = 2048  # characters; joserfc's 512 is too short for a long jku
-TOKEN_LIMIT = 16 * 1024
 JTI_LIMIT = 256
-LATEST_TIME = 1e11  # s; far beyond it datetime itself would fail
 
-_REGISTRY = JWSRegistry(algorithms=list(ALGORITHMS), strict_check_header=False)
-_REGISTRY.max_header_length = HEADER_LIMIT
-
-Json = Mapping[str, Any]
+PublicKey = ECKey | RSAKey | OKPKey
 
 
 class Keys(Protocol):
     """The public keys of the CDS clients."""
 
-    def find(self, tenant: Tenant, kid: str) -> ECKey | RSAKey | None:
-        """Return the key or None; raise UpstreamFailed when the set cannot be read."""
+    def find(self, tenant: Tenant, kid: str, jku: str | None) -> PublicKey | None:
+        """Return the key or None; raise UpstreamFailed when the set cannot be read.
+
+        jku  of the token, when it is one of the registered ones
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,80 +48,83 @@ class ClientTrust:
     keys: Keys
     replays: Replays
     clock: Clock
+    limit: RateLimit = field(default_factory=RateLimit)
 
     def verify(self, authorization: str | None, audiences: Sequence[str]) -> Tenant:
         """Return the EHR that sent this Authorization header for one of these addresses.
 
-        Raises UntrustedClient, whose reason is for the log alone, and LedgerUnavailable: without
-        the ledger a replay cannot be told, so nobody is let in.
+        Raises UntrustedClient, whose reason is for the log alone; TooManyHooks; and
+        LedgerUnavailable: without the ledger a replay cannot be told, so nobody is let in.
         """
-        token = _bearer(authorization)
-        header, claims = _unverified(token)
-        tenant = self._tenant(claims)
+        token = token_in(authorization)
+        tenant = self._tenant(token)
         try:
-            self._check(tenant, header, claims, audiences)
-            self._check_signature(tenant, header, token)
-            self._use_up(tenant, claims)
+            _check_header(token, tenant)
+            _check_claims(token, tenant, audiences)
+            self._check_times(token)
+            self._check_signature(token, tenant)
+            self.limit.take(tenant.id)
+            self._use_up(token, tenant)
         except _Refused as refused:
             raise UntrustedClient(refused.reason, tenant_name=tenant.name) from refused
         return tenant
 
-    def _tenant(self, claims: Json) -> Tenant:
-        issuer = claims.get("iss")
-        for tenant in self.tenants.all():
-            if tenant.hook_issuer == issuer:
-                return tenant
-        raise UntrustedClient("issuer-unknown")
+    def discoverer(self, authorization: str | None, audience: str) -> Tenant | None:
+        """Return who reads discovery; None: somebody, where no EHR is registered to need a token.
 
-    def _check(self, tenant: Tenant, header: Json, claims: Json, audiences: Sequence[str]) -> None:
-        if header.get("alg") not in ALGORITHMS:
-            raise _Refused("algorithm-not-accepted")
-        if str(header.get("typ", "")).upper() != "JWT":
-            raise _Refused("type-not-jwt")
-        if tenant.jku is not None and header.get("jku", tenant.jku) != tenant.jku:
-            raise _Refused("jku-not-registered")
-        audience = claims.get("aud")
-        named = audience if isinstance(audience, list) else [audience]
-        if not any(one in audiences for one in named if isinstance(one, str)):
-            raise _Refused("audience-wrong")
-        self._check_times(claims)
-        jti = claims.get("jti")
-        if not isinstance(jti, str) or not 0 < len(jti) <= JTI_LIMIT:
-            raise _Refused("jti-missing")
+        There discovery is public, so a token that is sent all the same is not looked at. Raises
+        what `verify` raises.
+        """
+        if any(tenant.discovery_needs_token for tenant in self.tenants.all()):
+            return self.verify(authorization, [audience])
+        return None
 
-    def _check_times(self, claims: Json) -> None:
+    def _tenant(self, token: ClientToken) -> Tenant:
+        """Find the one registration of this issuer, or of this issuer and tenant."""
+        issuer, claim = token.claims.get("iss"), token.claims.get("tenant")
+        named = [tenant for tenant in self.tenants.all() if tenant.hook_issuer == issuer]
+        if not named:
+            raise UntrustedClient("issuer-unknown")
+        fitting = [one for one in named if not one.tenant_claims or claim in one.tenant_claims]
+        if len(fitting) != 1:
+            only = named[0].name if len(named) == 1 else None
+            raise UntrustedClient("tenant-not-registered", tenant_name=only)
+        return fitting[0]
+
+    def _check_times(self, token: ClientToken) -> None:
         now = self.clock().timestamp()
-        expires, issued = _number(claims, "exp"), _number(claims, "iat")
+        expires, issued = token.time("exp"), token.time("iat")
         if expires is None or issued is None:
             raise _Refused("times-missing")
         if now > expires + LEEWAY_S:
             raise _Refused("expired")
-        starts = _number(claims, "nbf") if "nbf" in claims else issued
+        starts = token.time("nbf") if "nbf" in token.claims else issued
         if starts is None or max(issued, starts) > now + LEEWAY_S:
             raise _Refused("not-yet-valid")
         if expires - issued > LONGEST_LIFE_S:
             raise _Refused("lifetime-too-long")
 
-    def _check_signature(self, tenant: Tenant, header: Json, token: str) -> None:
-        kid = header.get("kid")
+    def _check_signature(self, token: ClientToken, tenant: Tenant) -> None:
+        kid, jku = token.header.get("kid"), token.header.get("jku")
         if not isinstance(kid, str) or not kid:
             raise _Refused("kid-missing")
         try:
-            key = self.keys.find(tenant, kid)
+            key = self.keys.find(tenant, kid, jku if jku in tenant.jkus else None)
         except UpstreamFailed as error:
             raise _Refused("keys-not-available") from error
         if key is None:
             raise _Refused("kid-unknown")
-        if key.key_type != ("EC" if header["alg"] == "ES384" else "RSA"):
+        kind = "RSA" if isinstance(key, RSAKey) else key.curve_name
+        if kind != ALGORITHM_KEYS[token.header["alg"]]:
             raise _Refused("algorithm-not-accepted")
         try:
-            jwt.decode(token, key, registry=_REGISTRY)
+            jwt.decode(token.text, key, registry=_registry(tenant.algorithms))
         except (JoseError, ValueError) as error:
             raise _Refused("signature-wrong") from error
 
-    def _use_up(self, tenant: Tenant, claims: Json) -> None:
-        until = datetime.fromtimestamp(claims["exp"] + LEEWAY_S, UTC)
-        if not self.replays.use_once(tenant.hook_issuer, claims["jti"], until):
+    def _use_up(self, token: ClientToken, tenant: Tenant) -> None:
+        until = datetime.fromtimestamp(token.claims["exp"] + LEEWAY_S, UTC)
+        if not self.replays.use_once(tenant.hook_issuer, token.claims["jti"], until):
             raise _Refused("replayed")
 
 
@@ -137,36 +136,28 @@ class _Refused(Exception):
         self.reason = reason
 
 
-def _bearer(authorization: str | None) -> str:
-    scheme, _, token = (authorization or "").partition(" ")
-    if scheme.lower() != "bearer" or not token.strip():
-        raise UntrustedClient("token-missing")
-    if len(token) > TOKEN_LIMIT:
-        raise UntrustedClient("token-too-long")
-    return token.strip()
+def _check_header(token: ClientToken, tenant: Tenant) -> None:
+    if token.header.get("alg") not in tenant.algorithms:
+        raise _Refused("algorithm-not-accepted")
+    if str(token.header.get("typ", "")).upper() != "JWT":
+        raise _Refused("type-not-jwt")
+    if tenant.jkus and "jku" in token.header and token.header["jku"] not in tenant.jkus:
+        raise _Refused("jku-not-registered")
 
 
-def _unverified(token: str) -> tuple[Json, Json]:
-    """Read header and claims before any key is known; nothing is believed yet."""
-    parts = token.split(".")
-    if len(parts) != 3 or len(parts[0]) > HEADER_LIMIT:
-        raise UntrustedClient("token-malformed")
-    return _segment(parts[0]), _segment(parts[1])
+def _check_claims(token: ClientToken, tenant: Tenant, audiences: Sequence[str]) -> None:
+    if {*audiences, *tenant.audiences}.isdisjoint(token.audiences()):
+        raise _Refused("audience-wrong")
+    if tenant.subject is not None and token.claims.get("sub") != tenant.subject:
+        raise _Refused("subject-wrong")
+    jti = token.claims.get("jti")
+    if not isinstance(jti, str) or not 0 < len(jti) <= JTI_LIMIT:
+        raise _Refused("jti-missing")
 
 
-def _segment(text: str) -> Json:
-    try:
-        data = urlsafe_b64decode(text.encode("ascii") + b"=" * (-len(text) % 4))
-        document = bounded_json.parse(data)
-    except (ValueError, binascii.Error) as error:
-        raise UntrustedClient("token-malformed") from error
-    if not isinstance(document, dict):
-        raise UntrustedClient("token-malformed")
-    return document
-
-
-def _number(claims: Json, name: str) -> float | None:
-    value = claims.get(name)
-    if not isinstance(value, int | float) or isinstance(value, bool):
-        return None
-    return float(value) if 0 <= value < LATEST_TIME else None
+@lru_cache(maxsize=32)
+def _registry(algorithms: tuple[str, ...]) -> JWSRegistry:
+    """Return what joserfc may accept: these algorithms, whatever the header says."""
+    registry = JWSRegistry(algorithms=list(algorithms), strict_check_header=False)
+    registry.max_header_length = HEADER_LIMIT
+    return registry

@@ -15,7 +15,12 @@ from uuid import uuid4
 from flask import Blueprint, Flask, Response, g, jsonify, request
 from werkzeug.exceptions import HTTPException
 
-from cds_service.errors import EndpointNotAllowed, SightlineError, UntrustedClient
+from cds_service.errors import (
+    EndpointNotAllowed,
+    SightlineError,
+    TooManyHooks,
+    UntrustedClient,
+)
 from cds_service.web.services import services
 
 log = logging.getLogger(__name__)
@@ -62,7 +67,11 @@ def on_sightline_error(error: SightlineError) -> Response:
         return _unauthorized(error)
     if error.http_status >= 500 or isinstance(error, EndpointNotAllowed):
         log.error("request failed: error=%s request=%s", type(error).__name__, request_id())
-    return outcome(error.http_status, error.issue_code, str(error))
+    response = outcome(error.http_status, error.issue_code, str(error))
+    if isinstance(error, TooManyHooks):
+        log.warning("too many calls: request=%s", request_id())
+        response.headers["Retry-After"] = str(error.retry_after_s)
+    return response
 
 
 def on_http_error(error: HTTPException) -> Response:

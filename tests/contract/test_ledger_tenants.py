@@ -2,6 +2,7 @@
 
 import pytest
 
+from cds_service.domain.dialect import DialectName
 from cds_service.domain.tenant import Vendor
 from cds_service.errors import NotFound, RegistrationRefused
 from tests.builders import a_tenant
@@ -19,7 +20,13 @@ def test_a_tenant_is_returned_as_it_was_added(ledger: Ledger) -> None:
     tenant = a_tenant(
         vendor=Vendor.EPIC,
         origins=("https://a.example.org", "https://b.example.org"),
-        jku="https://ehr.example.org/jwks",
+        jkus=("https://ehr.example.org/jwks", "https://ehr.example.org/jwks/2"),
+        algorithms=("RS256",),
+        audiences=("https://typed.example.org/by-hand",),
+        tenant_claims=("site-1", "site-2"),
+        subject="client-1",
+        discovery_needs_token=True,
+        dialect=DialectName.ORACLE,
         backend_services=False,
         shows_negative=True,
     )
@@ -56,6 +63,23 @@ def test_a_second_tenant_with_the_same_id_is_refused(ledger: Ledger) -> None:
 
     with pytest.raises(RegistrationRefused, match="registered already"):
         ledger.tenants.add(a_tenant(**OTHER | {"id": "t-1"}))
+
+
+@pytest.mark.parametrize("first", [(), ("site-1",), ("site-2", "site-3")])
+@pytest.mark.parametrize("second", [(), ("site-1",), ("site-2",)])
+def test_an_issuer_is_shared_only_where_the_tenant_claims_tell_the_ehrs_apart(
+    ledger: Ledger, first: tuple[str, ...], second: tuple[str, ...]
+) -> None:
+    issuer = "https://cds-hooks.example.com"
+    ledger.tenants.add(a_tenant(hook_issuer=issuer, tenant_claims=first))
+    other = a_tenant(**OTHER | {"hook_issuer": issuer, "tenant_claims": second})
+
+    if first and second and set(first).isdisjoint(second):
+        ledger.tenants.add(other)
+        assert len(ledger.tenants.all()) == 2
+        return
+    with pytest.raises(RegistrationRefused, match="with this hook issuer"):
+        ledger.tenants.add(other)
 
 
 def test_a_removed_tenant_is_gone_and_may_come_again(ledger: Ledger) -> None:

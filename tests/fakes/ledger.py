@@ -53,13 +53,11 @@ class FakeTenants:
         if tenant.id in self._by_id:
             raise RegistrationRefused("This EHR is registered already.")
         for known in self._by_id.values():
-            for field, word in (
-                ("name", "name"),
-                ("hook_issuer", "hook issuer"),
-                ("fhir_base", "FHIR base"),
-            ):
+            for field, word in (("name", "name"), ("fhir_base", "FHIR base")):
                 if getattr(known, field) == getattr(tenant, field):
                     raise RegistrationRefused(f"An EHR with this {word} is registered already.")
+            if known.hook_issuer == tenant.hook_issuer and not tenant.shares_issuer_with(known):
+                raise RegistrationRefused("An EHR with this hook issuer is registered already.")
         self._by_id[tenant.id] = tenant
 
     def remove(self, tenant_id: str) -> None:

@@ -10,13 +10,14 @@ from sqlalchemy.engine import Connection, Engine, Row
 
 from cds_service.adapters.ledger.connection import insert_if_new, reading, writing
 from cds_service.adapters.ledger.schema import tenant
+from cds_service.domain.dialect import DialectName
 from cds_service.domain.tenant import Tenant, Vendor
 from cds_service.errors import NotFound, RegistrationRefused
 
+_LISTS = ("jkus", "algorithms", "audiences", "tenant_claims", "origins")
 # Column, and what a person calls it.
 _UNIQUE = (
     (tenant.c.name, "name"),
-    (tenant.c.hook_issuer, "hook issuer"),
     (tenant.c.fhir_base, "FHIR base"),
 )
 
@@ -47,11 +48,13 @@ class SqlTenants:
 
     def add(self, new: Tenant) -> None:
         """Store it; raise RegistrationRefused naming what is taken."""
+        lists = {name: list(getattr(new, name)) for name in _LISTS}
         with writing(self._engine) as connection:
-            added = insert_if_new(
-                connection, tenant, **asdict(new) | {"origins": list(new.origins)}
-            )
-            if not added:
+            same_issuer = sa.select(tenant).where(tenant.c.hook_issuer == new.hook_issuer)
+            for row in connection.execute(same_issuer):
+                if not new.shares_issuer_with(_tenant(row)):
+                    raise RegistrationRefused(_refusal(connection, new))
+            if not insert_if_new(connection, tenant, **asdict(new) | lists):
                 raise RegistrationRefused(_refusal(connection, new))
 
     def remove(self, tenant_id: str) -> None:
@@ -67,7 +70,9 @@ def _refusal(connection: Connection, new: Tenant) -> str:
         taken = sa.select(tenant.c.id).where(column == getattr(new, column.key))
         if connection.execute(taken).first() is not None:
             return f"An EHR with this {word} is registered already."
-    return "This EHR is registered already."
+    if connection.execute(sa.select(tenant.c.id).where(tenant.c.id == new.id)).first() is not None:
+        return "This EHR is registered already."
+    return "An EHR with this hook issuer is registered already."
 
 
 def _tenant(row: Row[tuple[object, ...]]) -> Tenant:
@@ -78,11 +83,17 @@ def _tenant(row: Row[tuple[object, ...]]) -> Tenant:
         hook_issuer=row.hook_issuer,
         jwks_url=row.jwks_url,
         jwks=row.jwks,
-        jku=row.jku,
+        jkus=tuple(row.jkus),
+        algorithms=tuple(row.algorithms),
+        audiences=tuple(row.audiences),
+        tenant_claims=tuple(row.tenant_claims),
+        subject=row.subject,
+        discovery_needs_token=row.discovery_needs_token,
         client_id=row.client_id,
         archive_base=row.archive_base,
         origins=tuple(row.origins),
         vendor=Vendor(row.vendor),
+        dialect=DialectName(row.dialect),
         backend_services=row.backend_services,
         shows_running=row.shows_running,
         shows_negative=row.shows_negative,

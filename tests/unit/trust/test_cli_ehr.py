@@ -8,6 +8,7 @@ from click.testing import CliRunner, Result
 
 from cds_service.adapters.ledger import SqlAuditLog, SqlTenants, connect, upgrade
 from cds_service.cli import main
+from cds_service.domain.dialect import DialectName
 from cds_service.domain.tenant import Vendor
 from tests.web.ehr_client import AnEhr
 
@@ -53,9 +54,47 @@ def test_an_ehr_is_added_with_all_that_was_said(run: Run, data: Path) -> None:
     assert result.exit_code == 0 and "St. Elsewhere" in result.output
     assert tenant.fhir_base == "https://ehr.example.org/fhir"
     assert tenant.jwks_url == "https://ehr.example.org/jwks.json" and tenant.jwks is None
-    assert tenant.jku == "https://ehr.example.org/jku" and tenant.client_id == "c-1"
+    assert tenant.jkus == ("https://ehr.example.org/jku",) and tenant.client_id == "c-1"
     assert tenant.archive_base == "http://10.0.0.5:8042/dicom-web"
     assert tenant.vendor is Vendor.EPIC and len(tenant.origins) == 2
+
+
+def test_every_option_of_trust_and_dialect_is_kept_and_shown(run: Run, data: Path) -> None:
+    result = run(
+        *ADD,
+        *("--jku", "https://ehr.example.org/a", "--jku", "https://ehr.example.org/b"),
+        *("--algorithm", "RS384", "--algorithm", "PS384", "--audience", "typed by hand"),
+        *("--tenant-claim", "site-1", "--tenant-claim", "site-2", "--subject", "client-1"),
+        *("--discovery-needs-token", "--vendor", "epic", "--dialect", "1.0"),
+    )
+
+    (tenant,) = SqlTenants(connect(f"sqlite:///{data / 'ledger.sqlite'}")).all()
+    shown = run("show", "St. Elsewhere").output
+    assert result.exit_code == 0
+    assert tenant.algorithms == ("RS384", "PS384") and tenant.audiences == ("typed by hand",)
+    assert tenant.tenant_claims == ("site-1", "site-2") and tenant.subject == "client-1"
+    assert tenant.discovery_needs_token and tenant.dialect is DialectName.V1_0
+    for line in (
+        "jku             https://ehr.example.org/a, https://ehr.example.org/b",
+        "algorithms      RS384, PS384",
+        "audiences       typed by hand",
+        "tenant claims   site-1, site-2",
+        "subject         client-1",
+        "discovery       needs a token",
+        "vendor          epic",
+        "dialect         1.0",
+    ):
+        assert line in shown.splitlines()
+
+
+def test_a_plain_registration_is_shown_with_what_is_not_looked_at(run: Run) -> None:
+    run(*ADD)
+
+    shown = run("show", "St. Elsewhere").output
+
+    assert "audiences       the address that is called" in shown
+    assert "discovery       public" in shown and "dialect         strict-2.0" in shown
+    assert shown.count("not looked at") == 3
 
 
 def test_a_key_set_may_be_a_file(run: Run, data: Path, tmp_path: Path) -> None:

@@ -6,9 +6,11 @@ from typing import Any
 import pytest
 
 from cds_service.domain.audit import AuditAction
+from cds_service.domain.dialect import DialectName
 from cds_service.domain.tenant import Tenant, Vendor
 from cds_service.errors import NotFound, RegistrationRefused
 from cds_service.usecases.register_ehr import Registration, register_ehr, remove_ehr
+from tests.builders import a_tenant
 from tests.fakes.ledger import FakeAuditLog, FakeClock, FakeTenants
 
 PUBLIC_KEY = {"kty": "EC", "crv": "P-384", "kid": "1", "x": "AA", "y": "AA"}
@@ -43,7 +45,7 @@ def test_a_registration_makes_a_tenant_that_is_known_at_once_and_audited() -> No
 
     tenant = register(
         a_registration(
-            jku="https://ehr.example.org/jwks.json",
+            jkus=("https://ehr.example.org/jwks.json",),
             client_id="sightline",
             archive_base="https://pacs.example.org/dicom-web",
             origins=("https://ehr.example.org",),
@@ -60,11 +62,12 @@ def test_a_registration_makes_a_tenant_that_is_known_at_once_and_audited() -> No
         fhir_base="https://fhir.example.org/r4",
         hook_issuer="https://ehr.example.org",
         jwks_url="https://ehr.example.org/jwks.json",
-        jku="https://ehr.example.org/jwks.json",
+        jkus=("https://ehr.example.org/jwks.json",),
         client_id="sightline",
         archive_base="https://pacs.example.org/dicom-web",
         origins=("https://ehr.example.org",),
         vendor=Vendor.ORACLE,
+        dialect=DialectName.ORACLE,
     )
     (event,) = audit.events
     assert (event.action, event.tenant_id) == (AuditAction.EHR_REGISTERED, "id-1")
@@ -93,9 +96,10 @@ def test_an_issuer_is_compared_exactly_so_it_is_kept_exactly() -> None:
 
 
 def test_empty_options_count_as_not_given() -> None:
-    tenant = register(a_registration(jku="", client_id="", archive_base=""))
+    tenant = register(a_registration(jkus=("",), client_id="", archive_base="", subject=""))
 
-    assert (tenant.jku, tenant.client_id, tenant.archive_base) == (None, None, None)
+    assert (tenant.jkus, tenant.subject) == ((), None)
+    assert (tenant.client_id, tenant.archive_base) == (None, None)
 
 
 @pytest.mark.parametrize(
@@ -143,10 +147,84 @@ def test_an_address_that_is_not_plain_is_refused_naming_the_field(
         register(a_registration(**{field: value}))
 
 
-@pytest.mark.parametrize("field", ["jku", "archive_base"])
-def test_an_optional_address_is_checked_too(field: str) -> None:
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"jkus": ("https://ehr.example.org/jwks", "https://user@ehr.example.org")},
+        {"archive_base": "https://user@pacs.example.org"},
+    ],
+)
+def test_an_optional_address_is_checked_too(changes: dict[str, Any]) -> None:
     with pytest.raises(RegistrationRefused):
-        register(a_registration(**{field: "https://user@pacs.example.org"}))
+        register(a_registration(**changes))
+
+
+# --- trust and dialect ---
+
+
+@pytest.mark.parametrize(
+    ("vendor", "dialect"),
+    [
+        (Vendor.GENERIC, DialectName.STRICT_2_0),
+        (Vendor.EPIC, DialectName.EPIC),
+        (Vendor.ORACLE, DialectName.ORACLE),
+    ],
+)
+def test_a_vendor_implies_its_dialect_and_a_named_one_wins(
+    vendor: Vendor, dialect: DialectName
+) -> None:
+    assert register(a_registration(vendor=vendor)).dialect is dialect
+    named = a_registration(vendor=vendor, dialect=DialectName.V1_0)
+    assert register(named).dialect is DialectName.V1_0
+
+
+def test_what_a_token_must_say_is_kept_letter_by_letter_and_once() -> None:
+    tenant = register(
+        a_registration(
+            algorithms=("RS384", "RS384"),
+            audiences=("Sightline PROD", "Sightline PROD"),
+            tenant_claims=("site-1", "site-2"),
+            subject="Client-1 ",
+            discovery_needs_token=True,
+        )
+    )
+
+    assert (tenant.algorithms, tenant.audiences) == (("RS384",), ("Sightline PROD",))
+    assert (tenant.tenant_claims, tenant.subject) == (("site-1", "site-2"), "Client-1 ")
+    assert tenant.discovery_needs_token
+
+
+def test_ch2_205_without_a_word_about_algorithms_the_recommended_ones_are_taken() -> None:
+    assert register(a_registration()).algorithms == ("ES384", "RS384")
+
+
+@pytest.mark.parametrize("algorithm", ["none", "HS256", "HS384", "es384", "EdDSA", ""])
+def test_ch2_201_203_an_algorithm_that_is_not_asymmetric_is_refused(algorithm: str) -> None:
+    with pytest.raises(RegistrationRefused, match="asymmetric"):
+        register(a_registration(algorithms=(algorithm,)))
+
+
+@pytest.mark.parametrize(
+    ("changes", "word"),
+    [
+        ({"audiences": ("a" * 257,)}, "audience"),
+        ({"tenant_claims": ("two\nlines",)}, "tenant claim"),
+        ({"subject": "\x00"}, "subject"),
+    ],
+)
+def test_a_claim_that_no_log_line_could_show_is_refused(changes: dict[str, Any], word: str) -> None:
+    with pytest.raises(RegistrationRefused, match=f"The {word} must be"):
+        register(a_registration(**changes))
+
+
+def test_one_issuer_may_sign_for_two_ehrs_whose_tokens_name_different_tenants() -> None:
+    tenants = FakeTenants()
+    tenants.add(a_tenant(tenant_claims=("site-1",)))
+    second = {"id": "t-2", "name": "Other", "fhir_base": "https://other.example.org/fhir"}
+
+    tenants.add(a_tenant(**second, tenant_claims=("site-2",)))
+
+    assert len(tenants.all()) == 2
 
 
 @pytest.mark.parametrize(
@@ -200,8 +278,8 @@ def test_a_key_set_given_as_text_is_pinned() -> None:
         ('{"keys": [{}]}', "neither an address nor a JWK set"),
         (json.dumps(PUBLIC_KEY), "neither an address nor a JWK set"),
         ('{"keys": []}', "has no key"),
-        (json.dumps({"keys": [PUBLIC_KEY | {"d": "AA"}]}), "public EC or RSA keys"),
-        (json.dumps({"keys": [{"kty": "oct", "k": "AA"}]}), "public EC or RSA keys"),
+        (json.dumps({"keys": [PUBLIC_KEY | {"d": "AA"}]}), "public EC, RSA or OKP keys"),
+        (json.dumps({"keys": [{"kty": "oct", "k": "AA"}]}), "public EC, RSA or OKP keys"),
     ],
 )
 def test_a_key_set_that_cannot_verify_is_refused(text: str, sentence: str) -> None:

@@ -1,0 +1,47 @@
+"""How often one EHR may call: a token bucket for each, in the memory of this process.
+
+It is for a client that has gone wild, not for load in general: in front of several processes the
+limit is per process, and calls without a valid token never reach it.
+
+Source: CDS Hooks 2.0 "HTTP Status Codes"; RFC 6585 (429), RFC 9110 (Retry-After); threat T18.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import ceil
+from threading import Lock
+
+from cds_service.errors import TooManyHooks
+
+BURST_S = 2.0  # how many seconds' worth may come at once
+CALLS_PER_S = 200  # of one EHR, unless the settings say otherwise
+
+
+@dataclass(slots=True)
+class _Bucket:
+    left: float
+    filled_at: float
+
+
+class RateLimit:
+    """Counts the calls of each EHR."""
+
+    def __init__(
+        self, calls_per_s: float = CALLS_PER_S, timer: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._rate, self._timer = calls_per_s, timer
+        self._buckets: dict[str, _Bucket] = {}
+        self._lock = Lock()
+
+    def take(self, tenant_id: str) -> None:
+        """Count one call; raise TooManyHooks, which says when the next one may come."""
+        full = max(1.0, self._rate * BURST_S)
+        now = self._timer()
+        with self._lock:
+            bucket = self._buckets.setdefault(tenant_id, _Bucket(full, now))
+            bucket.left = min(full, bucket.left + (now - bucket.filled_at) * self._rate)
+            bucket.filled_at = now
+            if bucket.left < 1:
+                raise TooManyHooks(retry_after_s=ceil((1 - bucket.left) / self._rate))
+            bucket.left -= 1
