@@ -5,6 +5,7 @@ Source: FHIR R4 3.1.0 (RESTful API, paging); SMART App Launch 2.2 scopes; threat
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urljoin
 
@@ -59,22 +60,53 @@ class FhirRecord:
         we are no client (an open server). Raises ScopeDenied before any call, EhrRefused,
         EhrBusy, EhrTimedOut, EhrAnswerInvalid or EndpointNotAllowed.
         """
+        kind = path.partition("?")[0].partition("/")[0]
+        asked = _Asked(kind, "s" if "?" in path else "r", lambda one: one.resource_at(path))
+        return self._read(tenant, asked, authorization, timeout_s)
+
+    def read_on(
+        self,
+        tenant: Tenant,
+        kind: str,
+        url: str,
+        *,
+        authorization: FhirAuthorization | None,
+        timeout_s: float,
+    ) -> Resource:
+        """Read a search for `kind` on from its page at `url`, which may be relative.
+
+        Raises as `read`, and EhrAnswerInvalid before any call when `url` is not at the FHIR
+        base's own origin.
+        """
+        page = urljoin(f"{tenant.fhir_base}/", url)
+        _require_same_place(page, tenant.fhir_base)
+        asked = _Asked(kind, "s", lambda one: one.search_from(page))
+        return self._read(tenant, asked, authorization, timeout_s)
+
+    def _read(
+        self,
+        tenant: Tenant,
+        asked: "_Asked",
+        authorization: FhirAuthorization | None,
+        timeout_s: float,
+    ) -> Resource:
         if self._clock() < self._quiet_until.get(tenant.id, 0.0):
             raise EhrBusy("The EHR asked us to come back later.")
         deadline = self._clock() + timeout_s
         if authorization is not None:
-            _require_scope(authorization.scope, path)
-            reading = _Reading(self, tenant, authorization.access_token, deadline)
-            return reading.resource_at(path)
+            asked.require_scope(authorization.scope)
+            return asked.of(_Reading(self, tenant, authorization.access_token, deadline))
         token = self._tokens.token(tenant, timeout_s=timeout_s)
         if token is None:
-            return _Reading(self, tenant, None, deadline).resource_at(path)
-        return self._read_with(tenant, path, token, deadline)
+            return asked.of(_Reading(self, tenant, None, deadline))
+        return self._read_with(tenant, asked, token, deadline)
 
-    def _read_with(self, tenant: Tenant, path: str, token: Token, deadline: float) -> Resource:
-        _require_scope(token.scope, path)
+    def _read_with(
+        self, tenant: Tenant, asked: "_Asked", token: Token, deadline: float
+    ) -> Resource:
+        asked.require_scope(token.scope)
         try:
-            return _Reading(self, tenant, token.access_token, deadline).resource_at(path)
+            return asked.of(_Reading(self, tenant, token.access_token, deadline))
         except EhrRefused:
             self._tokens.forget(tenant, token)  # perhaps revoked: the next read asks again
             raise
@@ -126,14 +158,14 @@ class _Reading:
     def resource_at(self, path: str) -> Resource:
         url = f"{self._tenant.fhir_base}/{path}"
         if "?" in path:
-            return self._search(url)
+            return self.search_from(url)
         kind, _, logical_id = path.partition("/")
         resource = self._get(url)
         if resource.get("resourceType") != kind or resource.get("id") != logical_id:
             raise EhrAnswerInvalid("The EHR answered another resource than the one asked for.")
         return resource
 
-    def _search(self, url: str) -> Resource:
+    def search_from(self, url: str) -> Resource:
         entries: list[Any] = []
         for _ in range(MAX_PAGES):
             page = self._get(url)
@@ -146,9 +178,7 @@ class _Reading:
             following = _next_link(page)
             if following is None:
                 break
-            # The bearer goes with it, so it must stay where we are.
-            if not same_origin(following, url):
-                raise EhrAnswerInvalid("The EHR's next page is at another address.")
+            _require_same_place(following, url)
             url = urljoin(url, following)
         return {"resourceType": "Bundle", "type": "searchset", "entry": entries}
 
@@ -159,10 +189,23 @@ class _Reading:
         return document
 
 
-def _require_scope(scope: str, path: str) -> None:
-    kind = path.partition("?")[0].partition("/")[0]
-    if not allows(scope, kind, "s" if "?" in path else "r"):
-        raise ScopeDenied(f"The granted scopes do not allow to read {kind}.")
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What is read, and the right that it needs."""
+
+    kind: str
+    letter: str  # of SMART v2: r or s
+    of: Callable[[_Reading], Resource]
+
+    def require_scope(self, scope: str) -> None:
+        if not allows(scope, self.kind, self.letter):
+            raise ScopeDenied(f"The granted scopes do not allow to read {self.kind}.")
+
+
+def _require_same_place(url: str, base: str) -> None:
+    """The bearer goes with it, so it must stay where we are."""
+    if not same_origin(url, base):
+        raise EhrAnswerInvalid("The EHR's next page is at another address.")
 
 
 def _next_link(page: dict[str, Any]) -> str | None:

@@ -106,6 +106,18 @@ class Card:
             raise ValueError(f"card {self.uuid}: suggestions need a selection behavior")
 
 
+@dataclass(frozen=True, slots=True)
+class ShownCard:
+    """What is remembered of a card that was shown, so that feedback on it can be understood."""
+
+    card_uuid: str
+    result_id: str | None = None
+    service_id: str | None = None
+    hook: str | None = None
+    finding_code: str | None = None
+    reader: str | None = None  # keyed hash of the user; None when the hook named none
+
+
 class Outcome(StrEnum):
     """What the clinician did with a card."""
 

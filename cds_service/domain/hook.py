@@ -1,12 +1,34 @@
 """A hook call: what the CDS client asked, with every prefetch key in one of four states.
 
-Source: CDS Hooks 2.0 "HTTP Request", "Prefetch Template", "FHIR Resource Access".
+Source: CDS Hooks 2.0 "HTTP Request", "Prefetch Template", "FHIR Resource Access", "Update Stale
+Guidance" (one service id under several hooks, ch2:210-213); CDS Hooks Library 1.0.1.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
+
+
+class Hook(StrEnum):
+    """The hooks that we answer."""
+
+    PATIENT_VIEW = "patient-view"
+    ORDER_SELECT = "order-select"
+    ORDER_SIGN = "order-sign"
+    ORDER_DISPATCH = "order-dispatch"  # the only one without a userId
+    ENCOUNTER_START = "encounter-start"
+    ENCOUNTER_DISCHARGE = "encounter-discharge"
+    APPOINTMENT_BOOK = "appointment-book"
+
+
+FINDINGS_SERVICE = "imaging-ai-findings"
+ORDER_SERVICE = "imaging-order-check"
+# A service is its id and a hook; the same id says that a later hook's cards replace earlier ones.
+OFFERED: Mapping[str, tuple[Hook, ...]] = {
+    FINDINGS_SERVICE: tuple(Hook),
+    ORDER_SERVICE: (Hook.ORDER_SELECT, Hook.ORDER_SIGN),
+}
 
 
 class PrefetchState(StrEnum):
@@ -20,7 +42,10 @@ class PrefetchState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Prefetch:
-    """One prefetch key. `resource` is set when, and only when, the state is PRESENT."""
+    """One prefetch key. `resource` is set when the state is PRESENT.
+
+    When it is FAILED, it is what the client found in spite of the error, or None.
+    """
 
     state: PrefetchState
     resource: Mapping[str, Any] | None = field(default=None, repr=False)

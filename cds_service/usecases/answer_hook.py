@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from cds_service.domain.audit import AuditAction, AuditEvent
-from cds_service.domain.card import Card, Indicator
+from cds_service.domain.card import Card, Indicator, ShownCard
 from cds_service.domain.finding import AnalysisStatus, Result
 from cds_service.domain.hook import HookCall
 from cds_service.domain.job import Job, JobState
@@ -216,8 +216,8 @@ def _shown(
     """Order by urgency and remember each card, so that feedback finds it."""
     kept = [(card, result_id) for card, result_id in pairs if card is not None]
     kept.sort(key=lambda pair: _URGENCY.index(pair[0].indicator))
-    for card, result_id in kept:
-        desk.cards.shown(tenant.id, card.uuid, result_id)
+    if kept:
+        desk.cards.shown(tenant.id, *(ShownCard(card.uuid, result_id) for card, result_id in kept))
     return [card for card, _ in kept]
 
 

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
 
+from cds_service.domain.alert import AlertCount, AlertPolicies, AlertPolicy, Reaction
 from cds_service.domain.audit import AuditEvent
-from cds_service.domain.card import Feedback
+from cds_service.domain.card import Feedback, ShownCard
 from cds_service.domain.finding import Activation, Box, Coding, ModelIdentity, Result
 from cds_service.domain.guards import IntendedUse as IntendedUse  # part of the Classifier port
 from cds_service.domain.hook import FhirAuthorization
@@ -155,11 +156,47 @@ class Reviews(Protocol):
 class CardLog(Protocol):
     """Which card was shown about what, and the feedback on it."""
 
-    def shown(self, tenant_id: str, card_uuid: str, result_id: str | None) -> None:
-        """Remember a card (idempotent)."""
+    def shown(self, tenant_id: str, *cards: ShownCard) -> None:
+        """Remember cards, all in one write (idempotent)."""
 
     def record(self, feedback: Feedback) -> bool:
         """Store it once; False when the card is not one that this tenant was shown."""
+
+
+class Alerts(Protocol):
+    """What a site wants to see, and what its people did about findings."""
+
+    def policies(self, tenant_id: str) -> AlertPolicies:
+        """Return what the site set, else the defaults; one indexed read."""
+
+    def reactions(self, tenant_id: str, result_ids: Sequence[str]) -> list[Reaction]:
+        """Return every review of, and every feedback on, these results; one indexed read."""
+
+    def spend(
+        self,
+        tenant_id: str,
+        budgets: Mapping[str, int],
+        wanted: Mapping[str, int],
+        *,
+        opens_chart: bool,
+    ) -> dict[str, int]:
+        """Count a chart (when one is opened) and notices, and return what each budget allows.
+
+        Atomic: two hooks at once never get more than the budget has.
+        """
+
+
+class AlertSettings(Protocol):
+    """Where an administrator sets and reads the above."""
+
+    def policies(self, tenant_id: str) -> AlertPolicies:
+        """Return what the site set, else the defaults."""
+
+    def set_policy(self, tenant_id: str, finding_code: str, policy: AlertPolicy) -> None:
+        """Store it, over an earlier one; "" is every finding without its own."""
+
+    def counts(self, tenant_id: str) -> dict[str, AlertCount]:
+        """Return the count of each budget that was ever asked, by its name."""
 
 
 class AuditLog(Protocol):
@@ -195,6 +232,17 @@ class EhrRecord(Protocol):
         With `authorization` None the tenant's Backend Services token is used.
         Raises UpstreamFailed, or ScopeDenied before any call when no granted scope allows it.
         """
+
+    def read_on(
+        self,
+        tenant: Tenant,
+        kind: str,
+        url: str,
+        *,
+        authorization: FhirAuthorization | None,
+        timeout_s: float,
+    ) -> Resource:
+        """Read a search on from its page at `url` (same origin); raises as `read`."""
 
 
 class EhrWriter(Protocol):

@@ -18,6 +18,7 @@ from sqlalchemy.engine import Engine
 from cds_service.adapters import ledger as sql
 from cds_service.adapters.vault import Vault
 from cds_service.usecases import ports
+from tests.fakes.alerts import FakeAlerts
 from tests.fakes.ledger import (
     FakeAuditLog,
     FakeCardLog,
@@ -42,6 +43,10 @@ class JobTable(ports.Jobs, ports.Leases, ports.OverdueJobs, Protocol):
     """All faces of the job table."""
 
 
+class AlertTables(ports.Alerts, ports.AlertSettings, Protocol):
+    """Both faces of the alert tables."""
+
+
 @dataclass(frozen=True)
 class Ledger:
     """Every port of one ledger, on one clock that the test moves."""
@@ -55,21 +60,24 @@ class Ledger:
     cards: ports.CardLog
     audit: ports.AuditLog
     replays: ports.Replays
+    alerts: AlertTables
 
 
 def fake_ledger() -> Ledger:
     clock = FakeClock()
     jobs = FakeJobs(lease_s=LEASE_S, attempts=ATTEMPTS, clock=clock)
+    cards, reviews = FakeCardLog(), FakeReviews()
     return Ledger(
         clock=clock,
         tenants=FakeTenants(),
         jobs=jobs,
         results=FakeResults(jobs),
         publications=FakePublications(jobs),
-        reviews=FakeReviews(),
-        cards=FakeCardLog(),
+        reviews=reviews,
+        cards=cards,
         audit=FakeAuditLog(),
         replays=FakeReplays(),
+        alerts=FakeAlerts(cards, reviews),
     )
 
 
@@ -86,6 +94,7 @@ def sql_ledger(engine: Engine) -> Ledger:
         cards=sql.SqlCardLog(engine, clock=clock),
         audit=sql.SqlAuditLog(engine),
         replays=sql.SqlReplays(engine, clock=clock),
+        alerts=sql.SqlAlerts(engine),
     )
 
 

@@ -77,18 +77,34 @@ Read = Callable[..., Resource]
 
 
 @pytest.fixture(params=["fake", "real"])
-def read(request: pytest.FixtureRequest) -> Read:
-    record: EhrRecord
+def ehr(request: pytest.FixtureRequest) -> tuple[EhrRecord, Tenant]:
     if request.param == "fake":
-        record, tenant = FakeEhrRecord(PATIENT, *STUDIES), a_tenant()
-    else:
-        real: Real = request.getfixturevalue("real")
-        record, tenant = real.record, real.tenant
+        return FakeEhrRecord(PATIENT, *STUDIES), a_tenant()
+    real: Real = request.getfixturevalue("real")
+    return real.record, real.tenant
+
+
+@pytest.fixture
+def read(ehr: tuple[EhrRecord, Tenant]) -> Read:
+    record, tenant = ehr
 
     def read(path: str, authorization: FhirAuthorization | None = None) -> Resource:
         return record.read(tenant, path, authorization=authorization, timeout_s=2.0)
 
     return read
+
+
+@pytest.fixture
+def read_on(ehr: tuple[EhrRecord, Tenant]) -> Read:
+    record, tenant = ehr
+
+    def read_on(url: str, authorization: FhirAuthorization) -> Resource:
+        url = url.replace("{base}", tenant.fhir_base)
+        return record.read_on(
+            tenant, "ImagingStudy", url, authorization=authorization, timeout_s=2.0
+        )
+
+    return read_on
 
 
 # --- both ------------------------------------------------------------------------------------
@@ -121,6 +137,26 @@ def test_a_token_that_the_ehr_refuses_is_its_refusal(read: Read) -> None:
 def test_a_resource_that_is_not_there_is_an_invalid_answer(read: Read) -> None:
     with pytest.raises(EhrAnswerInvalid):
         read("Patient/p-9", authorized())
+
+
+@pytest.mark.parametrize("page", ["{base}/ImagingStudy?start=1", "ImagingStudy?start=1"])
+def test_ch2_48_a_search_is_read_on_from_a_page(read_on: Read, page: str) -> None:
+    bundle = read_on(page, authorized())
+
+    assert bundle["entry"][-1]["resource"]["id"] == "s-2"
+
+
+def test_ch2_61_reading_on_needs_the_scope_of_the_search(read_on: Read) -> None:
+    with pytest.raises(ScopeDenied):
+        read_on("ImagingStudy?start=1", authorized("patient/Patient.read"))
+
+
+def test_t7_a_page_at_another_origin_is_never_asked_for(read_on: Read) -> None:
+    with a_fhir_server() as thief:
+        with pytest.raises(EhrAnswerInvalid):
+            read_on(f"{thief.base}/fhir/ImagingStudy?start=1", authorized())
+
+        assert thief.asked == []
 
 
 # --- the adapter: how it reads ---------------------------------------------------------------

@@ -9,7 +9,7 @@ from sqlalchemy.engine import Engine
 from cds_service.adapters.ledger import SqlAuditLog, SqlCardLog, SqlReplays, schema
 from cds_service.adapters.ledger.logs import KEEP_EXPIRED, SWEEP_EVERY
 from cds_service.domain.audit import AuditAction, AuditEvent
-from cds_service.domain.card import Feedback, Outcome
+from cds_service.domain.card import Feedback, Outcome, ShownCard
 from cds_service.domain.finding import Coding
 from tests.builders import NOW
 from tests.contract.ledgers import Ledger
@@ -42,15 +42,15 @@ def an_event(**changes: object) -> AuditEvent:
 
 
 def test_feedback_on_a_shown_card_is_accepted_also_when_sent_twice(ledger: Ledger) -> None:
-    ledger.cards.shown("t-1", "card-1", None)
-    ledger.cards.shown("t-1", "card-1", None)
+    ledger.cards.shown("t-1", ShownCard("card-1"))
+    ledger.cards.shown("t-1", ShownCard("card-1"))
 
     assert ledger.cards.record(a_report())
     assert ledger.cards.record(a_report())
 
 
 def test_feedback_on_a_card_that_was_not_shown_is_not_taken(ledger: Ledger) -> None:
-    ledger.cards.shown("t-1", "card-1", None)
+    ledger.cards.shown("t-1", ShownCard("card-1"))
 
     assert not ledger.cards.record(a_report(card_uuid="card-2"))
     assert not ledger.cards.record(a_report(tenant_id="t-2"))
@@ -58,7 +58,7 @@ def test_feedback_on_a_card_that_was_not_shown_is_not_taken(ledger: Ledger) -> N
 
 def test_one_report_is_one_row_and_another_outcome_is_a_second(engine: Engine) -> None:
     cards = SqlCardLog(engine)
-    cards.shown("t-1", "card-1", None)
+    cards.shown("t-1", ShownCard("card-1"))
     reason = Coding("https://sightline.example/reasons", "known", "Known already")
     first = a_report(reason=reason, has_comment=True, suggestion_ids=("s-1",))
 

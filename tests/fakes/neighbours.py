@@ -1,6 +1,7 @@
 """The EHR's record in memory, held to the same contract test as the real one."""
 
 from collections.abc import Callable
+from urllib.parse import urljoin
 
 from cds_service.domain.hook import FhirAuthorization
 from cds_service.domain.smart_scope import allows
@@ -51,3 +52,16 @@ class FakeEhrRecord:
             if one["id"] == path.partition("/")[2]:
                 return one
         raise EhrAnswerInvalid("The EHR answered 404 to a read.")
+
+    def read_on(
+        self,
+        tenant: Tenant,
+        kind: str,
+        url: str,
+        *,
+        authorization: FhirAuthorization | None,
+        timeout_s: float,
+    ) -> Resource:
+        if not urljoin(f"{tenant.fhir_base}/", url).startswith(tenant.fhir_base):
+            raise EhrAnswerInvalid("The EHR's next page is at another address.")
+        return self.read(tenant, f"{kind}?{url}", authorization=authorization, timeout_s=timeout_s)

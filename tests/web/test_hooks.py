@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from cds_service.domain.card import Outcome
+from cds_service.domain.card import Outcome, ShownCard
 from cds_service.errors import EhrTimedOut, LedgerUnavailable
 from tests.unit.cards.builders import PUBLIC_URL, SERVICE_ID, a_patient_resource
 from tests.web.conftest import FrontDoor
@@ -435,7 +435,7 @@ def test_the_real_feedback_of_one_card_accepted_and_overridden_is_taken(
     door: FrontDoor, shared_data: Path
 ) -> None:
     reports = json.loads((shared_data / "cds-hooks/ahrq/feedback.json").read_text())["feedback"]
-    door.house.cards.shown("t-1", reports[0]["card"], None)
+    door.house.cards.shown("t-1", ShownCard(reports[0]["card"]))
 
     assert send(door, *reports).status_code == 200
     assert [outcome for _, _, outcome, _ in door.house.cards.reports] == ["accepted", "overridden"]

@@ -3,6 +3,7 @@
 Source: DESIGN "The ledger is SQL"; the classes implement the protocols of usecases/ports.py.
 """
 
+from cds_service.adapters.ledger.alerts import SqlAlerts
 from cds_service.adapters.ledger.connection import connect
 from cds_service.adapters.ledger.jobs import SqlJobs
 from cds_service.adapters.ledger.logs import SqlAuditLog, SqlCardLog, SqlReplays
@@ -11,6 +12,7 @@ from cds_service.adapters.ledger.tenants import SqlTenants
 from cds_service.adapters.ledger.upgrade import check, upgrade
 
 __all__ = [
+    "SqlAlerts",
     "SqlAuditLog",
     "SqlCardLog",
     "SqlJobs",

@@ -14,7 +14,7 @@ from sqlalchemy.engine import Engine
 from cds_service.adapters.ledger.connection import insert_if_new, ledger_clock, writing
 from cds_service.adapters.ledger.schema import audit_event, card_shown, feedback, used_jti
 from cds_service.domain.audit import AuditEvent
-from cds_service.domain.card import Feedback
+from cds_service.domain.card import Feedback, ShownCard
 from cds_service.usecases.ports import Clock
 
 # A token is accepted for a leeway after its exp, so its jti is kept longer than that.
@@ -29,17 +29,14 @@ class SqlCardLog:
         self._engine = engine
         self._now = ledger_clock(clock)
 
-    def shown(self, tenant_id: str, card_uuid: str, result_id: str | None) -> None:
-        """Remember a card (idempotent)."""
+    def shown(self, tenant_id: str, *cards: ShownCard) -> None:
+        """Remember cards, all in one write (idempotent)."""
         with writing(self._engine) as connection:
-            insert_if_new(
-                connection,
-                card_shown,
-                tenant_id=tenant_id,
-                card_uuid=card_uuid,
-                result_id=result_id,
-                shown_at=self._now(connection),
-            )
+            now = self._now(connection)
+            for card in cards:
+                insert_if_new(
+                    connection, card_shown, tenant_id=tenant_id, shown_at=now, **asdict(card)
+                )
 
     def record(self, new: Feedback) -> bool:
         """Store it once; False when the card is not one that this tenant was shown."""

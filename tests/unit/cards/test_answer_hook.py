@@ -196,7 +196,8 @@ def test_a_card_that_was_shown_is_remembered_for_feedback(a_house: MakeHouse) ->
 
     (card,) = cards_of(house)
 
-    assert house.cards.cards == {("t-1", card.uuid): "r-1"}
+    (shown,) = house.cards.cards.values()
+    assert (shown.card_uuid, shown.result_id) == (card.uuid, "r-1")
 
 
 def test_an_answer_is_audited_with_the_reader(a_house: MakeHouse) -> None:

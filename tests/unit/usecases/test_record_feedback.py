@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from cds_service.domain.audit import AuditAction
-from cds_service.domain.card import Feedback, Outcome
+from cds_service.domain.card import Feedback, Outcome, ShownCard
 from cds_service.usecases.record_feedback import record_feedback
 from tests.builders import NOW
 from tests.fakes.ledger import FakeAuditLog, FakeCardLog, FakeClock
@@ -24,7 +24,7 @@ def a_report(**changes: Any) -> Feedback:
 @pytest.fixture
 def cards() -> FakeCardLog:
     cards = FakeCardLog()
-    cards.shown("t-1", "card-1", "r-1")
+    cards.shown("t-1", ShownCard("card-1", "r-1"))
     return cards
 
 
