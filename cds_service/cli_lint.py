@@ -44,7 +44,10 @@ def lint_cds(
     stdin. Exit code 0: no rule broken. 1: some are. 2: there was nothing to check.
     """
     if source.startswith(("http://", "https://")):
-        from cds_service.lint.fetch import discovery_address, fetch_discovery  # requests, only here
+        from cds_service.cli_discovery import (  # requests, only here
+            discovery_address,
+            fetch_discovery,
+        )
 
         text, found = fetch_discovery(discovery_address(source))
         kind = kind or Kind.DISCOVERY.value

@@ -10,9 +10,9 @@ import pytest
 from click.testing import CliRunner, Result
 from flask import Flask, Response, redirect
 
+from cds_service import cli_discovery
 from cds_service.cli import main
-from cds_service.lint import fetch
-from cds_service.lint.fetch import discovery_address
+from cds_service.cli_discovery import discovery_address
 from tests.contract.fhir_server import serving
 from tests.unit.lint.builders import discovery, linking, response
 
@@ -166,7 +166,7 @@ def test_an_endless_answer_is_cut(serve: Serve, monkeypatch: pytest.MonkeyPatch)
         while True:
             yield b" " * 10_000
 
-    monkeypatch.setattr(fetch, "LIMIT_BYTES", 50_000)
+    monkeypatch.setattr(cli_discovery, "LIMIT_BYTES", 50_000)
     with serve(Response(endless(), content_type="application/json")) as address:
         result = run(f"{address}/base")
 
@@ -174,10 +174,10 @@ def test_an_endless_answer_is_cut(serve: Serve, monkeypatch: pytest.MonkeyPatch)
 
 
 def test_plain_http_to_another_machine_is_a_breach() -> None:
-    (breach,) = fetch._insecure("http://cds.example.org/cds-services")
+    (breach,) = cli_discovery._insecure("http://cds.example.org/cds-services")
 
     assert (breach.requirement, breach.level) == ("ch2:2", "breach")
-    assert fetch._insecure("https://cds.example.org/cds-services") == []
+    assert cli_discovery._insecure("https://cds.example.org/cds-services") == []
 
 
 def test_the_address_of_discovery_is_the_base_and_its_path() -> None:

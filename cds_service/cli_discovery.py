@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import requests
 
 from cds_service.errors import UpstreamFailed
-from cds_service.lint.target import Breach, Level
+from cds_service.lint import Breach, Level
 
 TIMEOUT_S = 10.0  # to connect, and between two bytes
 WHOLE_S = 30.0
