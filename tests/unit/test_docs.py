@@ -63,7 +63,7 @@ def options_of(command: click.Command) -> set[str]:
         name
         for parameter in command.params
         for name in parameter.opts
-        if name.startswith("--") and name != "--version"
+        if name.startswith("--")
     }
 
 

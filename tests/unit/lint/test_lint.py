@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cds_service.lint import Dialect, Kind, Level, Target, Version, guess_kind, lint, parse
+from cds_service.lint.dialects import DIALECT_RULES
 from tests.unit.lint.builders import (
     a_card,
     a_deletion,
@@ -29,6 +30,7 @@ from tests.unit.lint.builders import (
     suggesting,
 )
 
+REPOSITORY = Path(__file__).resolve().parents[3]
 S, C, F = "/services/0", "/cards/0", "/feedback/0"
 
 
@@ -434,6 +436,14 @@ def test_oracle_passes_no_app_context_and_calls_one_hook() -> None:
     assert found(discovery(hook="order-sign"), dialect=Dialect.ORACLE) == [
         ("oracle:hook", f"{S}/hook")
     ]
+
+
+def test_every_rule_of_a_vendor_is_on_the_page() -> None:
+    page = (REPOSITORY / "docs/how-to/lint-a-cds-service.md").read_text()
+
+    named = {rule.requirement for rule in DIALECT_RULES}
+
+    assert named and {one for one in named if f"`{one}`" not in page} == set()
 
 
 # --- any document ----------------------------------------------------------------------------
