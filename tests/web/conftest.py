@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import pytest
@@ -12,14 +13,19 @@ from werkzeug.test import TestResponse
 
 from cds_service.adapters.egress import Egress
 from cds_service.adapters.jwks import ClientKeys
+from cds_service.adapters.vault import Vault
 from cds_service.usecases.answer_hook import answer_hook
 from cds_service.usecases.record_feedback import record_feedback
+from cds_service.usecases.seal_context import seal_context
 from cds_service.web import fhir_api, health, hooks, problems
 from cds_service.web.client_trust import ClientTrust
 from cds_service.web.services import EXTENSION, Services
 from tests.fakes.ledger import FakeReplays, FakeTenants
 from tests.unit.cards.builders import PUBLIC_URL, SERVICE_ID, House
 from tests.web.ehr_client import AnEhr, a_hook_body
+from tests.web.linted import LintedClient
+
+VAULT = Vault(b"k" * 32)
 
 
 @dataclass
@@ -51,6 +57,7 @@ def door() -> Iterator[FrontDoor]:
         ehr, house, replays = AnEhr(), House(pool), FakeReplays()
         tenants = FakeTenants(ehr.tenant())
         app = Flask("test")
+        app.test_client_class = LintedClient
         for blueprint in (hooks.blueprint, health.blueprint, fhir_api.blueprint):
             app.register_blueprint(blueprint)
         problems.install(app)
@@ -67,6 +74,7 @@ def door() -> Iterator[FrontDoor]:
             record_feedback=lambda reports: record_feedback(
                 reports, cards=house.cards, audit=house.audit, clock=house.clock
             ),
+            seal_context=partial(seal_context, vault=VAULT),
             audit=house.audit,
             clock=house.clock,
             model=house.model,
