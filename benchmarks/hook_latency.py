@@ -1,6 +1,7 @@
 """The hook with a known result, while the worker is busy with other patients' studies."""
 
 import json
+import math
 import sqlite3
 import subprocess
 import sys
@@ -46,16 +47,17 @@ def hook_latency(demo: RunningDemo, ehr: Ehr) -> list[Figure]:
     waiting = [hook for patient in patients for hook in ehr.hook_requests(patient)]
     calls = ehr.hook_requests(KNOWN_PATIENT.id, WARM_UP_CALLS + CALLS)
     answers, busyness = _send_while_busy(demo, ehr, calls, waiting)
-    codes, with_card = Counter(answer.code for answer in answers), sum(a.cards > 0 for a in answers)
-    if codes.keys() != {"200"} or with_card != len(calls):
-        raise MeasurementFailed(f"of {len(calls)} calls: {codes}, {with_card} with a card")
     counted = answers[WARM_UP_CALLS:]
-    since_due = [answer.since_due_ms for answer in counted]
+    codes = Counter(answer.code for answer in counted)
+    with_card = sum(answer.cards > 0 for answer in counted)
+    # A call that brought no card counts as endless, so that an error cannot look fast.
+    since_due = [answer.since_due_ms if answer.cards else math.inf for answer in counted]
     sent_p99 = percentile([answer.since_sent_ms for answer in counted], 0.99)
     conditions = (
         f"n {CALLS}, {RATE:g}/s for {DURATION_S:g} s over loopback, a connection and a JWT for"
         f" each, timed from the moment it was due, after {WARM_UP_CALLS} uncounted; worker busy"
         f" {busyness.share:.0%} of the time, {busyness.done} studies done meanwhile;"
+        f" {with_card} brought a card, HTTP {dict(codes)};"
         f" max {max(since_due):.0f} ms; p99 from the moment of sending {sent_p99:.0f} ms"
     )
     return [
