@@ -43,6 +43,7 @@ from cds_service.usecases.gather_prefetch import Gatherer
 from cds_service.usecases.ports import Budget
 from cds_service.usecases.record_feedback import record_feedback
 from cds_service.usecases.run_inference import Workbench
+from cds_service.usecases.seal_context import seal_context
 from cds_service.usecases.sweep_jobs import sweep_jobs
 from cds_service.web.client_trust import ClientTrust
 from cds_service.web.hooks import SERVICE_ID
@@ -197,6 +198,7 @@ def hook_services(settings: Settings, house: House) -> Services:
             call, tenant, desk, budget_s=budget_s
         ),
         record_feedback=partial(record_feedback, cards=cards, audit=house.audit, clock=clock),
+        seal_context=partial(seal_context, vault=house.vault),
         audit=house.audit,
         clock=clock,
         model=model,

@@ -83,7 +83,7 @@ def grant_from(document: Mapping[str, Any], *, requested_scope: str) -> Grant:
         expires_in_s=_seconds(document.get("expires_in")),
         patient_id=patient,
         imaging_studies=_imaging_studies(document.get("fhirContext")),
-        app_context=_app_context(document.get("appContext")),
+        app_context=app_context_in(document.get("appContext")),
         needs_patient_banner=document.get("need_patient_banner") is not False,
     )
 
@@ -106,7 +106,7 @@ def _imaging_studies(context: object) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _app_context(text: object) -> dict[str, str]:
+def app_context_in(text: object) -> dict[str, str]:
     """Return what the card's link carried; what is not ours is no context."""
     try:
         context = json.loads(text) if isinstance(text, str) else None

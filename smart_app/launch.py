@@ -16,9 +16,10 @@ from werkzeug.wrappers import Response as AnyResponse
 from cds_service.domain.audit import AuditAction, AuditEvent
 from cds_service.domain.tenant import Tenant
 from cds_service.errors import LaunchRefused
+from cds_service.usecases.seal_context import open_context
 from smart_app.discovery import AuthorizationServer, discover
 from smart_app.framing import frame_for, frame_for_claimed
-from smart_app.grant import redeem
+from smart_app.grant import app_context_in, redeem
 from smart_app.identity import keys_of, user_from
 from smart_app.services import AppServices, services
 from smart_app.session import (
@@ -79,7 +80,9 @@ def _registered(iss: str, house: AppServices) -> Tenant:
 
 def _launch_address(cookie: str | None = None) -> str:
     args = request.args
-    return url_for("app.start", iss=args["iss"], launch=args["launch"], cookie=cookie)
+    return url_for(
+        "app.start", iss=args["iss"], launch=args["launch"], ctx=args.get("ctx"), cookie=cookie
+    )
 
 
 def _with_test_cookie() -> AnyResponse:
@@ -112,6 +115,7 @@ def _to_authorization_server(
         server=asdict(server),
         verifier=verifier,
         nonce=nonce,
+        app_context=_context_of_link(tenant, house),
     )
     _store(house).put("launch", state, stored(pending), PENDING_LIFE_S)
     address = prepare_grant_uri(
@@ -128,6 +132,12 @@ def _to_authorization_server(
         code_challenge_method="S256",
     )
     return redirect(address, 303)
+
+
+def _context_of_link(tenant: Tenant, house: AppServices) -> dict[str, str]:
+    """Return what a card's link carried in its address; what we have not sealed is nothing."""
+    text = request.args.get("ctx")
+    return app_context_in(open_context(tenant.id, text, vault=house.vault)) if text else {}
 
 
 def callback() -> AnyResponse:
@@ -199,7 +209,7 @@ def _opened(
         fhir_user=user.fhir_user,
         scope=grant.scope,
         expires_at=now.timestamp() + max(1, min(grant.expires_in_s, SESSION_LIFE_S)),
-        app_context=grant.app_context,
+        app_context=grant.app_context or pending.app_context,
         imaging_studies=grant.imaging_studies,
         needs_patient_banner=grant.needs_patient_banner,
         browser=digest_of(secret),

@@ -39,6 +39,7 @@ class PendingLaunch:
     server: Mapping[str, Any]  # AuthorizationServer, pinned against mix-up
     verifier: str = field(repr=False)
     nonce: str = field(repr=False)
+    app_context: Mapping[str, str] = field(default_factory=dict)  # of a link that carried it
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, OKPKey, RSAKey
 from joserfc.jws import JWSRegistry
 
+from cds_service.domain.dialect import DialectName
 from cds_service.domain.tenant import ALGORITHM_KEYS, Tenant
 from cds_service.errors import UntrustedClient, UpstreamFailed
 from cds_service.usecases.ports import Clock, Replays, Tenants
@@ -69,15 +70,19 @@ class ClientTrust:
             raise UntrustedClient(refused.reason, tenant_name=tenant.name) from refused
         return tenant
 
-    def discoverer(self, authorization: str | None, audience: str) -> Tenant | None:
-        """Return who reads discovery; None: somebody, where no EHR is registered to need a token.
+    def discovery_dialect(self, authorization: str | None, audience: str) -> DialectName:
+        """Return the dialect of whoever reads discovery.
 
-        There discovery is public, so a token that is sent all the same is not looked at. Raises
-        what `verify` raises.
+        Once one EHR is registered to need a token there, everybody does, and `verify` decides.
+        Until then it is public: a token that is sent all the same is not looked at, and the
+        dialect is the one that all EHRs share, else that of the standard. Raises what `verify`
+        raises.
         """
-        if any(tenant.discovery_needs_token for tenant in self.tenants.all()):
-            return self.verify(authorization, [audience])
-        return None
+        tenants = self.tenants.all()
+        if any(tenant.discovery_needs_token for tenant in tenants):
+            return self.verify(authorization, [audience]).dialect
+        shared = {tenant.dialect for tenant in tenants}
+        return shared.pop() if len(shared) == 1 else DialectName.STRICT_2_0
 
     def _tenant(self, token: ClientToken) -> Tenant:
         """Find the one registration of this issuer, or of this issuer and tenant."""

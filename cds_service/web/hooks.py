@@ -4,10 +4,12 @@ Source: CDS Hooks 2.0 "Discovery", "Calling a CDS Service", "Feedback", "CORS".
 """
 
 import time
+from functools import partial
 
 from flask import Blueprint, Response, g, jsonify, request
 
 from cds_service.domain.audit import AuditAction, AuditEvent
+from cds_service.domain.dialect import DIALECTS
 from cds_service.domain.hook import HookCall
 from cds_service.domain.tenant import Tenant
 from cds_service.errors import (
@@ -20,6 +22,7 @@ from cds_service.errors import (
 from cds_service.fhir import bounded_json
 from cds_service.usecases.gather_prefetch import PREFETCH
 from cds_service.web import cards_json, feedback_json, hook_json, problems
+from cds_service.web.cards_json import CardsJson
 from cds_service.web.services import services
 
 SERVICE_ID = "imaging-ai-findings"
@@ -54,8 +57,11 @@ def finish(response: Response) -> Response:
 
 @blueprint.get("/cds-services")
 def discovery() -> Response:
-    """List the service; public, it holds nothing about anybody."""
-    model = services().model
+    """List the service; it holds nothing about anybody, and most sites leave it public."""
+    here = services()
+    authorization = request.headers.get("Authorization")
+    dialect = DIALECTS[here.client_trust.discovery_dialect(authorization, _address())]
+    model = here.model
     entry = cards_json.service_json(
         service_id=SERVICE_ID,
         hook=HOOK,
@@ -63,8 +69,9 @@ def discovery() -> Response:
         description=f"Shows what an AI model ({model.identity.title or model.identity.id}) found "
         f"in the patient's newest imaging studies. {model.identity.label}".strip(),
         prefetch=PREFETCH,
+        dialect=dialect,
     )
-    return jsonify({"services": [entry]})
+    return jsonify({"services": [entry] if dialect.offers(HOOK) else []})
 
 
 @blueprint.post("/cds-services/<service_id>")
@@ -78,7 +85,8 @@ def call(service_id: str) -> Response:
     )
     _require_registered_server(hook_call, tenant)
     left_s = here.hook_deadline_s - (time.monotonic() - g.started)
-    return jsonify(cards_json.response(here.answer_hook(hook_call, tenant, left_s)))
+    writer = CardsJson(DIALECTS[tenant.dialect], partial(here.seal_context, tenant.id))
+    return jsonify(writer.response(here.answer_hook(hook_call, tenant, left_s)))
 
 
 @blueprint.post("/cds-services/<service_id>/feedback")

@@ -27,6 +27,7 @@ class Services:
     client_trust: ClientTrust
     answer_hook: Callable[[HookCall, Tenant, float], Sequence[Card]]  # the last: seconds left
     record_feedback: Callable[[Sequence[Feedback]], int]
+    seal_context: Callable[[str, str], str]  # tenant, appContext -> a text for a URL
     audit: AuditLog
     clock: Clock
     model: CardModel
