@@ -1,7 +1,7 @@
 """The worker: a supervisor of long-lived processes, each with one ONNX session.
 
 The queue brings a job id; `run_job` takes it through `usecases/run_inference`. The supervisor
-kills a process whose job passed its deadline, replaces one that died, and sweeps every 30 s.
+kills a process whose job passed its deadline, replaces one that ended, and sweeps every 30 s.
 
 Source: DESIGN "`sightline worker` is our supervisor", "The worker process is the blast radius".
 """
@@ -11,17 +11,17 @@ import multiprocessing
 import os
 import resource
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from multiprocessing.process import BaseProcess
 from multiprocessing.sharedctypes import Synchronized
 from secrets import token_hex
-from typing import Any
 
 from cds_service.domain.job import JobStep, Lease
-from cds_service.errors import LeaseLost, SightlineError, WeightsDigestMismatch
+from cds_service.errors import LeaseLost, SightlineError
 from cds_service.settings import Settings
 from cds_service.telemetry import configure_logging
 from cds_service.usecases.ports import Leases
@@ -32,8 +32,10 @@ log = logging.getLogger(__name__)
 HEARTBEATS_PER_LEASE = 2
 JOB_DEADLINE_LEASES = 6  # a job may renew its lease for this many leases in all
 KILL_GRACE_S = 5.0
+LOOK_EVERY_S = 0.5
 SWEEP_EVERY_S = 30.0
 STOP_GRACE_S = 20.0
+FAILED_START_S = 10.0  # a process that ends sooner would do so again: the next waits as long
 # Measured: 1.1 GB of address space with numpy, pydicom, gdcm and one ONNX session; the rest is
 # room for a 64-megapixel image in float32 and its copies.
 ADDRESS_SPACE_BYTES = 6 * 1024**3
@@ -52,6 +54,7 @@ class BeatingLeases:
         self._deadline = deadline
         self._step = JobStep.QUEUED
         self._stop = threading.Event()
+        self._turn = threading.Lock()  # else a beat could write the step before over a new one
 
     def take(self, job_id: str, owner: str) -> Lease | None:
         """Take the lease and start to beat."""
@@ -65,8 +68,9 @@ class BeatingLeases:
 
     def advance(self, lease: Lease, step: JobStep) -> Lease:
         """Renew the lease and note the step."""
-        self._step = step
-        return self._leases.advance(lease, step)
+        with self._turn:
+            self._step = step
+            return self._leases.advance(lease, step)
 
     def finish(self, lease: Lease, result_id: str) -> None:
         """Stop beating and mark the job done."""
@@ -88,7 +92,8 @@ class BeatingLeases:
             if time.monotonic() > self._deadline.value:
                 return
             try:
-                self._leases.advance(lease, self._step)
+                with self._turn:
+                    self._leases.advance(lease, self._step)
             except LeaseLost:
                 return
             except SightlineError as error:
@@ -106,7 +111,7 @@ class WorkerProcess:
         self._name = f"worker-{os.getpid()}-{token_hex(4)}"
 
     def do(self, job_id: str) -> str:
-        """Do one job; never raises but for weights that are not the pinned ones.
+        """Do one job; whatever ends it is a code for the log.
 
         This is the outermost frame: RQ would log an exception whole, text and traceback, and
         a decoder's panic is a BaseException (pylibjpeg-rle 2.2.0).
@@ -114,9 +119,6 @@ class WorkerProcess:
         started = time.monotonic()
         try:
             code = run_inference(job_id, self._name, self._bench)
-        except WeightsDigestMismatch:
-            log.critical("weights digest mismatch: this worker stops")
-            os._exit(70)
         except BaseException as error:
             if isinstance(error, KeyboardInterrupt | SystemExit):
                 raise
@@ -136,11 +138,24 @@ def run_job(job_id: str) -> str:
 
 
 def work(settings: Settings, deadline: "Synchronized[float]") -> None:
-    """Be one worker process until SIGTERM: limit resources, load the model, ask RQ for jobs."""
-    from cds_service.wiring import queue_worker, workbench  # after the fork: heavy libraries
-
+    """Be one worker process until SIGTERM; what ends it sooner is one line in the log."""
     configure_logging(settings.log_level)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the supervisor's to handle
+    threading.Thread(target=_end_with_the_supervisor, daemon=True).start()
+    try:
+        _do_jobs(settings, deadline)
+    except SightlineError as error:
+        log.critical("worker cannot work: %s", error)
+        sys.exit(1)
+    except Exception as error:  # the outermost frame: the class is told, its text may be PHI
+        log.critical("worker ended: %s", type(error).__name__)
+        sys.exit(1)
+
+
+def _do_jobs(settings: Settings, deadline: "Synchronized[float]") -> None:
+    """Limit resources, load the model, and ask RQ for one job after the other."""
+    from cds_service.wiring import queue_worker, workbench  # in the child only: heavy libraries
+
     limit_resources()
     bench = workbench(settings)
     leases = BeatingLeases(bench.leases, settings.job_lease_s, deadline)
@@ -149,11 +164,31 @@ def work(settings: Settings, deadline: "Synchronized[float]") -> None:
     queue_worker(settings).work(logging_level="WARNING", with_scheduler=False)
 
 
+def _end_with_the_supervisor() -> None:
+    """End this process when its supervisor is gone: nobody else would, and nobody would watch."""
+    supervisor = multiprocessing.parent_process()
+    if supervisor is None:
+        return
+    supervisor.join()
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(STOP_GRACE_S)
+    os._exit(1)
+
+
 def limit_resources() -> None:
     """Bound what hostile pixels can take: address space, files, core dumps."""
     resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_SPACE_BYTES, ADDRESS_SPACE_BYTES))
     resource.setrlimit(resource.RLIMIT_NOFILE, (256, 256))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+@dataclass(frozen=True, slots=True)
+class _Child:
+    """One worker process; `deadline` is its job's, 0.0 between jobs, on the monotonic clock."""
+
+    process: BaseProcess
+    deadline: "Synchronized[float]"
+    started: float
 
 
 class Supervisor:
@@ -165,36 +200,57 @@ class Supervisor:
         self._sweep = sweep
         # spawn: an ONNX session or a database connection must never cross a fork.
         self._context = multiprocessing.get_context("spawn")
-        self._children: list[tuple[BaseProcess, Any]] = []
-        self._stopping = threading.Event()
+        self._children: list[_Child] = []
+        self._no_start_before = 0.0
+        self._next_sweep = 0.0
+        self._is_stopping = False
 
     def run(self) -> None:
         """Supervise until SIGTERM or SIGINT, then stop every child."""
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: self._stopping.set())
-        swept = 0.0
-        while not self._stopping.is_set():
-            self._children = [child for child in self._children if self._healthy(child)]
-            while len(self._children) < self._count:
-                self._children.append(self._spawn())
-            if time.monotonic() - swept >= SWEEP_EVERY_S:
-                swept = time.monotonic()
-                self._try_sweep()
-            self._stopping.wait(1.0)
-        self._stop_children()
+            signal.signal(number, self._on_signal)
+        while not self._is_stopping:
+            self.look()
+            time.sleep(LOOK_EVERY_S)
+        self.stop()
 
-    def _spawn(self) -> tuple[BaseProcess, Any]:
+    def look(self) -> None:
+        """Replace the children that ended or passed their deadline; sweep when it is time."""
+        self._children = [child for child in self._children if self._is_well(child)]
+        while len(self._children) < self._count and time.monotonic() >= self._no_start_before:
+            self._children.append(self._spawn())
+        if time.monotonic() >= self._next_sweep:
+            self._next_sweep = time.monotonic() + SWEEP_EVERY_S
+            self._try_sweep()
+
+    def stop(self) -> None:
+        """Let every child finish its job for 20 s in all, then kill; an open lease runs out."""
+        for child in self._children:
+            child.process.terminate()
+        grace_ends = time.monotonic() + STOP_GRACE_S
+        for child in self._children:
+            child.process.join(max(0.0, grace_ends - time.monotonic()))
+            child.process.kill()
+            child.process.join()
+        self._children.clear()
+
+    def _on_signal(self, _number: int, _frame: object) -> None:
+        self._is_stopping = True
+
+    def _spawn(self) -> _Child:
         deadline = self._context.Value("d", 0.0, lock=False)
-        child = self._context.Process(target=work, args=(self._settings, deadline), name="worker")
-        child.start()
-        return child, deadline
+        process = self._context.Process(target=work, args=(self._settings, deadline), name="worker")
+        process.start()
+        return _Child(process, deadline, time.monotonic())
 
-    def _healthy(self, child: tuple[BaseProcess, Any]) -> bool:
-        process, deadline = child
+    def _is_well(self, child: _Child) -> bool:
+        process, now = child.process, time.monotonic()
         if not process.is_alive():
             log.error("worker %s ended with exit code %s", process.pid, process.exitcode)
+            if now < child.started + FAILED_START_S:
+                self._no_start_before = now + FAILED_START_S
             return False
-        if deadline.value and time.monotonic() > deadline.value + KILL_GRACE_S:
+        if child.deadline.value and now > child.deadline.value + KILL_GRACE_S:
             log.error("worker %s killed: its job passed the deadline", process.pid)
             process.kill()
             process.join()
@@ -209,11 +265,3 @@ class Supervisor:
             return
         if rung:
             log.info("sweep rang %d jobs", rung)
-
-    def _stop_children(self) -> None:
-        for process, _ in self._children:
-            process.terminate()
-        for process, _ in self._children:
-            process.join(STOP_GRACE_S)
-            if process.is_alive():
-                process.kill()

@@ -23,12 +23,7 @@ from cds_service.domain.guards import MISMATCH_CODES
 from cds_service.domain.job import JobStep, Lease
 from cds_service.domain.publication import PublicationState
 from cds_service.domain.tenant import Tenant
-from cds_service.errors import (
-    LeaseLost,
-    SightlineError,
-    StudyUnusable,
-    WeightsDigestMismatch,
-)
+from cds_service.errors import LeaseLost, SightlineError, StudyUnusable
 from cds_service.usecases.analyse_study import analyse_study
 from cds_service.usecases.ports import (
     Archive,
@@ -73,8 +68,8 @@ class Workbench:
 def run_inference(job_id: str, owner: str, bench: Workbench) -> str:
     """Do the job if it is free; return a code for the log.
 
-    The code is "done", "not-mine", "lease-lost" or the class of the error that ended it.
-    Raises WeightsDigestMismatch only: the process must stop, whatever the job.
+    The code is "done", "not-mine", "lease-lost" or the class of the error that ended it. Raises
+    LedgerUnavailable when the job cannot even be taken or given back: its lease then runs out.
     """
     lease = bench.leases.take(job_id, owner)
     if lease is None:
@@ -83,9 +78,6 @@ def run_inference(job_id: str, owner: str, bench: Workbench) -> str:
         return _work(lease, bench)
     except LeaseLost:
         return "lease-lost"
-    except WeightsDigestMismatch as error:
-        _give_up(lease, bench, error)
-        raise
     except SightlineError as error:
         return _give_up(lease, bench, error)
 

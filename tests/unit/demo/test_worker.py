@@ -1,6 +1,7 @@
 """The worker's own parts: leases that beat while a job runs, and the outermost frame."""
 
 import logging
+import threading
 import time
 from collections.abc import Callable, Iterator
 from multiprocessing import Value
@@ -92,6 +93,30 @@ def test_a_beat_repeats_the_step_that_the_job_is_at(
 
     until(lambda: ledger.steps.count(JobStep.INFERRING) >= 3)
     assert ledger.get(lease.job.id).step is JobStep.INFERRING
+
+
+def test_a_slow_beat_never_writes_an_older_step_over_a_newer_one(
+    ledger: CountingJobs, leases: BeatingLeases
+) -> None:
+    written: list[JobStep] = []
+    write = FakeJobs.advance
+
+    def slowly(lease: Lease, step: JobStep) -> Lease:
+        if step is JobStep.QUEUED:
+            begun.set()
+            time.sleep(LEASE_S)
+        written.append(step)
+        return write(ledger, lease, step)
+
+    begun = threading.Event()
+    ledger.advance = slowly  # type: ignore[method-assign]
+    lease = taken(leases, ledger.an_open_job())
+    assert begun.wait(5.0)
+
+    leases.advance(lease, JobStep.INFERRING)
+
+    until(lambda: written.count(JobStep.INFERRING) >= 2)
+    assert JobStep.QUEUED not in written[written.index(JobStep.INFERRING) :]
 
 
 def test_taking_a_lease_sets_the_deadline_that_the_supervisor_kills_at(
