@@ -15,8 +15,6 @@ from hashlib import sha256
 from secrets import token_urlsafe
 
 from redis.exceptions import RedisError
-from rq import Queue, SimpleWorker
-from rq.serializers import JSONSerializer
 from sqlalchemy import Engine
 
 from cds_service.adapters import ledger
@@ -27,7 +25,7 @@ from cds_service.adapters.egress import Egress
 from cds_service.adapters.ehr import FhirRecord
 from cds_service.adapters.ehr_writer import FhirWriter
 from cds_service.adapters.jwks import ClientKeys
-from cds_service.adapters.queue import QUEUE, RqDoorbell, redis_client
+from cds_service.adapters.queue import RingWorker, RqDoorbell, redis_client, ring_worker
 from cds_service.adapters.vault import Vault, load_or_create_key
 from cds_service.domain.audit import AuditAction, AuditEvent
 from cds_service.domain.finding import Coding, ModelIdentity
@@ -187,6 +185,7 @@ def hook_services(settings: Settings, house: House) -> Services:
         writer=CardWriter(model, settings.public_url, SERVICE_ID),
         clock=clock,
     )
+    redis = redis_client(settings.redis_url, for_worker=False)
     keys = ClientKeys(house.egress, ThreadPoolExecutor(2, thread_name_prefix="jwks"))
     return Services(
         public_url=settings.public_url,
@@ -203,7 +202,7 @@ def hook_services(settings: Settings, house: House) -> Services:
         clock=clock,
         model=model,
         is_ledger_up=lambda: _works(house.tenants.all),
-        is_queue_up=lambda: _works(redis_client(settings.redis_url, for_worker=False).ping),
+        is_queue_up=lambda: _works(redis.ping),
     )
 
 
@@ -288,20 +287,10 @@ def _works(probe: Callable[[], object]) -> bool:
     return True
 
 
-def queue_worker(settings: Settings) -> SimpleWorker:
-    """Build RQ's part of a worker process: one queue, the JSON serializer, no job texts."""
-    connection = redis_client(settings.redis_url, for_worker=True)
-    queue = Queue(QUEUE, connection=connection, serializer=JSONSerializer)
-    return SimpleWorker(
-        [queue],
-        name=f"sightline-{new_id()}",
-        connection=connection,
-        serializer=JSONSerializer,
-        log_job_description=False,
-        worker_ttl=30,  # an idle worker does no maintenance for worker_ttl - 15 s
-        job_monitoring_interval=5,
-        maintenance_interval=30,
-    )
+def queue_worker(settings: Settings) -> RingWorker:
+    """Build RQ's part of a worker process."""
+    redis = redis_client(settings.redis_url, for_worker=True)
+    return ring_worker(redis, name=f"sightline-{new_id()}")
 
 
 def _auditing(audit: ledger.SqlAuditLog) -> Callable[[Tenant, str], None]:

@@ -4,9 +4,11 @@ RQ holds no truth: a ring that is lost, late or doubled changes nothing, since o
 ledger's lease lets a worker begin.
 
 Source: DESIGN "RQ: one queue per worker ..."; reliability reference 2 and "Further
-measurements" (redis-py's retries, `unique`, the default description and serializer).
+measurements" (redis-py's retries, `unique`, the default description and serializer); threat T15.
 """
 
+import logging
+import signal
 import time
 from collections.abc import Callable
 
@@ -14,10 +16,14 @@ from redis import Redis
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from redis.retry import Retry
-from rq import Queue
+from rq import Queue, SimpleWorker
+from rq.exceptions import DeserializationError
+from rq.job import Job
 from rq.serializers import JSONSerializer
 
 from cds_service.errors import DoorbellSilent, SettingsInvalid
+
+log = logging.getLogger(__name__)
 
 QUEUE = "sightline"
 JOB_FUNCTION = "cds_service.worker.run_job"
@@ -84,3 +90,49 @@ class RqDoorbell:
             self._closed_until = self._monotonic() + OPEN_S
             raise DoorbellSilent("The queue is away.") from None
         self._failures = 0
+
+
+class RingWorker(SimpleWorker):
+    """RQ's worker, held to our one function and to its supervisor's signal."""
+
+    def execute_job(self, job: Job, queue: Queue) -> None:
+        """Do the job, or throw it away when it names anything but our function.
+
+        RQ imports and calls what a job names, so whoever writes to Redis could name os.system.
+        """
+        if _is_ring(job):
+            super().execute_job(job, queue)
+        else:
+            log.critical("a job that is no ring was in the queue: thrown away")
+            job.delete()
+
+    def _install_signal_handlers(self) -> None:
+        # RQ's own takes SIGINT too: at Ctrl-C, which reaches the whole group, the supervisor's
+        # SIGTERM would be the second signal and end the job in the middle.
+        signal.signal(signal.SIGTERM, self.request_stop)
+
+
+def ring_worker(redis: "Redis", name: str) -> RingWorker:
+    """Build RQ's part of a worker process: one queue, the JSON serializer, no job texts.
+
+    redis   from `redis_client(..., for_worker=True)`
+    """
+    return RingWorker(
+        [Queue(QUEUE, connection=redis, serializer=JSONSerializer)],
+        name=name,
+        connection=redis,
+        serializer=JSONSerializer,
+        log_job_description=False,
+        worker_ttl=30,  # an idle worker does no maintenance for worker_ttl - 15 s
+        job_monitoring_interval=5,
+        maintenance_interval=30,
+    )
+
+
+def _is_ring(job: Job) -> bool:
+    try:
+        name = job.func_name
+    except DeserializationError:
+        return False
+    has_more = job.webhooks or job._success_callback_name or job._failure_callback_name
+    return name == JOB_FUNCTION and not has_more

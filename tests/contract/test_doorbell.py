@@ -12,7 +12,8 @@ import pytest
 from redis import Redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
-from rq import Queue, SimpleWorker
+from rq import Callback, Queue
+from rq.job import Job
 from rq.serializers import JSONSerializer
 
 from cds_service.adapters.queue import (
@@ -23,6 +24,7 @@ from cds_service.adapters.queue import (
     QUEUE,
     RqDoorbell,
     redis_client,
+    ring_worker,
 )
 from cds_service.errors import DoorbellSilent, SettingsInvalid
 from cds_service.usecases.ports import Doorbell
@@ -141,14 +143,65 @@ def test_rqs_own_worker_understands_the_ring(
     monkeypatch.setattr(f"{__name__}.note", done.append)
     RqDoorbell(client).ring("job-1")
 
-    with redis_client(server.url, for_worker=True) as patient:
-        SimpleWorker([QUEUE], connection=patient, serializer=JSONSerializer).work(burst=True)
+    work_off(server)
 
     assert done == ["job-1"] and queue.jobs == []
 
 
+def work_off(server: RedisServer) -> None:
+    """Let a worker of ours do what is in the queue."""
+    with redis_client(server.url, for_worker=True) as patient:
+        ring_worker(patient, name="worker-1").work(burst=True)
+
+
 def note(job_id: str) -> None:
     """Stand where the worker's function stands."""
+
+
+# --- what others may have written into Redis ---
+
+
+@pytest.mark.real
+def test_a_function_that_is_not_ours_is_thrown_away_and_not_called(
+    server: RedisServer, queue: Queue, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    planted = queue.enqueue("os.mkdir", str(tmp_path / "planted"))
+
+    work_off(server)
+
+    assert not (tmp_path / "planted").exists()
+    assert not Job.exists(planted.id, connection=queue.connection)
+    assert "a job that is no ring" in caplog.text
+
+
+@pytest.mark.real
+def test_a_callback_on_a_ring_is_thrown_away_with_it(
+    server: RedisServer, queue: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[object] = []
+    monkeypatch.setattr(f"{__name__}.note", done.append)
+    queue.enqueue(JOB_FUNCTION, "job-1", on_failure=Callback(f"{__name__}.note"))
+
+    work_off(server)
+
+    assert done == [] and queue.jobs == []
+
+
+@pytest.mark.real
+def test_what_cannot_be_read_as_a_job_does_not_stop_the_worker(
+    server: RedisServer, client: "Redis", queue: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[str] = []
+    monkeypatch.setattr("cds_service.adapters.queue.JOB_FUNCTION", f"{__name__}.note")
+    monkeypatch.setattr(f"{__name__}.note", done.append)
+    bell = RqDoorbell(client)
+    bell.ring("job-1")
+    client.hset(queue.jobs[0].key, "data", b"\x80\x05no json")
+    bell.ring("job-2")
+
+    work_off(server)
+
+    assert done == ["job-2"]
 
 
 # --- the circuit breaker ---
