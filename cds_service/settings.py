@@ -1,6 +1,7 @@
 """Every knob of the service, read once at start and frozen.
 
-Secrets come from files and never print. Nothing else reads the environment.
+Keys come from files, and an address that may hold a password never prints. Nothing else reads the
+environment.
 """
 
 from collections.abc import Mapping
@@ -9,6 +10,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from cds_service.errors import SettingsInvalid
+
+LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,8 +24,8 @@ class Settings:
 
     public_url: str  # of the service, as the EHR calls it; no trailing slash
     data: Path
-    database_url: str  # SQLAlchemy
-    redis_url: str
+    database_url: str = field(repr=False)  # SQLAlchemy
+    redis_url: str = field(repr=False)
     master_key_file: Path  # 32 random bytes; seals tokens and patients' facts (AES-256-GCM)
     signing_key_file: Path  # PEM, EC P-384: our client assertions (ES384)
     hook_deadline_ms: int = 450
@@ -30,7 +33,7 @@ class Settings:
     job_lease_s: int = 20
     job_attempts: int = 3
     model_id: str = "cxr_pneumonia_peds"
-    log_level: str = field(default="INFO")
+    log_level: str = "INFO"
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> "Settings":
@@ -50,7 +53,7 @@ class Settings:
             signing_key_file=Path(env.get("SIGHTLINE_SIGNING_KEY_FILE", data / "signing.pem")),
             hook_deadline_ms=_number(env, "SIGHTLINE_HOOK_DEADLINE_MS", 450, 50, 10_000),
             job_lease_s=_number(env, "SIGHTLINE_JOB_LEASE_S", 20, 5, 600),
-            log_level=env.get("SIGHTLINE_LOG_LEVEL", "INFO"),
+            log_level=_log_level(env),
         )
 
 
@@ -66,3 +69,10 @@ def _number(env: Mapping[str, str], name: str, default: int, low: int, high: int
     if not text.isdigit() or not low <= int(text) <= high:
         raise SettingsInvalid(f"{name} is {text!r}: it must be a number from {low} to {high}.")
     return int(text)
+
+
+def _log_level(env: Mapping[str, str]) -> str:
+    level = env.get("SIGHTLINE_LOG_LEVEL", "INFO").upper()
+    if level not in LOG_LEVELS:
+        raise SettingsInvalid(f"SIGHTLINE_LOG_LEVEL is not one of {', '.join(LOG_LEVELS)}.")
+    return level

@@ -3,7 +3,7 @@
 Our own lines hold event names, ids and classes of errors. Libraries may quote header values or
 URLs in theirs, so they are heard only from WARNING on, or not at all.
 
-Source: DESIGN "Never"; reference on HIPAA and GDPR ("log by allow-list of fields").
+Source: docs/explanation/architecture.md, "The life of patient data"; threat T8.
 """
 
 import logging

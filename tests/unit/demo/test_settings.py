@@ -99,5 +99,21 @@ def test_a_number_outside_its_range_is_refused_with_the_range(
             settings(**{variable: wrong})
 
 
+def test_a_log_level_that_does_not_exist_is_refused() -> None:
+    assert settings(SIGHTLINE_LOG_LEVEL="warning").log_level == "WARNING"
+
+    with pytest.raises(SettingsInvalid, match="SIGHTLINE_LOG_LEVEL is not one of DEBUG, INFO"):
+        settings(SIGHTLINE_LOG_LEVEL="loud")
+
+
+def test_a_password_in_an_address_is_not_printed() -> None:
+    made = settings(
+        SIGHTLINE_REDIS_URL="rediss://web:s3cret@redis.internal/0",
+        SIGHTLINE_DATABASE_URL="postgresql://web:s3cret@db.internal/sightline",
+    )
+
+    assert "s3cret" not in repr(made)
+
+
 def test_other_variables_are_not_read() -> None:
     assert settings(PATH="/bin", SIGHTLINE_NONSENSE="1") == settings()
