@@ -1,5 +1,7 @@
 """Upgrades: an empty database, one of this version, and one of a newer Sightline."""
 
+import os
+import stat
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -15,7 +17,7 @@ from cds_service.adapters.ledger import SqlTenants, check, connect, upgrade
 from cds_service.adapters.ledger.schema import metadata
 from cds_service.errors import LedgerUnavailable, SettingsInvalid
 from tests.builders import a_tenant
-from tests.contract.ledgers import opened
+from tests.contract.ledgers import opened, sqlite_url
 
 
 @pytest.fixture
@@ -38,6 +40,21 @@ def test_a_second_upgrade_changes_nothing(engine: Engine) -> None:
     upgrade(engine)
 
     assert SqlTenants(engine).all() == [a_tenant()]
+
+
+def test_a_new_sqlite_ledger_and_its_journals_are_for_its_user_only(tmp_path: Path) -> None:
+    before = os.umask(0o022)
+    try:
+        with opened(sqlite_url(tmp_path)) as engine:
+            upgrade(engine)
+            SqlTenants(engine).add(a_tenant())
+            modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()}
+    finally:
+        os.umask(before)
+
+    assert modes == dict.fromkeys(
+        ("ledger.sqlite", "ledger.sqlite-wal", "ledger.sqlite-shm"), 0o600
+    )
 
 
 def test_several_processes_may_upgrade_at_once(empty: Engine) -> None:

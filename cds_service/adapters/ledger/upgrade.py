@@ -13,7 +13,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy.engine import Connection, Engine
 
 from cds_service.adapters.ledger.connection import reading, writing
-from cds_service.errors import SettingsInvalid
+from cds_service.errors import LedgerUnavailable, SettingsInvalid
 
 MIGRATIONS = Path(__file__).resolve().parent.parent / "migrations"
 _LOCK = 7_316_842_905  # any fixed number: PostgreSQL's advisory lock of the upgrade
@@ -23,8 +23,10 @@ def upgrade(engine: Engine) -> None:
     """Bring the ledger to the newest tables; nothing happens when it has them.
 
     One transaction: several processes may call it, and the second one finds it done.
-    Raises SettingsInvalid when the ledger is of a newer Sightline, LedgerUnavailable.
+    A new SQLite file is for this user only. Raises SettingsInvalid when the ledger is of a newer
+    Sightline, LedgerUnavailable.
     """
+    _make_private_file(engine)
     with writing(engine) as connection:
         if connection.dialect.name == "postgresql":
             connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
@@ -46,6 +48,16 @@ def check(engine: Engine) -> None:
                 "The ledger (SIGHTLINE_DATABASE_URL) has not been brought to this version of "
                 "Sightline yet: upgrade it before starting this process."
             )
+
+
+def _make_private_file(engine: Engine) -> None:
+    """Make the SQLite file with mode 0600; its journals get the mode of the file."""
+    if engine.dialect.name != "sqlite" or engine.url.database is None:
+        return
+    try:
+        Path(engine.url.database).touch(mode=0o600)
+    except OSError as error:
+        raise LedgerUnavailable(f"The ledger cannot be made ({error.strerror}).") from None
 
 
 def _refuse_newer(connection: Connection) -> None:
