@@ -60,10 +60,7 @@ def unknown_in(words: list[str]) -> list[str]:
 
 def options_of(command: click.Command) -> set[str]:
     return {
-        name
-        for parameter in command.params
-        for name in parameter.opts
-        if name.startswith("--")
+        name for parameter in command.params for name in parameter.opts if name.startswith("--")
     }
 
 
