@@ -8,7 +8,6 @@ import os
 from flask import Flask
 
 from cds_service import wiring
-from cds_service.adapters import ledger
 from cds_service.settings import Settings
 from cds_service.telemetry import configure_logging
 from cds_service.web import fhir_api, health, hooks, problems
@@ -26,7 +25,6 @@ def create_app(settings: Settings | None = None) -> Flask:
         settings = Settings.from_env(os.environ)
         configure_logging(settings.log_level)
     house = wiring.open_house(settings)
-    ledger.check(house.engine)
     app = Flask("sightline", static_folder=None, template_folder=None)
     app.extensions[hook_door.EXTENSION] = wiring.hook_services(settings, house)
     app.extensions[APP_DOOR] = wiring.app_services(settings, house)

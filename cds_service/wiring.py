@@ -81,6 +81,7 @@ class House:
 def open_house(settings: Settings) -> House:
     """Connect to an installation; raises SettingsInvalid or LedgerUnavailable."""
     engine = ledger.connect(settings.database_url)
+    ledger.check(engine)
     vault = Vault(load_or_create_key(settings.master_key_file))
     assertion = ClientAssertion(load_or_create_signing_key(settings.signing_key_file))
     audit = ledger.SqlAuditLog(engine)
@@ -133,7 +134,6 @@ def results(settings: Settings) -> ledger.SqlResults:
 def sweep(settings: Settings) -> Callable[[], int]:
     """Return what the supervisor calls every 30 s."""
     house = open_house(settings)
-    ledger.check(house.engine)
     doorbell = RqDoorbell(redis_client(settings.redis_url, for_worker=False))
     return lambda: sweep_jobs(overdue=house.jobs, doorbell=doorbell)
 
