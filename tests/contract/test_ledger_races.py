@@ -1,6 +1,7 @@
 """Several processes at once, on the databases' own clocks; and what a failure says."""
 
 import os
+import socket
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -196,6 +197,19 @@ def test_a_ledger_that_is_away_is_unavailable_and_quotes_nothing() -> None:
 
     assert str(caught.value) == "The ledger cannot be used now (OperationalError)."
     assert caught.value.__suppress_context__
+
+
+@pytest.mark.slow
+def test_a_postgresql_that_accepts_and_says_nothing_is_unavailable_in_time() -> None:
+    pytest.importorskip("psycopg", reason="sightline[postgres] is not installed")
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        address = f"postgresql://sightline@127.0.0.1:{mute.getsockname()[1]}/sightline"
+        begun = time.monotonic()
+
+        with opened(address) as engine, pytest.raises(LedgerUnavailable):
+            SqlTenants(engine).all()
+
+    assert time.monotonic() - begun < 10
 
 
 def test_an_error_never_quotes_the_row(engine: Engine) -> None:

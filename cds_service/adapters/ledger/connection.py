@@ -24,6 +24,8 @@ from cds_service.usecases.ports import Clock
 
 BUSY_TIMEOUT_MS = 2000  # how long a SQLite writer waits for its turn; our writes take about 1 ms
 POOL_TIMEOUT_S = 2
+# libpq's own are none: a host that vanished would hold a hook until TCP gives up, after minutes.
+POSTGRESQL_LIMITS = {"connect_timeout": 2, "tcp_user_timeout": 5000}  # s, ms
 DRIVERS = {"sqlite": "sqlite+pysqlite", "postgresql": "postgresql+psycopg"}
 
 LedgerClock = Callable[[Connection], datetime]
@@ -96,6 +98,7 @@ def _engine(url: str) -> Engine:
     try:
         return sa.create_engine(
             address.set(drivername=DRIVERS[backend]),
+            connect_args=POSTGRESQL_LIMITS if backend == "postgresql" else {},
             pool_timeout=POOL_TIMEOUT_S,
             pool_pre_ping=backend == "postgresql",  # a server may have closed it; a file cannot
             hide_parameters=True,  # parameters are patients' data; errors must not show them
