@@ -7,7 +7,7 @@ from math import ceil
 from statistics import median
 
 from cds_service.domain.audit import AuditEvent
-from cds_service.domain.card import Feedback, Outcome
+from cds_service.domain.card import Feedback, Outcome, ShownCard
 from cds_service.domain.finding import Result
 from cds_service.domain.job import Job, JobState, JobStep, Lease
 from cds_service.domain.publication import Publication
@@ -316,11 +316,12 @@ class FakeCardLog:
     """CardLog."""
 
     def __init__(self) -> None:
-        self.cards: dict[tuple[str, str], str | None] = {}
+        self.cards: dict[tuple[str, str], ShownCard] = {}
         self.reports: dict[tuple[str, str, Outcome, datetime], Feedback] = {}
 
-    def shown(self, tenant_id: str, card_uuid: str, result_id: str | None) -> None:
-        self.cards.setdefault((tenant_id, card_uuid), result_id)
+    def shown(self, tenant_id: str, *cards: ShownCard) -> None:
+        for card in cards:
+            self.cards.setdefault((tenant_id, card.card_uuid), card)
 
     def record(self, feedback: Feedback) -> bool:
         if (feedback.tenant_id, feedback.card_uuid) not in self.cards:
