@@ -100,13 +100,11 @@ def _computed(lease: Lease, tenant: Tenant, bench: Workbench) -> Result:
     lease = bench.leases.advance(lease, JobStep.FETCHING)
     study = lease.job.study
     try:
-        instances = list(bench.archive.instances(tenant, study, bench.budget))
+        instances = _fetched(lease, tenant, bench)
     except StudyUnusable as error:
         if error.retryable and lease.job.attempts < bench.attempts:
             raise
         return _stored(lease, bench, _refused(lease, bench, error), ())
-    finally:
-        _audit(bench, lease, AuditAction.STUDY_FETCHED, "attempted")
     digests = tuple(sha256(instance).hexdigest() for instance in instances)
     known = bench.results.newest_for(study.tenant_id, study.patient_id, [study.study_uid])
     if (result := known.get(study.study_uid)) and result.key == _key(lease, bench, digests):
@@ -124,6 +122,17 @@ def _computed(lease: Lease, tenant: Tenant, bench: Workbench) -> Result:
         on_step=advance,
     )
     return _stored(lease, bench, analysis, digests)
+
+
+def _fetched(lease: Lease, tenant: Tenant, bench: Workbench) -> list[bytes]:
+    """Return the study's instances; the audit log notes how the fetch ended."""
+    try:
+        instances = list(bench.archive.instances(tenant, lease.job.study, bench.budget))
+    except SightlineError as error:
+        _audit(bench, lease, AuditAction.STUDY_FETCHED, type(error).__name__)
+        raise
+    _audit(bench, lease, AuditAction.STUDY_FETCHED, "success")
+    return instances
 
 
 def _stored(lease: Lease, bench: Workbench, analysis: Analysis, digests: tuple[str, ...]) -> Result:
