@@ -9,7 +9,7 @@ from functools import partial
 from flask import Blueprint, Response, g, jsonify, request
 
 from cds_service.domain.audit import AuditAction, AuditEvent
-from cds_service.domain.dialect import DIALECTS
+from cds_service.domain.dialect import DIALECTS, DialectName
 from cds_service.domain.hook import HookCall
 from cds_service.domain.tenant import Tenant
 from cds_service.errors import (
@@ -23,6 +23,7 @@ from cds_service.fhir import bounded_json
 from cds_service.usecases.gather_prefetch import PREFETCH
 from cds_service.web import cards_json, feedback_json, hook_json, problems
 from cds_service.web.cards_json import CardsJson
+from cds_service.web.epic_request import note_epic_request
 from cds_service.web.services import services
 
 SERVICE_ID = "imaging-ai-findings"
@@ -80,9 +81,10 @@ def call(service_id: str) -> Response:
     _require_service(service_id)
     here = services()
     tenant = here.client_trust.verify(request.headers.get("Authorization"), [_address()])
-    hook_call = hook_json.hook_call(
-        _json_body(), tenant_id=tenant.id, service_id=service_id, hook=HOOK
-    )
+    body = _json_body()
+    if tenant.dialect is DialectName.EPIC:
+        note_epic_request(body, tenant, address=_address(), request_id=problems.request_id())
+    hook_call = hook_json.hook_call(body, tenant_id=tenant.id, service_id=service_id, hook=HOOK)
     _require_registered_server(hook_call, tenant)
     left_s = here.hook_deadline_s - (time.monotonic() - g.started)
     writer = CardsJson(DIALECTS[tenant.dialect], partial(here.seal_context, tenant.id))

@@ -171,25 +171,28 @@ class Browser:
     def post(self, address: str, **form: str) -> TestResponse:
         return self.client.post(_path(address), base_url=PUBLIC_URL, data=form)
 
-    def to_authorize(self, iss: str, launch: str) -> str:
+    def to_authorize(self, iss: str, launch: str, **query: str) -> str:
         """Start a launch; return the authorization server's address that it leads to."""
         tested = self.client.get(
-            "/app/launch", query_string={"iss": iss, "launch": launch}, base_url=PUBLIC_URL
+            "/app/launch",
+            query_string={"iss": iss, "launch": launch, **query},
+            base_url=PUBLIC_URL,
         )
         assert tested.status_code == 303, tested.text
         answer = self.get(tested.location)
         assert answer.status_code == 303, answer.text
         return answer.location
 
-    def to_callback(self, iss: str, launch: str) -> str:
+    def to_callback(self, iss: str, launch: str, **query: str) -> str:
         """Sign in as well; return the callback's address with its code."""
-        answer = requests.get(self.to_authorize(iss, launch), allow_redirects=False, timeout=10)
+        address = self.to_authorize(iss, launch, **query)
+        answer = requests.get(address, allow_redirects=False, timeout=10)
         assert answer.status_code == 303, answer.text
         return answer.headers["Location"]
 
-    def open(self, iss: str, launch: str) -> str:
+    def open(self, iss: str, launch: str, **query: str) -> str:
         """Launch to the end; return the address of the study page."""
-        answer = self.get(self.to_callback(iss, launch))
+        answer = self.get(self.to_callback(iss, launch, **query))
         assert answer.status_code == 303, answer.text
         return answer.location
 
