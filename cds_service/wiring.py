@@ -34,17 +34,17 @@ from cds_service.domain.study import PatientFacts, StudyReference
 from cds_service.domain.tenant import Tenant
 from cds_service.errors import NotFound, SightlineError
 from cds_service.settings import Settings
-from cds_service.usecases.answer_hook import HookDesk, answer_hook
+from cds_service.usecases.answer_hook import answer_hook
 from cds_service.usecases.compose_card import CardModel, CardWriter
 from cds_service.usecases.dispatch_inference import dispatch_inference
 from cds_service.usecases.gather_prefetch import Gatherer
+from cds_service.usecases.hook_desk import HookDesk
 from cds_service.usecases.ports import Budget
 from cds_service.usecases.record_feedback import record_feedback
 from cds_service.usecases.run_inference import Workbench
 from cds_service.usecases.seal_context import seal_context
 from cds_service.usecases.sweep_jobs import sweep_jobs
 from cds_service.web.client_trust import ClientTrust
-from cds_service.web.hooks import SERVICE_ID
 from cds_service.web.services import Services
 from models.contract import ModelCard
 from models.registry import card_of
@@ -180,9 +180,12 @@ def hook_services(settings: Settings, house: House) -> Services:
         jobs=house.jobs,
         results=house.results,
         cards=cards,
+        alerts=ledger.SqlAlerts(house.engine),
         audit=house.audit,
         dispatch=_dispatch(settings, house, model.identity),
-        writer=CardWriter(model, settings.public_url, SERVICE_ID),
+        writer=CardWriter(
+            model, settings.public_url, partial(house.vault.pseudonym, "card reader")
+        ),
         clock=clock,
     )
     redis = redis_client(settings.redis_url, for_worker=False)

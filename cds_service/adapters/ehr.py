@@ -24,6 +24,7 @@ from cds_service.errors import (
     ScopeDenied,
 )
 from cds_service.fhir import bounded_json
+from cds_service.fhir.bundle import next_link
 from cds_service.usecases.ports import Resource
 
 FHIR_JSON = "application/fhir+json"
@@ -175,7 +176,7 @@ class _Reading:
             if not isinstance(found, list):
                 raise EhrAnswerInvalid("The EHR answered a Bundle without a list of entries.")
             entries.extend(found)
-            following = _next_link(page)
+            following = next_link(page)
             if following is None:
                 break
             _require_same_place(following, url)
@@ -206,12 +207,3 @@ def _require_same_place(url: str, base: str) -> None:
     """The bearer goes with it, so it must stay where we are."""
     if not same_origin(url, base):
         raise EhrAnswerInvalid("The EHR's next page is at another address.")
-
-
-def _next_link(page: dict[str, Any]) -> str | None:
-    links = page.get("link")
-    for link in links if isinstance(links, list) else []:
-        if isinstance(link, dict) and link.get("relation") == "next":
-            url = link.get("url")
-            return url if isinstance(url, str) else None
-    return None

@@ -15,7 +15,6 @@ from cds_service.domain.card import Indicator, Outcome
 from cds_service.domain.hook import FINDINGS_SERVICE, Hook
 
 CHARTS = 100  # that one budget is for
-_LOUDNESS = [Indicator.INFO, Indicator.WARNING, Indicator.CRITICAL]
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +131,7 @@ def is_held_back(indicator: Indicator, standing: Standing, policy: AlertPolicy) 
         return False
     if policy.quiet_after_override and standing.is_overridden:
         return True
-    return _LOUDNESS.index(indicator) < _LOUDNESS.index(policy.minimum_indicator)
+    return indicator.rank < policy.minimum_indicator.rank
 
 
 @dataclass(frozen=True, slots=True)

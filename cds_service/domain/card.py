@@ -22,6 +22,11 @@ class Indicator(StrEnum):
     WARNING = "warning"
     CRITICAL = "critical"
 
+    @property
+    def rank(self) -> int:
+        """Return how loud it is: 0, 1 or 2."""
+        return list(Indicator).index(self)
+
 
 @dataclass(frozen=True, slots=True)
 class Source:

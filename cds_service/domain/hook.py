@@ -4,10 +4,13 @@ Source: CDS Hooks 2.0 "HTTP Request", "Prefetch Template", "FHIR Resource Access
 Guidance" (one service id under several hooks, ch2:210-213); CDS Hooks Library 1.0.1.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
+
+_ID = re.compile(r"[A-Za-z0-9\-.]{1,64}")
 
 
 class Hook(StrEnum):
@@ -75,6 +78,12 @@ class HookCall:
     fhir_server: str | None = None
     authorization: FhirAuthorization | None = None
     prefetch: Mapping[str, Prefetch] = field(default_factory=dict, repr=False)
+
+    @property
+    def encounter_id(self) -> str | None:
+        """context.encounterId, when it is the id of one."""
+        given = self.context.get("encounterId")
+        return given if isinstance(given, str) and _ID.fullmatch(given) else None
 
     def prefetched(self, key: str) -> Prefetch:
         """Return the key's state; a key that the client did not send is ABSENT."""

@@ -55,6 +55,13 @@ def studies_in(document: Json, tenant_id: str, patient_id: str) -> list[StudyRef
     return studies
 
 
+def withdrawn_in(document: Json) -> set[str]:
+    """Return the UIDs of the studies that the EHR has withdrawn, whoever's they are."""
+    found = (one for one in resources(document) if one.get("resourceType") == "ImagingStudy")
+    uids = (_study_uid(one) for one in found if _text(one.get("status")) in _WITHOUT_IMAGES)
+    return {uid for uid in uids if uid is not None}
+
+
 def patient_in(document: Json, patient_id: str) -> PatientFacts | None:
     """Return who the patient is, or None when the document is not this Patient."""
     for resource in resources(document):

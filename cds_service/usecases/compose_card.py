@@ -1,33 +1,48 @@
 """Compose cards: what the clinician reads about one study, in our own words only.
 
-No text of the EHR reaches a card: the study is named by its modality, body site and date. The
-detail never says that anything is healthy, because the model looks for one thing.
+The detail never says that anything is healthy, because the model looks for one thing. A card's
+uuid names the result, the finding, the hook and the reader, so feedback on it can be understood.
 
-Source: DESIGN "What a card says"; CDS Hooks 2.0 "Card Attributes"; threat T17 (card injection).
+Source: DESIGN "What a card says"; CDS Hooks 2.0 "Card Attributes", "Extensions"; threat T17.
 """
 
 import json
 import re
-import unicodedata
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from math import ceil
+from typing import Any
 from uuid import uuid5
 
-from cds_service.domain.card import SUMMARY_LIMIT, Card, Indicator, Link, Source
+from cds_service.domain.card import Card, Indicator, Link, Source
 from cds_service.domain.finding import (
     SIGHTLINE_NAMESPACE,
     AnalysisStatus,
     Coding,
-    Finding,
     ModelIdentity,
     Reason,
     Result,
     score_text,
 )
 from cds_service.domain.guards import MISMATCH_CODES
+from cds_service.domain.hook import HookCall
+from cds_service.domain.imaging_terms import KINDS
 from cds_service.domain.job import Job, JobState
 from cds_service.domain.study import StudyReference
+from cds_service.usecases.card_words import (
+    clean,
+    counted,
+    day,
+    in_a_sentence,
+    indicator_of,
+    markdown,
+    scored_verdict,
+    shortened,
+    study_name,
+    verdict,
+    worst,
+)
 
 # CDS Hooks 3.0 build, ValueSet non-adherence-reason-clinical; displays as the code system has them.
 _REASONS_SYSTEM = "http://terminology.hl7.org/CodeSystem/non-adherence-reason-codes"
@@ -43,31 +58,8 @@ OVERRIDE_REASONS = tuple(
         ("cds-suboptimal-context", "PC CDS delivered in suboptimal context"),
     )
 )
-
-_MONTHS = "JanFebMarAprMayJunJulAugSepOctNovDec"  # of no locale
-_MODALITIES = {
-    "CR": "X-ray",
-    "DX": "X-ray",
-    "CT": "CT",
-    "MR": "MRI",
-    "US": "ultrasound",
-    "MG": "mammogram",
-    "PT": "PET",
-    "NM": "scintigraphy",
-    "XA": "angiography",
-    "RF": "fluoroscopy",
-}
-_BODY_SITES = {  # SNOMED CT
-    "51185008": "chest",
-    "816094009": "chest",
-    "69536005": "head",
-    "818981001": "abdomen",
-    "818983003": "abdomen",
-    "12921003": "pelvis",
-    "45048000": "neck",
-}
-# Everything that starts markup or a link in GitHub-flavoured markdown, bare links included.
-_MARKUP = re.compile(r"[\\`*_{}\[\]<>#|~!&@]|(?<=:)/|(?<=www)\.", re.IGNORECASE)
+RESULT_EXTENSION = "org.example.sightline.ai-result"
+HELD_BACK_EXTENSION = "org.example.sightline.held-back"
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,41 +78,74 @@ def device_id(model: ModelIdentity) -> str:
     return re.sub(r"[^A-Za-z0-9\-.]", "-", model.id)[:64]
 
 
-def study_name(study: StudyReference | None, started: datetime | None) -> str:
-    """Name a study as people do: "Chest X-ray 2 Jan 2026"."""
-    kinds = [_MODALITIES[m] for m in study.modalities if m in _MODALITIES] if study else []
-    sites = [_BODY_SITES.get(s) for one in (study.series if study else ()) for s in one.body_sites]
-    site = next((site for site in sites if site), "") if kinds else ""
-    words = [site, kinds[0] if kinds else "imaging study"]
-    name = " ".join(word for word in words if word)
-    return f"{name[0].upper()}{name[1:]}" + (f" {_day(started)}" if started else "")
+@dataclass(frozen=True, slots=True)
+class Circumstances:
+    """What besides the result itself a card has to say."""
+
+    newer_images: bool = False  # are being analysed
+    newer: Result | None = None  # of a later study, about the same finding
+    earlier: tuple[Result, ...] = ()  # whose cards give way to this one
+    is_unreviewed_at_discharge: bool = False
+
+
+PLAIN = Circumstances()
 
 
 @dataclass(frozen=True, slots=True)
 class CardWriter:
-    """Writes the cards of one service for one model."""
+    """Writes the cards of every service for one model."""
 
     model: CardModel
     public_url: str
-    service_id: str
+    pseudonym: Callable[[str, str], str]  # of a user, for one tenant
+
+    def reader(self, call: HookCall) -> str:
+        """Return the keyed hash that stands for this hook's user; "" when it names none."""
+        return self.pseudonym(call.tenant_id, call.user_id) if call.user_id else ""
+
+    def finding_code(self, result: Result | None) -> str:
+        """Return what a card about this result, or about none yet, is about."""
+        finding = worst(result) if result else None
+        return finding.coding.code if finding else self.model.finding.code
 
     def of_result(
-        self, result: Result, study: StudyReference | None, user: str | None, *, superseded: bool
+        self,
+        call: HookCall,
+        result: Result,
+        study: StudyReference | None,
+        about: Circumstances = PLAIN,
     ) -> Card:
-        """Say what was found or why nothing was; `superseded`: newer images are being analysed."""
+        """Say what was found or why nothing was."""
         name = study_name(study, result.study_started)
-        indicator, sentence, advice = self._verdict(result)
+        finding = worst(result)
+        if finding is None:
+            sentence, advice = _not_analysed(result.analysis.reason)
+        else:
+            sentence, advice = f": {scored_verdict(finding)}", _advice(finding.present)
+        if about.is_unreviewed_at_discharge:
+            name = f"Not yet reviewed: {name}"
+            advice = "review it before the patient leaves, or name who will follow it up."
         is_analysed = result.analysis.status is AnalysisStatus.ANALYSED
         label = "Open images and AI result" if is_analysed else "Open details"
         paragraphs = [
             *self._facts(result),
+            *(f"**Earlier:** {_dated_verdict(one)}" for one in about.earlier),
+            f"**Newer study:** {_dated_verdict(about.newer)}" if about.newer else "",
             f"**Next:** {advice}",
-            "New images have arrived and are being analysed." if superseded else "",
+            "New images have arrived and are being analysed." if about.newer_images else "",
         ]
-        link = self._link(label, result.study_uid, job_id=None, result_id=result.id)
-        return self._card(f"result:{result.id}", user, name + sentence, indicator, paragraphs, link)
+        return self._card(
+            call,
+            f"result:{result.id}",
+            name + sentence,
+            indicator_of(finding),
+            paragraphs,
+            link=self._link(label, result.study_uid, job_id=None, result_id=result.id),
+            extension=self._result_extension(result, study),
+            finding_code=self.finding_code(result),
+        )
 
-    def of_job(self, job: Job, study: StudyReference, seconds: int, user: str | None) -> Card:
+    def of_job(self, call: HookCall, job: Job, study: StudyReference, seconds: int) -> Card:
         """Say that the analysis is running, or that it could not be done."""
         if job.state in {JobState.FAILED, JobState.QUARANTINED}:
             key, label = f"failed:{job.id}", "Open details"
@@ -137,36 +162,60 @@ class CardWriter:
                 f"**Looks for:** {self._looks_for()}",
                 "**Next:** nothing. Open it to follow the progress, or open the chart again later.",
             ]
-        summary = study_name(study, study.started) + sentence
-        link = self._link(label, study.study_uid, job_id=job.id, result_id=job.result_id)
-        return self._card(key, user, summary, Indicator.INFO, paragraphs, link)
+        return self._card(
+            call,
+            key,
+            study_name(study, study.started) + sentence,
+            Indicator.INFO,
+            paragraphs,
+            link=self._link(label, study.study_uid, job_id=job.id, result_id=job.result_id),
+            extension=_extension(self.model.identity, study.started, study),
+        )
 
-    def of_silence(self, tenant_id: str, patient_id: str, user: str | None) -> Card:
+    def of_silence(self, call: HookCall) -> Card:
         """Say that the patient's studies could not be read just now."""
         paragraphs = [
             "The record did not answer in time, so no AI result is shown, found or not.",
             "**Next:** nothing. Open the chart again later.",
         ]
         summary = "Imaging AI could not read this patient's studies just now"
-        key = f"silence:{tenant_id}:{patient_id}"
-        return self._card(key, user, summary, Indicator.INFO, paragraphs, None)
+        key = f"silence:{call.tenant_id}:{call.patient_id}"
+        return self._card(call, key, summary, Indicator.INFO, paragraphs)
 
-    def _verdict(self, result: Result) -> tuple[Indicator, str, str]:
-        analysis = result.analysis
-        if analysis.status is AnalysisStatus.NOT_ANALYSED:
-            return _not_analysed(analysis.reason)
-        worst = min(analysis.findings, key=_urgency)
-        what = _in_a_sentence(worst.coding.display)
-        if worst.present is None:
-            advice = "look at the images yourself; the AI is no help on this study."
-            return Indicator.INFO, ": uncertain, the AI cannot tell", advice
-        if not worst.present:
-            advice = "look at the images yourself. This rules nothing out."
-            return Indicator.INFO, f": AI found no signs of {what}", advice
-        score = f"(AI score {score_text(worst.probability)}, threshold {worst.threshold:.2f})"
-        advice = "look at the images yourself before you act. A score is not a diagnosis."
-        indicator = Indicator.CRITICAL if worst.critical else Indicator.WARNING
-        return indicator, f": signs of {what} {score}", advice
+    def of_order(self, call: HookCall, result: Result, study: StudyReference | None) -> Card:
+        """Say that a study like the one being ordered has an AI read already."""
+        finding = worst(result)
+        started = f" of {day(result.study_started)}" if result.study_started else ""
+        said = verdict(finding) if finding else ""
+        summary = f"A comparable study{started} already has an AI read: {said}"
+        paragraphs = [
+            f"**Study:** {markdown(study_name(study, result.study_started))}",
+            *self._facts(result),
+            "**Next:** look at those images first; order again if the question is another one.",
+        ]
+        label = "Open the earlier study"
+        return self._card(
+            call,
+            f"order:{result.id}",
+            summary,
+            Indicator.INFO,
+            paragraphs,
+            link=self._link(label, result.study_uid, job_id=None, result_id=result.id),
+            extension=self._result_extension(result, study),
+            finding_code=self.finding_code(result),
+        )
+
+    def of_limit(self, call: HookCall, held_back: int) -> Card:
+        """Say how much the site's limit holds back; the app has all of it."""
+        paragraphs = [
+            "This site limits how many AI notices are shown per 100 charts. None of those that are "
+            "held back is critical.",
+            "**Next:** nothing. The AI results are in the app.",
+        ]
+        key = f"limit:{call.tenant_id}:{call.patient_id}"
+        summary = f"{counted(held_back, 'notice', 'notices')} held back by this site's limit"
+        card = self._card(call, key, summary, Indicator.INFO, paragraphs)
+        return replace(card, extension={HELD_BACK_EXTENSION: {"count": held_back}})
 
     def _facts(self, result: Result) -> list[str]:
         model = result.analysis.model
@@ -182,11 +231,11 @@ class CardWriter:
             f"**Looks for:** {self._looks_for()}",
             f"**Does not look for:** {not_looked_for}" if not_looked_for else "",
             f"**Model:** {markdown(model.title or model.id)} ({markdown(model.id)} "
-            f"{markdown(model.version)}), computed {_day(moment)} {moment:%H:%M} UTC",
+            f"{markdown(model.version)}), computed {day(moment)} {moment:%H:%M} UTC",
         ]
 
     def _looks_for(self) -> str:
-        what = markdown(_in_a_sentence(self.model.finding.display))
+        what = markdown(in_a_sentence(self.model.finding.display))
         return f"{what}, on {markdown(self.model.scope)}"
 
     def _link(
@@ -199,67 +248,88 @@ class CardWriter:
             app_context=json.dumps(context, separators=(",", ":")),
         )
 
+    def _result_extension(self, result: Result, study: StudyReference | None) -> dict[str, Any]:
+        extension = _extension(result.analysis.model, result.study_started, study)
+        moment = result.computed_at.astimezone(UTC).isoformat(timespec="seconds")
+        extension[RESULT_EXTENSION] |= {
+            "resultId": result.id,
+            "computedAt": moment.replace("+00:00", "Z"),
+        }
+        return extension
+
     def _card(
         self,
+        call: HookCall,
         about: str,
-        user: str | None,
         summary: str,
         indicator: Indicator,
         paragraphs: list[str],
-        link: Link | None,
+        *,
+        link: Link | None = None,
+        extension: dict[str, Any] | None = None,
+        finding_code: str | None = None,
     ) -> Card:
         model = self.model.identity
-        name = "|".join(("card", self.service_id, about, user or ""))
+        code = finding_code or self.model.finding.code
+        name = "|".join(("card", about, code, call.service_id, call.hook, self.reader(call)))
         label = markdown(model.label)
         return Card(
             uuid=str(uuid5(SIGHTLINE_NAMESPACE, name)),
-            summary=_shortened(summary),
+            summary=shortened(summary),
             indicator=indicator,
             source=Source(
-                label=_clean(model.title or model.id),
+                label=clean(model.title or model.id),
                 url=f"{self.public_url}/fhir/Device/{device_id(model)}",
                 topic=self.model.finding,
             ),
             detail_markdown="\n\n".join([p for p in paragraphs if p] + ([label] if label else [])),
             links=() if link is None else (link,),
             override_reasons=OVERRIDE_REASONS,
+            extension=extension or {},
         )
 
 
-def markdown(text: str) -> str:
-    """Make a text safe inside markdown: nothing in it is markup, a link or HTML."""
-    return _MARKUP.sub(lambda match: "\\" + match[0], _clean(text))
+def with_more(card: Card, rest: Sequence[Card]) -> Card:
+    """Add a way to the studies that no card is left for; each of `rest` is one."""
+    what = f"And {counted(len(rest), 'more study', 'more studies')}"
+    ways = [replace(link, label=what) for one in rest for link in one.links][:1]
+    detail = f"{card.detail_markdown}\n\n**{what}** in the app."
+    return replace(card, detail_markdown=detail, links=(*card.links, *ways))
 
 
-def _not_analysed(reason: Reason | None) -> tuple[Indicator, str, str]:
+def _extension(
+    model: ModelIdentity, started: datetime | None, study: StudyReference | None
+) -> dict[str, Any]:
+    """Say by which model about which study, so that a client can see that a card is stale."""
+    modality = next((one for one in study.modalities if one in KINDS), None) if study else None
+    stated = {
+        "studyDate": started.date().isoformat() if started else None,
+        "modality": modality,
+        "modelId": model.id,
+        "modelVersion": model.version,
+        "modelDigest": model.digest,
+    }
+    return {RESULT_EXTENSION: {name: value for name, value in stated.items() if value}}
+
+
+def _dated_verdict(result: Result) -> str:
+    finding = worst(result)
+    said = markdown(scored_verdict(finding)) if finding else "not analysed"
+    return f"{day(result.study_started)}: {said}" if result.study_started else said
+
+
+def _advice(present: bool | None) -> str:
+    if present is None:
+        return "look at the images yourself; the AI is no help on this study."
+    if not present:
+        return "look at the images yourself. This rules nothing out."
+    return "look at the images yourself before you act. A score is not a diagnosis."
+
+
+def _not_analysed(reason: Reason | None) -> tuple[str, str]:
     text = reason.text if reason else "no reason is known"
     if reason is not None and reason.code in MISMATCH_CODES:
         advice = "do not use these images for this patient until radiology says whose they are."
-        return Indicator.INFO, f" was not analysed: {text}. Check with radiology", advice
+        return f" was not analysed: {text}. Check with radiology", advice
     advice = "read the images as you would without this service; there is no score."
-    return Indicator.INFO, f" was not analysed: {text}", advice
-
-
-def _urgency(finding: Finding) -> tuple[int, int]:
-    return (0 if finding.present else 1 if finding.present is None else 2, -int(finding.critical))
-
-
-def _in_a_sentence(display: str) -> str:
-    """Lower the first letter, unless the word is an abbreviation."""
-    return display[:1].lower() + display[1:] if display[1:2].islower() else display
-
-
-def _day(moment: datetime) -> str:
-    month = _MONTHS[3 * moment.month - 3 : 3 * moment.month]
-    return f"{moment.day} {month} {moment.year}"
-
-
-def _clean(text: str) -> str:
-    """Drop control, format (right-to-left override) and unassigned characters; join lines."""
-    kept = (c if unicodedata.category(c)[0] != "C" else " " for c in text)
-    return " ".join("".join(kept).split())
-
-
-def _shortened(summary: str) -> str:
-    text = _clean(summary)
-    return text if len(text) < SUMMARY_LIMIT else text[: SUMMARY_LIMIT - 2].rstrip() + "…"
+    return f" was not analysed: {text}", advice

@@ -16,7 +16,14 @@ from dataclasses import dataclass
 from cds_service.domain.audit import AuditAction, AuditEvent
 from cds_service.domain.hook import FhirAuthorization, HookCall, PrefetchState
 from cds_service.domain.tenant import Tenant
-from cds_service.errors import EhrRefused, EhrTimedOut, PrefetchUnavailable, ScopeDenied
+from cds_service.errors import (
+    EhrRefused,
+    EhrTimedOut,
+    PrefetchUnavailable,
+    ScopeDenied,
+    UpstreamFailed,
+)
+from cds_service.fhir.bundle import joined, next_link
 from cds_service.fhir.imaging_study import patient_in
 from cds_service.usecases.ports import AuditLog, Clock, EhrRecord, Resource
 
@@ -27,6 +34,8 @@ PREFETCH: Mapping[str, str] = {
     PATIENT: "Patient/{{context.patientId}}",
     STUDIES: "ImagingStudy?patient={{context.patientId}}&_sort=-started&_count=20",
 }
+
+Fetch = Callable[[FhirAuthorization | None], Resource]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,16 +58,29 @@ class Gathering:
 
     def __init__(self, by: Gatherer, call: HookCall, tenant: Tenant, deadline: float) -> None:
         self._by, self._call, self._tenant, self._deadline = by, call, tenant, deadline
+        self._partial: dict[str, Resource] = {}  # what there is of a key, should its rest fail
         self._reading = {key: self._source(key) for key in PREFETCH}
 
     def document(self, key: str) -> Resource | None:
         """Return the key's resource, or None when the client looked and found nothing.
 
-        Waits until the deadline. Raises PrefetchUnavailable when the key has no source at all,
-        UpstreamFailed when it has one that failed or was late.
+        Waits until the deadline. A key of which the client sent a part (its first page, or what
+        it found before an error) is that part when the rest cannot be had. Raises
+        PrefetchUnavailable when the key has no source at all, UpstreamFailed when it has one that
+        failed or was late.
         """
         reading = self._reading[key]
-        return self._wait(reading) if isinstance(reading, Future) else reading
+        if not isinstance(reading, Future):
+            return reading
+        try:
+            return self._wait(reading)
+        except (PrefetchUnavailable, UpstreamFailed) as error:
+            if key not in self._partial:
+                raise
+            log.warning(
+                "%s in part: tenant=%s error=%s", key, self._tenant.id, type(error).__name__
+            )
+            return self._partial[key]
 
     def further(self, path: str) -> Resource:
         """Read one resource more, such as "Endpoint/1"; waits and raises as `document`."""
@@ -74,13 +96,33 @@ class Gathering:
     def _source(self, key: str) -> Resource | Future[Resource] | None:
         sent = self._call.prefetched(key)
         if sent.resource is not None and self._fits(key, sent.resource):
-            return sent.resource
+            following = next_link(sent.resource)
+            if sent.state is PrefetchState.PRESENT and following is None:
+                return sent.resource
+            self._partial[key] = sent.resource
+            if sent.state is PrefetchState.PRESENT and following is not None:
+                return self._by.pool.submit(self._rest, key, sent.resource, following)
         if sent.state is PrefetchState.NULL and key == STUDIES:
             return None
         # What the client could not read with its own rights is not tried again with its token.
         lent = None if sent.state is PrefetchState.FAILED else self._lent_token()
         path = PREFETCH[key].replace("{{context.patientId}}", self._call.patient_id)
         return self._by.pool.submit(self._read, path, lent)
+
+    def _rest(self, key: str, first: Resource, following: str) -> Resource:
+        """Read the pages after the one that the client sent."""
+        kind = _kind(PREFETCH[key])
+
+        def fetch(authorization: FhirAuthorization | None) -> Resource:
+            return self._by.record.read_on(
+                self._tenant,
+                kind,
+                following,
+                authorization=authorization,
+                timeout_s=self._left_s(),
+            )
+
+        return joined(first, self._fetched(kind, fetch, self._lent_token()))
 
     def _fits(self, key: str, resource: Resource) -> bool:
         """Tell whether a prefetched resource is what the template asks for."""
@@ -97,18 +139,24 @@ class Gathering:
         return lent
 
     def _read(self, path: str, lent: FhirAuthorization | None) -> Resource:
-        kind = path.partition("?")[0].partition("/")[0]
+        def fetch(authorization: FhirAuthorization | None) -> Resource:
+            return self._by.record.read(
+                self._tenant, path, authorization=authorization, timeout_s=self._left_s()
+            )
+
+        return self._fetched(_kind(path), fetch, lent)
+
+    def _fetched(self, kind: str, fetch: Fetch, lent: FhirAuthorization | None) -> Resource:
+        """Fetch with the hook's token, then with our own; say which key is missing if none may."""
         if lent is not None:
             try:
-                return self._by.record.read(
-                    self._tenant, path, authorization=lent, timeout_s=self._left_s()
-                )
+                return fetch(lent)
             except (ScopeDenied, EhrRefused):
                 log.info("hook token does not reach %s: tenant=%s", kind, self._tenant.id)
         if not self._tenant.backend_services:
             raise _unavailable(kind)
         try:
-            return self._read_as_ourselves(path, kind)
+            found = fetch(None)
         except ScopeDenied as error:
             raise _unavailable(kind) from error
         except EhrRefused as error:
@@ -116,11 +164,10 @@ class Gathering:
                 raise
             # We are no client there, and the server is not an open one.
             raise _unavailable(kind) from error
+        self._note_own_read(kind)
+        return found
 
-    def _read_as_ourselves(self, path: str, kind: str) -> Resource:
-        found = self._by.record.read(
-            self._tenant, path, authorization=None, timeout_s=self._left_s()
-        )
+    def _note_own_read(self, kind: str) -> None:
         self._by.audit.record(
             AuditEvent(
                 action=AuditAction.EHR_READ,
@@ -132,13 +179,16 @@ class Gathering:
                 detail=kind,
             )
         )
-        return found
 
     def _left_s(self) -> float:
         left_s = self._deadline - self._by.timer()
         if left_s <= 0:
             raise EhrTimedOut("The EHR gave no answer in time.")
         return left_s
+
+
+def _kind(path: str) -> str:
+    return path.partition("?")[0].partition("/")[0]
 
 
 def _unavailable(kind: str) -> PrefetchUnavailable:

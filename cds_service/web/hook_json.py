@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from cds_service.domain.hook import FhirAuthorization, HookCall, Prefetch, PrefetchState
+from cds_service.domain.hook import OFFERED, FhirAuthorization, HookCall, Prefetch, PrefetchState
 from cds_service.errors import MalformedHook
 
 Json = Mapping[str, Any]
@@ -19,11 +19,17 @@ _ID = re.compile(r"[A-Za-z0-9\-.]{1,64}")
 _REFERENCE = re.compile(r"[A-Za-z]{1,64}/[A-Za-z0-9\-.]{1,64}")
 
 
-def hook_call(document: object, *, tenant_id: str, service_id: str, hook: str) -> HookCall:
-    """Read a hook request; raise MalformedHook."""
+def hook_call(document: object, *, tenant_id: str, service_id: str) -> HookCall:
+    """Read a hook request for one of our services; raise MalformedHook.
+
+    Of the context only `patientId` is required: order-dispatch has no `userId`, and what else a
+    hook promises is the client's duty, which costs no answer when it is neglected.
+    """
     body = require_object(document, "The body")
-    if body.get("hook") != hook:
-        raise MalformedHook(f"'hook' must be '{hook}' for this service.")
+    hook = next((one for one in OFFERED[service_id] if one == body.get("hook")), None)
+    if hook is None:
+        known = ", ".join(OFFERED[service_id])
+        raise MalformedHook(f"'hook' must be one that {service_id} answers: {known}.")
     context = require_object(body.get("context"), "'context'")
     patient_id = context.get("patientId")
     if not isinstance(patient_id, str) or not _ID.fullmatch(patient_id):
@@ -88,17 +94,34 @@ def _prefetched(value: object) -> Prefetch | None:
         return Prefetch(PrefetchState.NULL)
     if not isinstance(value, dict):
         return None
-    if value.get("resourceType") != "OperationOutcome":
-        return Prefetch(PrefetchState.PRESENT, value)
-    issues = value.get("issue")
+    if value.get("resourceType") == "OperationOutcome":
+        # A warning is Epic's way to say "none found" (code 4101).
+        return Prefetch(PrefetchState.FAILED if _is_error(value) else PrefetchState.NULL)
+    entries = value.get("entry") if value.get("resourceType") == "Bundle" else None
+    resources = [
+        entry.get("resource")
+        for entry in (entries if isinstance(entries, list) else [])
+        if isinstance(entry, dict)
+    ]
+    outcomes = [
+        one
+        for one in resources
+        if isinstance(one, dict) and one.get("resourceType") == "OperationOutcome"
+    ]
+    if any(_is_error(one) for one in outcomes):
+        return Prefetch(PrefetchState.FAILED, value if len(resources) > len(outcomes) else None)
+    return Prefetch(PrefetchState.PRESENT, value)
+
+
+def _is_error(outcome: Json) -> bool:
+    """Tell whether an outcome reports more than warnings and information (ch2:50, ch2:52)."""
+    issues = outcome.get("issue")
     severities = [
         issue.get("severity")
         for issue in (issues if isinstance(issues, list) else [])
         if isinstance(issue, dict)
     ]
-    # A warning is Epic's way to say "none found" (code 4101).
-    harmless = severities and all(one in ("warning", "information") for one in severities)
-    return Prefetch(PrefetchState.NULL if harmless else PrefetchState.FAILED)
+    return not severities or any(one not in ("warning", "information") for one in severities)
 
 
 def require_object(value: object, name: str) -> Json:

@@ -1,4 +1,4 @@
-"""The CDS Hooks service: discovery, the patient-view hook and its feedback.
+"""The CDS Hooks services: discovery, their hooks and their feedback.
 
 Source: CDS Hooks 2.0 "Discovery", "Calling a CDS Service", "Feedback", "CORS".
 """
@@ -17,18 +17,12 @@ from cds_service.errors import (
     LedgerUnavailable,
     MalformedHook,
     MediaTypeRefused,
-    NotFound,
 )
 from cds_service.fhir import bounded_json
-from cds_service.usecases.gather_prefetch import PREFETCH
-from cds_service.web import cards_json, feedback_json, hook_json, problems
+from cds_service.web import feedback_json, hook_json, offered, problems
 from cds_service.web.cards_json import CardsJson
 from cds_service.web.epic_request import note_epic_request
 from cds_service.web.services import services
-
-SERVICE_ID = "imaging-ai-findings"
-HOOK = "patient-view"
-TITLE = "Imaging AI findings"
 
 blueprint = Blueprint("hooks", __name__)
 problems.install(blueprint)
@@ -58,33 +52,23 @@ def finish(response: Response) -> Response:
 
 @blueprint.get("/cds-services")
 def discovery() -> Response:
-    """List the service; it holds nothing about anybody, and most sites leave it public."""
+    """List the services; it holds nothing about anybody, and most sites leave it public."""
     here = services()
     authorization = request.headers.get("Authorization")
     dialect = DIALECTS[here.client_trust.discovery_dialect(authorization, _address())]
-    model = here.model
-    entry = cards_json.service_json(
-        service_id=SERVICE_ID,
-        hook=HOOK,
-        title=TITLE,
-        description=f"Shows what an AI model ({model.identity.title or model.identity.id}) found "
-        f"in the patient's newest imaging studies. {model.identity.label}".strip(),
-        prefetch=PREFETCH,
-        dialect=dialect,
-    )
-    return jsonify({"services": [entry] if dialect.offers(HOOK) else []})
+    return jsonify({"services": offered.entries(here.model, dialect)})
 
 
 @blueprint.post("/cds-services/<service_id>")
 def call(service_id: str) -> Response:
     """Answer a hook with cards."""
-    _require_service(service_id)
+    offered.require_offered(service_id)
     here = services()
     tenant = here.client_trust.verify(request.headers.get("Authorization"), [_address()])
     body = _json_body()
     if tenant.dialect is DialectName.EPIC:
         note_epic_request(body, tenant, address=_address(), request_id=problems.request_id())
-    hook_call = hook_json.hook_call(body, tenant_id=tenant.id, service_id=service_id, hook=HOOK)
+    hook_call = hook_json.hook_call(body, tenant_id=tenant.id, service_id=service_id)
     _require_registered_server(hook_call, tenant)
     left_s = here.hook_deadline_s - (time.monotonic() - g.started)
     writer = CardsJson(DIALECTS[tenant.dialect], partial(here.seal_context, tenant.id))
@@ -94,7 +78,7 @@ def call(service_id: str) -> Response:
 @blueprint.post("/cds-services/<service_id>/feedback")
 def feedback(service_id: str) -> Response:
     """Keep what became of cards. Reports about cards of others are answered the same."""
-    _require_service(service_id)
+    offered.require_offered(service_id)
     here = services()
     # Clients sign either address: the standard says the one invoked, older ones the service's.
     audiences = [_address(), f"{here.public_url}/cds-services/{service_id}"]
@@ -113,11 +97,6 @@ def _is_registered_page(origin: str) -> bool:
 def _address() -> str:
     """Return our own address of this request, from the settings and never from Host."""
     return services().public_url + request.path
-
-
-def _require_service(service_id: str) -> None:
-    if service_id != SERVICE_ID:
-        raise NotFound("There is no such CDS service; see /cds-services.")
 
 
 def _json_body() -> object:

@@ -14,6 +14,7 @@ from werkzeug.test import TestResponse
 from cds_service.adapters.egress import Egress
 from cds_service.adapters.jwks import ClientKeys
 from cds_service.adapters.vault import Vault
+from cds_service.domain.hook import ORDER_SERVICE
 from cds_service.usecases.answer_hook import answer_hook
 from cds_service.usecases.record_feedback import record_feedback
 from cds_service.usecases.seal_context import seal_context
@@ -40,6 +41,12 @@ class FrontDoor:
     app: Flask
     is_ledger_up: bool = True
     is_queue_up: bool = True
+
+    def order_check(self, body: Any) -> TestResponse:
+        """Call the other service, with a token for its address."""
+        path = f"/cds-services/{ORDER_SERVICE}"
+        token = self.ehr.token(aud=f"{PUBLIC_URL}{path}")
+        return self.client.post(path, headers={"Authorization": f"Bearer {token}"}, json=body)
 
     def post(self, body: Any = None, path: str = "", **changes: Any) -> TestResponse:
         """Call the service with a good token, unless `headers` says otherwise."""

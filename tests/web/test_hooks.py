@@ -9,11 +9,20 @@ from typing import Any
 import pytest
 
 from cds_service.domain.card import Outcome, ShownCard
+from cds_service.domain.hook import ORDER_SERVICE, Hook
 from cds_service.errors import EhrTimedOut, LedgerUnavailable
-from tests.unit.cards.builders import PUBLIC_URL, SERVICE_ID, a_patient_resource
+from tests.unit.cards.builders import (
+    PUBLIC_URL,
+    SERVICE_ID,
+    a_bundle,
+    a_patient_resource,
+    a_study_resource,
+    know,
+)
 from tests.web.conftest import FrontDoor
 from tests.web.ehr_client import SERVICE_URL, a_hook_body
 
+HOOKS = tuple(hook.value for hook in Hook)
 HOOK_PATH = f"/cds-services/{SERVICE_ID}"
 ORIGIN = "https://ehr.example.org"
 
@@ -38,21 +47,85 @@ def issue_of(response: Any) -> dict[str, Any]:
 # --- discovery -------------------------------------------------------------------------------
 
 
-def test_ch2_4_discovery_lists_the_service_without_a_token(door: FrontDoor) -> None:
+def services_of(door: FrontDoor) -> list[dict[str, Any]]:
+    return list(door.client.get("/cds-services").json["services"])
+
+
+def test_ch2_4_discovery_lists_the_services_without_a_token(door: FrontDoor) -> None:
     answer = door.client.get("/cds-services")
 
-    (service,) = answer.json["services"]
-    assert service["hook"] == "patient-view" and service["id"] == SERVICE_ID
-    assert service["title"] and service["description"]
-    assert empty_values(answer.json) == []
+    assert answer.status_code == 200 and empty_values(answer.json) == []
+    assert all(one["title"] and one["description"] for one in answer.json["services"])
+
+
+def test_ch2_211_one_id_under_seven_hooks_says_that_later_cards_replace_earlier_ones(
+    door: FrontDoor,
+) -> None:
+    listed = [(one["id"], one["hook"]) for one in services_of(door)]
+
+    assert listed == [(SERVICE_ID, hook) for hook in HOOKS] + [
+        (ORDER_SERVICE, "order-select"),
+        (ORDER_SERVICE, "order-sign"),
+    ]
 
 
 def test_ch2_55_prefetch_tokens_are_root_fields_of_the_context(door: FrontDoor) -> None:
-    (service,) = door.client.get("/cds-services").json["services"]
+    for service in services_of(door):
+        assert set(service.get("prefetch", {})) in (
+            {"patient", "studies"} if service["id"] == SERVICE_ID else set(),
+        )
+        for template in service.get("prefetch", {}).values():
+            assert template.count("{{") == template.count("{{context.patientId}}") == 1
 
-    assert set(service["prefetch"]) == {"patient", "studies"}
-    for template in service["prefetch"].values():
-        assert template.count("{{") == template.count("{{context.patientId}}") == 1
+
+# --- hooks -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("hook", HOOKS)
+def test_every_hook_of_the_service_is_answered_alike_and_warms_the_cache(
+    door: FrontDoor, hook: str
+) -> None:
+    (card,) = door.post(a_hook_body(hook=hook)).json["cards"]
+
+    assert "AI analysis running" in card["summary"] and len(door.house.doorbell.rung) == 1
+
+
+def test_lib_57_order_dispatch_needs_a_patient_and_no_user(door: FrontDoor) -> None:
+    context = {"patientId": "p-1", "dispatchedOrders": ["ServiceRequest/1"], "performer": "x/1"}
+
+    assert door.post(a_hook_body(hook="order-dispatch", context=context)).status_code == 200
+
+
+def test_an_order_that_repeats_a_study_is_answered_with_a_card(door: FrontDoor) -> None:
+    know(door.house)
+    draft = {"resourceType": "ServiceRequest", "id": "d-1", "code": {"text": "Chest X-ray"}}
+    context = {"patientId": "p-1", "draftOrders": a_bundle(draft)}
+
+    (card,) = door.order_check(a_hook_body(hook="order-sign", context=context)).json["cards"]
+
+    assert card["summary"] == (
+        "A comparable study of 2 Jan 2026 already has an AI read: signs of pneumonia"
+    )
+    remove, keep = card["suggestions"]
+    assert card["selectionBehavior"] == "at-most-one" and "actions" not in keep
+    (action,) = remove["actions"]
+    assert (action["type"], action["resourceId"]) == ("delete", "ServiceRequest/d-1")
+    assert "resource" not in action
+
+
+def test_an_order_check_reads_nothing_and_lacks_nothing(door: FrontDoor) -> None:
+    body = a_hook_body(hook="order-select", context={"patientId": "p-1"}, prefetch=...)
+
+    answer = door.order_check(body)
+
+    assert answer.json == {"cards": []} and door.house.record.reads == []
+
+
+def test_a_hook_of_another_service_is_400_naming_those_that_are_answered(door: FrontDoor) -> None:
+    answer = door.order_check(a_hook_body(hook="patient-view"))
+
+    assert answer.status_code == 400
+    assert "order-select, order-sign" in issue_of(answer)["diagnostics"]
 
 
 # --- cards -----------------------------------------------------------------------------------
@@ -140,6 +213,27 @@ def test_epic_s_empty_search_is_no_data(door: FrontDoor) -> None:
     assert door.post(a_hook_body(prefetch={"studies": bundle})).json == {"cards": []}
 
 
+@pytest.mark.parametrize("severity", ["warning", "information"])
+def test_ch2_50_a_warning_beside_the_data_is_data(door: FrontDoor, severity: str) -> None:
+    outcome = {"resourceType": "OperationOutcome", "issue": [{"severity": severity}]}
+
+    answer = door.post(a_hook_body(prefetch={"studies": a_bundle(a_study_resource(), outcome)}))
+
+    assert "running" in answer.json["cards"][0]["summary"]
+    assert not any(path.startswith("ImagingStudy") for path, _ in door.house.record.reads)
+
+
+@pytest.mark.parametrize("studies", [[], [a_study_resource()]], ids=["alone", "beside a study"])
+def test_ch2_52_an_error_in_a_bundle_is_no_proof_that_there_is_no_more(
+    door: FrontDoor, studies: list[dict[str, Any]]
+) -> None:
+    outcome = {"resourceType": "OperationOutcome", "issue": [{"severity": "error"}]}
+
+    door.post(a_hook_body(prefetch={"studies": a_bundle(*studies, outcome)}))
+
+    assert any(path.startswith("ImagingStudy") for path, _ in door.house.record.reads)
+
+
 @pytest.mark.parametrize("severity", ["error", "fatal"])
 def test_a_failed_prefetch_is_read_with_our_own_token(door: FrontDoor, severity: str) -> None:
     outcome = {"resourceType": "OperationOutcome", "issue": [{"severity": severity}]}
@@ -189,10 +283,15 @@ def test_the_same_real_request_with_its_own_server_is_refused(
     assert [event.action for event in door.house.audit.events] == ["address-refused"]
 
 
-def test_real_requests_of_other_hooks_are_refused(door: FrontDoor, shared_data: Path) -> None:
+def test_real_requests_of_every_hook_are_answered(door: FrontDoor, shared_data: Path) -> None:
+    answered = {}
     for path in sorted((shared_data / "cds-hooks" / "inferno").glob("*_hook_request.json")):
-        answer = door.post(json.loads(path.read_text()))
-        assert answer.status_code == 400, path.name
+        body = json.loads(path.read_text()) | {"fhirServer": "http://127.0.0.1:9/fhir"}
+        del body["fhirAuthorization"]  # of a server that is not there
+        answered[body["hook"]] = door.post(body).status_code
+
+    assert answered.pop("fancy-structure") == 400  # a hook that nobody has defined
+    assert set(answered.values()) == {200} and answered.keys() == set(HOOKS) - {"patient-view"}
 
 
 # --- bad input -------------------------------------------------------------------------------
@@ -201,7 +300,9 @@ def test_real_requests_of_other_hooks_are_refused(door: FrontDoor, shared_data: 
 @pytest.mark.parametrize(
     ("changes", "field"),
     [
-        ({"hook": "order-sign"}, "hook"),
+        ({"hook": "medication-prescribe"}, "hook"),
+        ({"hook": ["patient-view"]}, "hook"),
+        ({"hook": {}}, "hook"),
         ({"hook": ...}, "hook"),
         ({"hookInstance": ...}, "hookInstance"),
         ({"hookInstance": 5}, "hookInstance"),
@@ -299,6 +400,7 @@ def test_an_unknown_service_is_404_and_another_method_405(door: FrontDoor) -> No
     other_method = door.client.get(HOOK_PATH)
 
     assert unknown.status_code == 404 and issue_of(unknown)["code"] == "not-found"
+    assert f"{SERVICE_ID} (patient-view" in issue_of(unknown)["diagnostics"]
     assert other_method.status_code == 405 and "POST" in other_method.headers["Allow"]
 
 

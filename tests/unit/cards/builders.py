@@ -3,16 +3,18 @@
 from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
+from hashlib import sha256
 from typing import Any
 
 from cds_service.domain.hook import HookCall, Prefetch, PrefetchState
 from cds_service.domain.job import Job
 from cds_service.domain.study import PatientFacts, StudyReference
-from cds_service.usecases.answer_hook import HookDesk
 from cds_service.usecases.compose_card import CardModel, CardWriter
 from cds_service.usecases.dispatch_inference import dispatch_inference
 from cds_service.usecases.gather_prefetch import Gatherer
-from tests.builders import PNEUMONIA, a_model
+from cds_service.usecases.hook_desk import HookDesk
+from tests.builders import PNEUMONIA, a_model, a_patient, a_result, a_study
+from tests.fakes.alerts import FakeAlerts
 from tests.fakes.ledger import (
     FakeAuditLog,
     FakeCardLog,
@@ -20,6 +22,7 @@ from tests.fakes.ledger import (
     FakeDoorbell,
     FakeJobs,
     FakeResults,
+    FakeReviews,
 )
 from tests.fakes.neighbours import FakeEhrRecord
 
@@ -39,7 +42,11 @@ def a_card_model(**changes: Any) -> CardModel:
 
 
 def a_writer(**changes: Any) -> CardWriter:
-    return CardWriter(a_card_model(**changes), PUBLIC_URL, SERVICE_ID)
+    return CardWriter(a_card_model(**changes), PUBLIC_URL, a_pseudonym)
+
+
+def a_pseudonym(tenant_id: str, user_id: str) -> str:
+    return sha256(f"{tenant_id}|{user_id}".encode()).hexdigest()
 
 
 def a_patient_resource(**changes: Any) -> dict[str, Any]:
@@ -107,11 +114,14 @@ class House:
     cards: FakeCardLog = field(default_factory=FakeCardLog)
     audit: FakeAuditLog = field(default_factory=FakeAuditLog)
     model: CardModel = field(default_factory=a_card_model)
+    reviews: FakeReviews = field(default_factory=FakeReviews)
+    alerts: FakeAlerts = field(init=False)
     jobs: FakeJobs = field(init=False)
     results: FakeResults = field(init=False)
     dispatched: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
+        self.alerts = FakeAlerts(self.cards, self.reviews)
         self.jobs = FakeJobs(clock=self.clock)
         self.results = FakeResults(self.jobs)
 
@@ -133,11 +143,25 @@ class House:
             jobs=self.jobs,
             results=self.results,
             cards=self.cards,
+            alerts=self.alerts,
             audit=self.audit,
             dispatch=self.dispatch,
-            writer=CardWriter(self.model, PUBLIC_URL, SERVICE_ID),
+            writer=CardWriter(self.model, PUBLIC_URL, a_pseudonym),
             clock=self.clock,
         )
+
+
+def know(house: House, number: int = 1, **changes: Any) -> None:
+    """Put a result into the ledger, as a worker leaves it."""
+    uid = f"1.2.840.99999.{number}"
+    study = a_study(study_uid=uid)
+    job = house.dispatch(study, a_patient())
+    lease = house.jobs.take(job.id, "worker")
+    assert lease is not None
+    stored = a_result(id=f"r-{number}", key=f"k-{number}", study_uid=uid, **changes)
+    house.results.save(stored, lease)
+    house.jobs.finish(lease, stored.id)
+    house.dispatched.clear()
 
 
 MakeHouse = Callable[..., House]

@@ -14,7 +14,7 @@ from cds_service.domain.job import JobStep
 from cds_service.domain.tenant import Tenant
 from cds_service.errors import EhrBusy, EhrRefused, EhrTimedOut, PrefetchUnavailable
 from cds_service.usecases.answer_hook import answer_hook
-from tests.builders import a_finding, a_model, a_result, a_study, a_tenant, an_analysis
+from tests.builders import a_finding, a_model, a_tenant, an_analysis
 from tests.fakes.neighbours import GOOD_TOKEN
 from tests.unit.cards.builders import (
     House,
@@ -24,6 +24,7 @@ from tests.unit.cards.builders import (
     a_card_model,
     a_patient_resource,
     a_study_resource,
+    know,
     present,
 )
 
@@ -32,19 +33,6 @@ def cards_of(
     house: House, call: HookCall | None = None, tenant: Tenant | None = None, budget_s: float = 1.0
 ) -> list[Card]:
     return answer_hook(call or a_call(), tenant or a_tenant(), house.desk, budget_s=budget_s)
-
-
-def know(house: House, number: int = 1, **changes: Any) -> None:
-    """Put a result into the ledger, as a worker leaves it."""
-    uid = f"1.2.840.99999.{number}"
-    study = a_study(study_uid=uid)
-    job = house.dispatch(study, Any)  # type: ignore[arg-type]
-    lease = house.jobs.take(job.id, "worker")
-    assert lease is not None
-    stored = a_result(id=f"r-{number}", key=f"k-{number}", study_uid=uid, **changes)
-    house.results.save(stored, lease)
-    house.jobs.finish(lease, stored.id)
-    house.dispatched.clear()
 
 
 def authorization(scope: str = "patient/*.read", **changes: Any) -> FhirAuthorization:

@@ -13,13 +13,14 @@ from cds_service.domain.card import Card, Indicator
 from cds_service.domain.finding import Coding, Result
 from cds_service.domain.job import Job, JobState, JobStep
 from cds_service.domain.study import SeriesReference
-from cds_service.usecases.compose_card import markdown, study_name
+from cds_service.usecases.card_words import markdown, study_name
+from cds_service.usecases.compose_card import PLAIN, Circumstances
 from tests.builders import NOW, a_finding, a_model, a_result, a_study, an_analysis, not_analysed
-from tests.unit.cards.builders import a_writer
+from tests.unit.cards.builders import a_call, a_writer
 
 
 def a_card(result: Result, **changes: Any) -> Card:
-    return a_writer(**changes).of_result(result, a_study(), "Practitioner/1", superseded=False)
+    return a_writer(**changes).of_result(a_call(), result, a_study())
 
 
 def a_result_with(**changes: Any) -> Result:
@@ -96,7 +97,7 @@ def test_a_mix_up_sends_the_reader_to_radiology() -> None:
 
 
 def test_a_running_analysis_is_calm_and_says_how_long() -> None:
-    card = a_writer().of_job(a_job(), a_study(), 17, None)
+    card = a_writer().of_job(a_call(), a_job(), a_study(), 17)
 
     assert card.summary == "Chest X-ray 2 Jan 2026: AI analysis running, about 20 s"
     assert card.indicator is Indicator.INFO
@@ -104,7 +105,7 @@ def test_a_running_analysis_is_calm_and_says_how_long() -> None:
 
 @pytest.mark.parametrize("state", [JobState.FAILED, JobState.QUARANTINED])
 def test_a_failed_analysis_is_said_without_blame_on_the_study(state: JobState) -> None:
-    card = a_writer().of_job(a_job(state=state), a_study(), 0, None)
+    card = a_writer().of_job(a_call(), a_job(state=state), a_study(), 0)
 
     assert card.summary == "Chest X-ray 2 Jan 2026 was not analysed: technical problem"
 
@@ -130,8 +131,8 @@ def test_no_card_says_normal() -> None:
         for present, p in ((True, 0.9), (False, 0.1), (None, 0.6))
     ]
     cards.append(a_card(a_result(analysis=not_analysed("view", "made for frontal chest X-rays"))))
-    cards.append(a_writer().of_job(a_job(), a_study(), 5, None))
-    cards.append(a_writer().of_silence("t-1", "p-1", None))
+    cards.append(a_writer().of_job(a_call(), a_job(), a_study(), 5))
+    cards.append(a_writer().of_silence(a_call()))
 
     assert not [c for c in cards if "normal" in f"{c.summary} {c.detail_markdown}".lower()]
 
@@ -148,7 +149,7 @@ def test_the_link_opens_the_app_on_this_study_and_result() -> None:
 
 
 def test_the_link_of_a_running_analysis_follows_the_job() -> None:
-    (link,) = a_writer().of_job(a_job(), a_study(), 5, None).links
+    (link,) = a_writer().of_job(a_call(), a_job(), a_study(), 5).links
 
     assert json.loads(link.app_context)["job"] == "j-1"
 
@@ -168,11 +169,12 @@ def test_ch2_136_override_reasons_have_a_display() -> None:
 def test_a_uuid_is_the_same_for_the_same_reader_and_another_for_another() -> None:
     writer = a_writer()
 
-    first = writer.of_result(a_result(), a_study(), "Practitioner/1", superseded=False)
-    again = writer.of_result(a_result(), a_study(), "Practitioner/1", superseded=True)
-    other = writer.of_result(a_result(), a_study(), "Practitioner/2", superseded=False)
+    def uuid(about: Circumstances = PLAIN, **changes: Any) -> str:
+        return writer.of_result(a_call(**changes), a_result(), a_study(), about).uuid
 
-    assert first.uuid == again.uuid != other.uuid
+    assert uuid() == uuid(Circumstances(newer_images=True))
+    others = {uuid(user_id="Practitioner/2"), uuid(user_id=None), uuid(hook="order-sign")}
+    assert len({uuid(), *others}) == 4
 
 
 def test_the_date_is_the_day_at_the_hospital() -> None:
@@ -215,9 +217,7 @@ HOSTILE = [
 def test_a_hostile_description_reaches_no_card(text: str) -> None:
     study = a_study(description=text)
 
-    card = a_writer().of_result(
-        a_result(study_description=text), study, "Practitioner/1", superseded=False
-    )
+    card = a_writer().of_result(a_call(), a_result(study_description=text), study)
 
     assert text not in card.summary and text not in card.detail_markdown
     assert card.summary.startswith("Chest X-ray 2 Jan 2026")

@@ -1,0 +1,92 @@
+"""The words of cards: how a study, a day and a verdict are said, and how a text is made safe.
+
+No text of the EHR reaches a card: a study is named by its modality, body site and date.
+
+Source: DESIGN "What a card says"; threat T17 (card injection).
+"""
+
+import re
+import unicodedata
+from datetime import datetime
+
+from cds_service.domain.card import SUMMARY_LIMIT, Indicator
+from cds_service.domain.finding import Finding, Result, score_text
+from cds_service.domain.imaging_terms import kind_of, region_of
+from cds_service.domain.study import StudyReference
+
+_MONTHS = "JanFebMarAprMayJunJulAugSepOctNovDec"  # of no locale
+# Everything that starts markup or a link in GitHub-flavoured markdown, bare links included.
+_MARKUP = re.compile(r"[\\`*_{}\[\]<>#|~!&@]|(?<=:)/|(?<=www)\.", re.IGNORECASE)
+
+
+def study_name(study: StudyReference | None, started: datetime | None) -> str:
+    """Name a study as people do: "Chest X-ray 2 Jan 2026"."""
+    kind = kind_of(study) if study else None
+    site = region_of(study) if study and kind else None
+    name = " ".join(word for word in (site, kind or "imaging study") if word)
+    return f"{name[0].upper()}{name[1:]}" + (f" {day(started)}" if started else "")
+
+
+def day(moment: datetime) -> str:
+    """Say a day: "2 Jan 2026", in the offset that the time came with."""
+    month = _MONTHS[3 * moment.month - 3 : 3 * moment.month]
+    return f"{moment.day} {month} {moment.year}"
+
+
+def worst(result: Result) -> Finding | None:
+    """Return the finding that a card speaks about first; None when nothing was analysed."""
+    return min(result.analysis.findings, key=_urgency, default=None)
+
+
+def indicator_of(finding: Finding | None) -> Indicator:
+    """Return how loud a finding is: only a present one is more than information."""
+    if finding is None or not finding.present:
+        return Indicator.INFO
+    return Indicator.CRITICAL if finding.critical else Indicator.WARNING
+
+
+def verdict(finding: Finding) -> str:
+    """Say what the model found, without a number: "signs of pneumonia"."""
+    what = in_a_sentence(finding.coding.display)
+    if finding.present is None:
+        return "uncertain, the AI cannot tell"
+    return f"signs of {what}" if finding.present else f"AI found no signs of {what}"
+
+
+def scored_verdict(finding: Finding) -> str:
+    """Say it with the score and the threshold where it is present."""
+    if not finding.present:
+        return verdict(finding)
+    score = f"(AI score {score_text(finding.probability)}, threshold {finding.threshold:.2f})"
+    return f"{verdict(finding)} {score}"
+
+
+def in_a_sentence(display: str) -> str:
+    """Lower the first letter, unless the word is an abbreviation."""
+    return display[:1].lower() + display[1:] if display[1:2].islower() else display
+
+
+def markdown(text: str) -> str:
+    """Make a text safe inside markdown: nothing in it is markup, a link or HTML."""
+    return _MARKUP.sub(lambda match: "\\" + match[0], clean(text))
+
+
+def clean(text: str) -> str:
+    """Drop control, format (right-to-left override) and unassigned characters; join lines."""
+    kept = (c if unicodedata.category(c)[0] != "C" else " " for c in text)
+    return " ".join("".join(kept).split())
+
+
+def shortened(summary: str) -> str:
+    """Cut a summary to what CDS Hooks allows (ch2:83)."""
+    text = clean(summary)
+    return text if len(text) < SUMMARY_LIMIT else text[: SUMMARY_LIMIT - 2].rstrip() + "…"
+
+
+def counted(number: int, thing: str, things: str) -> str:
+    """Say how many: "1 notice", "2 notices"."""
+    return f"{number} {thing if number == 1 else things}"
+
+
+def _urgency(finding: Finding) -> tuple[int, int]:
+    return (0 if finding.present else 1 if finding.present is None else 2, -int(finding.critical))

@@ -1,0 +1,78 @@
+"""Say before a new imaging order that a comparable study has an AI read already.
+
+Everything comes from the hook's context and the ledger, so this service asks for no prefetch and
+never answers 412.
+
+Source: CDS Hooks Library 1.0.1, order-select (only what is selected) and order-sign.
+"""
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+from cds_service.domain.alert import AlertPolicies, is_held_back, standing
+from cds_service.domain.card import Indicator
+from cds_service.domain.finding import Result
+from cds_service.domain.hook import Hook, HookCall
+from cds_service.domain.imaging_terms import kind_in, kind_of, region_in, region_of
+from cds_service.domain.job import Job
+from cds_service.domain.order import ImagingOrder
+from cds_service.fhir.imaging_order import imaging_orders
+from cds_service.usecases.card_words import worst
+from cds_service.usecases.hook_desk import HookDesk
+from cds_service.usecases.limit_alerts import Notice
+from cds_service.usecases.suggest_actions import suggest_about_orders
+
+
+def check_order(call: HookCall, policies: AlertPolicies, desk: HookDesk) -> list[Notice]:
+    """Return a notice for each study, newest first, that a draft order would repeat.
+
+    An order is named once, with the newest study that is like it.
+    """
+    orders = imaging_orders(call.context, selected_only=call.hook == Hook.ORDER_SELECT)
+    recent = list(_recent(call, policies, desk)) if orders else []
+    if not recent:
+        return []
+    uids = [result.study_uid for result in recent]
+    jobs = desk.jobs.newest_for(call.tenant_id, call.patient_id, uids)
+    reactions = desk.alerts.reactions(call.tenant_id, [result.id for result in recent])
+    notices = []
+    for result in recent:
+        repeated = _repeated(orders, result, jobs.get(result.study_uid))
+        orders = [order for order in orders if order not in repeated]
+        code = desk.writer.finding_code(result)
+        stands = standing(
+            reactions,
+            result_id=result.id,
+            finding_code=code,
+            service_id=call.service_id,
+            hook=call.hook,
+            reader=desk.writer.reader(call),
+        )
+        if repeated and not is_held_back(Indicator.INFO, stands, policies.of(code)):
+            notices.append(_notice(call, result, jobs.get(result.study_uid), repeated, desk))
+    return notices
+
+
+def _recent(call: HookCall, policies: AlertPolicies, desk: HookDesk) -> Iterator[Result]:
+    """Yield the results of studies that are young enough for the site to count."""
+    now = desk.clock()
+    for result in desk.results.studies_of(call.tenant_id, call.patient_id):
+        policy = policies.of(desk.writer.finding_code(result))
+        if worst(result) is None or result.study_started is None:
+            continue
+        if now - result.study_started < timedelta(days=policy.order_check_days):
+            yield result
+
+
+def _repeated(orders: list[ImagingOrder], result: Result, job: Job | None) -> list[ImagingOrder]:
+    """Return the orders that this study is like, by its codes or else by its description."""
+    region = (region_of(job.study) if job else None) or region_in(result.study_description)
+    kind = (kind_of(job.study) if job else None) or kind_in(result.study_description)
+    return [order for order in orders if order.is_comparable_with(region, kind)]
+
+
+def _notice(
+    call: HookCall, result: Result, job: Job | None, orders: list[ImagingOrder], desk: HookDesk
+) -> Notice:
+    card = desk.writer.of_order(call, result, job.study if job else None)
+    return Notice(suggest_about_orders(card, orders), desk.writer.finding_code(result), result.id)

@@ -1,0 +1,28 @@
+"""Everything that answering a hook needs, in one frozen value.
+
+Source: DESIGN "One hook through the house".
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from cds_service.domain.job import Job
+from cds_service.domain.study import PatientFacts, StudyReference
+from cds_service.usecases.compose_card import CardWriter
+from cds_service.usecases.gather_prefetch import Gatherer
+from cds_service.usecases.ports import Alerts, AuditLog, CardLog, Clock, Jobs, Results
+
+
+@dataclass(frozen=True, slots=True)
+class HookDesk:
+    """The collaborators of every service."""
+
+    gatherer: Gatherer
+    jobs: Jobs
+    results: Results
+    cards: CardLog
+    alerts: Alerts
+    audit: AuditLog
+    dispatch: Callable[[StudyReference, PatientFacts], Job]
+    writer: CardWriter
+    clock: Clock

@@ -1,0 +1,198 @@
+"""Look up a patient's studies: what the ledger knows of them, and jobs for what it does not know.
+
+Three studies at most are asked for (threat T19); what is known of older ones is looked up too.
+
+Source: DESIGN "One hook through the house"; CDS Hooks 2.0 "Prefetch Template"; threat T22 (a study
+that grew).
+"""
+
+import logging
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+
+from cds_service.domain.finding import Result
+from cds_service.domain.hook import Hook, HookCall
+from cds_service.domain.job import Job, JobState
+from cds_service.domain.study import PatientFacts, StudyReference
+from cds_service.domain.tenant import Tenant
+from cds_service.errors import PrefetchUnavailable, UpstreamFailed
+from cds_service.fhir.imaging_study import (
+    archive_address,
+    endpoint_id,
+    patient_in,
+    studies_in,
+    withdrawn_in,
+)
+from cds_service.usecases.gather_prefetch import PATIENT, STUDIES, Gathering
+from cds_service.usecases.hook_desk import HookDesk
+from cds_service.usecases.ports import Resource
+
+log = logging.getLogger(__name__)
+
+MAX_ANALYSED = 3  # studies that one hook may ask to analyse
+MAX_KNOWN = 20  # studies that one hook looks up, as many as it asks the EHR for
+RETRY_FAILED_AFTER = timedelta(minutes=10)
+_LONG_AGO = datetime.min.replace(tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """One study and what the ledger knows of it: a result, a job, or both."""
+
+    study: StudyReference | None  # as the EHR states it, now or to the job
+    result: Result | None
+    job: Job | None
+
+    @property
+    def started(self) -> datetime | None:
+        """When the images were taken."""
+        if self.result is not None:
+            return self.result.study_started
+        return self.study.started if self.study else None
+
+
+@dataclass(frozen=True, slots=True)
+class Lookup:
+    """The patient's known studies, newest first."""
+
+    known: list[Known]
+    was_read: bool = True  # False: the EHR's own list could not be had
+
+
+def look_up_studies(call: HookCall, tenant: Tenant, desk: HookDesk, deadline: float) -> Lookup:
+    """Return what is known until `deadline`, and ask for what is not.
+
+    Raises PrefetchUnavailable when the study list has no source at all and the ledger knows
+    nothing, and LedgerUnavailable.
+    """
+    gathering = desk.gatherer.start(call, tenant, deadline)
+    try:
+        document = gathering.document(STUDIES)
+    except (PrefetchUnavailable, UpstreamFailed) as error:
+        known = _from_ledger(call, desk)
+        if not known and isinstance(error, PrefetchUnavailable):
+            raise
+        log.warning("study list not read: tenant=%s error=%s", tenant.id, type(error).__name__)
+        return Lookup(known, was_read=False)
+    if document is None:  # the client found none, which is not proof that there is none
+        return Lookup(_from_ledger(call, desk))
+    known = _from_list(document, gathering, call, tenant, desk)
+    if call.hook == Hook.ENCOUNTER_DISCHARGE:
+        listed = {one.study.study_uid for one in known if one.study}
+        known += _from_ledger(call, desk, but=listed | withdrawn_in(document))
+    return Lookup(sorted(known, key=_age, reverse=True))
+
+
+def _from_ledger(call: HookCall, desk: HookDesk, but: Iterable[str] = ()) -> list[Known]:
+    """Return every study of this patient with a result, without the EHR's list."""
+    left_out = set(but)
+    results = [
+        one
+        for one in desk.results.studies_of(call.tenant_id, call.patient_id)
+        if one.study_uid not in left_out
+    ]
+    uids = [one.study_uid for one in results]
+    jobs = desk.jobs.newest_for(call.tenant_id, call.patient_id, uids) if uids else {}
+    pairs = [(one, jobs.get(one.study_uid)) for one in results]
+    # The job's study names the modality and the body site.
+    return [Known(job.study if job else None, result, job) for result, job in pairs]
+
+
+def _from_list(
+    document: Resource, gathering: Gathering, call: HookCall, tenant: Tenant, desk: HookDesk
+) -> list[Known]:
+    studies = _newest(
+        studies_in(document, tenant.id, call.patient_id), desk.writer.model.modalities
+    )
+    if not studies:
+        return []
+    uids = [study.study_uid for study in studies]
+    # Jobs first: a result is stored before its job is done, so none can fall in between.
+    jobs = desk.jobs.newest_for(tenant.id, call.patient_id, uids)
+    results = desk.results.newest_for(tenant.id, call.patient_id, uids)
+    wanted = [
+        study
+        for study in studies[:MAX_ANALYSED]
+        if _wants_analysis(study, jobs.get(study.study_uid), results.get(study.study_uid), desk)
+    ]
+    jobs |= _dispatched(wanted, document, gathering, call, tenant, desk)
+    known = []
+    for number, study in enumerate(studies):
+        job, result = jobs.get(study.study_uid), results.get(study.study_uid)
+        is_said = result is not None or (job is not None and number < MAX_ANALYSED)
+        if is_said:
+            known.append(Known(study, result, job))
+    return known
+
+
+def _newest(studies: Sequence[StudyReference], modalities: frozenset[str]) -> list[StudyReference]:
+    """Choose the newest studies, those that the model may read first."""
+    unique = {study.study_uid: study for study in reversed(studies)}.values()
+    by_age = sorted(unique, key=lambda study: study.started or _LONG_AGO, reverse=True)
+    by_age.sort(
+        key=lambda study: bool(study.modalities) and modalities.isdisjoint(study.modalities)
+    )
+    return by_age[:MAX_KNOWN]
+
+
+def _age(known: Known) -> datetime:
+    return known.started or _LONG_AGO
+
+
+def _dispatched(
+    wanted: Sequence[StudyReference],
+    document: Resource,
+    gathering: Gathering,
+    call: HookCall,
+    tenant: Tenant,
+    desk: HookDesk,
+) -> dict[str, Job]:
+    patient = _patient(gathering, call) if wanted else None
+    if patient is None:
+        return {}
+    ready = (_with_archive(study, document, gathering, tenant) for study in wanted)
+    return {study.study_uid: desk.dispatch(study, patient) for study in ready if study}
+
+
+def _patient(gathering: Gathering, call: HookCall) -> PatientFacts | None:
+    """Return who the patient is, or None: then no new analysis can be asked for."""
+    try:
+        document = gathering.document(PATIENT)
+    except (PrefetchUnavailable, UpstreamFailed) as error:
+        log.warning("patient not read: tenant=%s error=%s", call.tenant_id, type(error).__name__)
+        return None
+    return None if document is None else patient_in(document, call.patient_id)
+
+
+def _with_archive(
+    study: StudyReference, document: Resource, gathering: Gathering, tenant: Tenant
+) -> StudyReference | None:
+    """Add the archive's address where only an Endpoint names it; None: not now, perhaps later."""
+    endpoint = endpoint_id(document, study.study_uid)
+    if study.archive_url or tenant.archive_base or endpoint is None:
+        return study
+    try:
+        address = archive_address(gathering.further(f"Endpoint/{endpoint}"))
+    except (PrefetchUnavailable, UpstreamFailed) as error:
+        log.warning("endpoint not read: tenant=%s error=%s", tenant.id, type(error).__name__)
+        return None if error.retryable else study
+    return replace(study, archive_url=address)
+
+
+def _wants_analysis(
+    study: StudyReference, job: Job | None, result: Result | None, desk: HookDesk
+) -> bool:
+    """Tell whether a job has to be asked for: none yet, a failed one, new images, a new model."""
+    if job is None:
+        return result is None or _is_of_another_model(result, desk)
+    if job.state is JobState.FAILED:
+        return desk.clock() - job.updated_at > RETRY_FAILED_AFTER
+    counts = (study.series_count, study.instance_count)
+    if counts != (job.study.series_count, job.study.instance_count):
+        return True
+    return job.state is JobState.DONE and result is not None and _is_of_another_model(result, desk)
+
+
+def _is_of_another_model(result: Result, desk: HookDesk) -> bool:
+    return result.analysis.model.digest != desk.writer.model.identity.digest
