@@ -1,0 +1,86 @@
+"""Generated hooks and feedback: no 5xx, and every refusal says why in an OperationOutcome."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.fuzz.hooks import ANYTHING, CALLS, CLEAN_CALLS, FEEDBACK
+from tests.fuzz.installed import Installed, fault
+from tests.unit.cards.builders import SERVICE_ID
+from tests.web.ehr_client import a_hook_body
+
+PATH = f"/cds-services/{SERVICE_ID}"
+
+fuzzing = settings(
+    max_examples=250,
+    deadline=None,
+    derandomize=True,  # the same in every run; a longer search is a matter of --hypothesis-seed
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
+
+
+@fuzzing
+@given(body=CALLS)
+def test_a_generated_hook_is_answered_or_refused_in_words(service: Installed, body: Any) -> None:
+    assert fault(service.post(body)) is None
+
+
+@fuzzing
+@given(body=CLEAN_CALLS)
+def test_a_hook_with_a_good_head_and_any_data_is_answered(service: Installed, body: Any) -> None:
+    assert fault(service.post(body)) is None
+
+
+@fuzzing
+@given(document=FEEDBACK)
+def test_generated_feedback_is_taken_or_refused_in_words(service: Installed, document: Any) -> None:
+    assert fault(service.post(document, f"{PATH}/feedback")) is None
+
+
+@fuzzing
+@given(field=st.sampled_from(sorted(a_hook_body())), value=ANYTHING)
+def test_any_value_in_one_field_of_a_good_hook(service: Installed, field: str, value: Any) -> None:
+    assert fault(service.post(a_hook_body(**{field: value}))) is None
+
+
+@fuzzing
+@given(
+    body=st.binary(max_size=200)
+    | st.builds(
+        lambda text, at, byte: text[:at] + bytes([byte]) + text[at + 1 :],
+        st.just(json.dumps(a_hook_body()).encode()),
+        st.integers(0, 400),
+        st.integers(0, 255),
+    )
+)
+def test_any_bytes_and_any_wrong_byte_of_a_good_hook(service: Installed, body: bytes) -> None:
+    assert fault(service.post(body)) is None
+    assert fault(service.post(body, f"{PATH}/feedback")) is None
+
+
+@settings(fuzzing, max_examples=100)
+@given(
+    authorization=st.text(st.characters(max_codepoint=255, exclude_characters="\r\n"), max_size=80),
+    path=st.sampled_from([PATH, f"{PATH}/feedback", "/cds-services"]),
+    content_type=st.sampled_from(["application/json", "text/html", "", "application/json; x=\xe9"]),
+)
+def test_any_token_and_content_type(
+    service: Installed, authorization: str, path: str, content_type: str
+) -> None:
+    headers = {"Authorization": authorization, "Content-Type": content_type}
+
+    assert fault(service.client.post(path, data=b"{}", headers=headers)) is None
+
+
+@pytest.mark.parametrize("method", ["get", "put", "patch", "delete", "options", "head"])
+@pytest.mark.parametrize("path", ["/cds-services", PATH, f"{PATH}/feedback", f"{PATH}/x", "/%00"])
+def test_any_method_at_any_address(service: Installed, method: str, path: str) -> None:
+    answer = service.client.open(path, method=method.upper())
+
+    if method == "head":
+        assert answer.status_code < 500 and not answer.data
+    else:
+        assert fault(answer) is None
