@@ -6,6 +6,7 @@ Source: CDS Hooks 2.0 "Trusting CDS Clients"; docs/reference/hook-service.md.
 """
 
 import os
+from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
 from secrets import token_urlsafe
@@ -118,7 +119,7 @@ def add(
         vendor=Vendor(vendor),
         dialect=None if dialect is None else DialectName(dialect),
     )
-    engine = _ledger(data)
+    engine = open_ledger(data)
     tenant = register_ehr(
         registration,
         register=SqlTenants(engine),
@@ -137,7 +138,7 @@ def list_registered(data: Path | None) -> None:
     """Show the registered EHRs."""
     from cds_service.adapters.ledger import SqlTenants
 
-    for tenant in SqlTenants(_ledger(data)).all():
+    for tenant in SqlTenants(open_ledger(data)).all():
         click.echo(
             f"{tenant.name}\n  FHIR base  {tenant.fhir_base}\n  issuer     {tenant.hook_issuer}"
         )
@@ -151,9 +152,33 @@ def show(name: str, data: Path | None) -> None:
     """Print the registration of the EHR with this name; nothing in it is secret."""
     from cds_service.adapters.ledger import SqlTenants
 
-    tenant = _named(name, SqlTenants(_ledger(data)).all())
+    tenant = named_ehr(name, SqlTenants(open_ledger(data)).all())
     for label, value in _rows(tenant):
         click.echo(f"{label:<16}{value}")
+
+
+@ehr.command()
+@click.argument("name")
+@data_option
+def feedback(name: str, data: Path | None) -> None:
+    """Count what became of the cards of the EHR with this name, by finding and model version."""
+    from cds_service.adapters.ledger import SqlJudgements, SqlTenants
+
+    engine = open_ledger(data)
+    tenant = named_ehr(name, SqlTenants(engine).all())
+    counts = Counter(
+        (
+            one.finding_code or "no finding",
+            f"{one.model.id} {one.model.version}" if one.model else "no result yet",
+            one.feedback.outcome.value,
+            one.feedback.reason.display or one.feedback.reason.code if one.feedback.reason else "",
+        )
+        for one in SqlJudgements(engine).of(tenant.id)
+    )
+    for (finding, model, outcome, reason), count in sorted(counts.items()):
+        click.echo(f"{count:>6}  {finding}  {model}  {outcome}  {reason}".rstrip())
+    if not counts:
+        click.echo("No feedback yet.")
 
 
 @ehr.command()
@@ -163,9 +188,9 @@ def remove(name: str, data: Path | None) -> None:
     """Stop trusting the EHR with this name; results about its patients stay."""
     from cds_service.adapters.ledger import SqlAuditLog, SqlTenants
 
-    engine = _ledger(data)
+    engine = open_ledger(data)
     register = SqlTenants(engine)
-    tenant = _named(name, register.all())
+    tenant = named_ehr(name, register.all())
     remove_ehr(
         tenant.id, register=register, audit=SqlAuditLog(engine), clock=lambda: datetime.now(UTC)
     )
@@ -197,7 +222,8 @@ def _listed(values: tuple[str, ...], otherwise: str) -> str:
     return ", ".join(values) or otherwise
 
 
-def _named(name: str, tenants: list[Tenant]) -> Tenant:
+def named_ehr(name: str, tenants: list[Tenant]) -> Tenant:
+    """Return the EHR with this name; raise NotFound, naming those that there are."""
     for tenant in tenants:
         if tenant.name == name:
             return tenant
@@ -215,7 +241,8 @@ def _key_set(jwks: str) -> str:
         raise RegistrationRefused(f"The JWKS {jwks!r} is no URL and no readable file.") from None
 
 
-def _ledger(data: Path | None) -> "Engine":
+def open_ledger(data: Path | None) -> "Engine":
+    """Open the ledger of the service in this folder, or of the settings; raise NotFound."""
     from cds_service.adapters.ledger import check, connect
 
     engine = connect(Settings.from_env(os.environ).database_url if data is None else _sqlite(data))

@@ -160,5 +160,6 @@ def _public_key(jwk: object) -> PublicKey | None:
         return None
     if isinstance(key, RSAKey):
         return key if key.public_key.key_size >= MIN_RSA_BITS else None
-    is_known = isinstance(key, ECKey | OKPKey) and key.curve_name in ALGORITHM_KEYS.values()
-    return key if is_known else None
+    if isinstance(key, ECKey | OKPKey) and key.curve_name in ALGORITHM_KEYS.values():
+        return key
+    return None

@@ -6,6 +6,7 @@ Source: DESIGN "The ledger is SQL"; the classes implement the protocols of useca
 from cds_service.adapters.ledger.alerts import SqlAlerts
 from cds_service.adapters.ledger.connection import connect
 from cds_service.adapters.ledger.jobs import SqlJobs
+from cds_service.adapters.ledger.judgements import SqlJudgements
 from cds_service.adapters.ledger.logs import SqlAuditLog, SqlCardLog, SqlReplays
 from cds_service.adapters.ledger.results import SqlPublications, SqlResults, SqlReviews
 from cds_service.adapters.ledger.tenants import SqlTenants
@@ -16,6 +17,7 @@ __all__ = [
     "SqlAuditLog",
     "SqlCardLog",
     "SqlJobs",
+    "SqlJudgements",
     "SqlPublications",
     "SqlReplays",
     "SqlResults",

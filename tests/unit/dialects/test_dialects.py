@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cds_service.domain.card import Card, Indicator, SelectionBehavior, Source, Suggestion
@@ -62,7 +62,9 @@ def cards(draw: st.DrawFn) -> Card:
     )
 
 
+# The first text of a fresh checkout reads Hypothesis's Unicode tables, which takes a second.
 @every_dialect
+@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(card=cards())
 def test_ch2_3_whatever_a_card_holds_its_dialect_writes_it_by_the_rules(
     name: DialectName, card: Card

@@ -6,10 +6,13 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from cds_service.adapters.ledger import SqlAuditLog, SqlTenants, connect, upgrade
+from cds_service.adapters.ledger import SqlAuditLog, SqlCardLog, SqlTenants, connect, upgrade
 from cds_service.cli import main
+from cds_service.domain.card import Feedback, Outcome, ShownCard
 from cds_service.domain.dialect import DialectName
+from cds_service.domain.finding import Coding
 from cds_service.domain.tenant import Vendor
+from tests.builders import NOW
 from tests.web.ehr_client import AnEhr
 
 Run = Callable[..., Result]
@@ -123,6 +126,25 @@ def test_a_registration_is_audited(run: Run, data: Path, monkeypatch: pytest.Mon
     run("remove", "St. Elsewhere")
 
     assert noted == ["ehr-registered", "ehr-removed"]
+
+
+def test_feedback_is_counted_by_finding_model_outcome_and_reason(run: Run, data: Path) -> None:
+    run(*ADD)
+    engine = connect(f"sqlite:///{data / 'ledger.sqlite'}")
+    (tenant,) = SqlTenants(engine).all()
+    assert run("feedback", "St. Elsewhere").output == "No feedback yet.\n"
+
+    cards = SqlCardLog(engine)
+    reason = Coding("s", "c", "Known already")
+    for number in range(3):
+        cards.shown(tenant.id, ShownCard(f"card-{number}", finding_code="233604007"))
+        cards.record(Feedback(tenant.id, f"card-{number}", Outcome.OVERRIDDEN, NOW, reason))
+    cards.record(Feedback(tenant.id, "card-0", Outcome.ACCEPTED, NOW))
+
+    assert run("feedback", "St. Elsewhere").output.splitlines() == [
+        "     1  233604007  no result yet  accepted",
+        "     3  233604007  no result yet  overridden  Known already",
+    ]
 
 
 @pytest.mark.parametrize(
