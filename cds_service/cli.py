@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from cds_service.cli_alerts import alerts
 from cds_service.cli_analyze import analyze
 from cds_service.cli_ehr import ehr
 from cds_service.cli_lint import lint_cds
@@ -83,6 +84,7 @@ def upgrade() -> None:
     prepare_installation(Settings.from_env(os.environ))
 
 
+ehr.add_command(alerts)
 main.add_command(analyze)
 main.add_command(ehr)
 main.add_command(lint_cds)

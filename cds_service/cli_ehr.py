@@ -224,6 +224,7 @@ def _listed(values: tuple[str, ...], otherwise: str) -> str:
 
 def named_ehr(name: str, tenants: list[Tenant]) -> Tenant:
     """Return the EHR with this name; raise NotFound, naming those that there are."""
+    """Return the EHR with this name; raise NotFound, naming those that there are."""
     for tenant in tenants:
         if tenant.name == name:
             return tenant
@@ -242,6 +243,7 @@ def _key_set(jwks: str) -> str:
 
 
 def open_ledger(data: Path | None) -> "Engine":
+    """Open the ledger of the service in this folder, or of the settings; raise NotFound."""
     """Open the ledger of the service in this folder, or of the settings; raise NotFound."""
     from cds_service.adapters.ledger import check, connect
 

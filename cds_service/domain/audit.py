@@ -23,6 +23,7 @@ class AuditAction(StrEnum):
     ADDRESS_REFUSED = "address-refused"
     EHR_REGISTERED = "ehr-registered"
     EHR_REMOVED = "ehr-removed"
+    ALERTS_SET = "alerts-set"
 
 
 @dataclass(frozen=True, slots=True)
