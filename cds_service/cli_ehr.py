@@ -224,7 +224,6 @@ def _listed(values: tuple[str, ...], otherwise: str) -> str:
 
 def named_ehr(name: str, tenants: list[Tenant]) -> Tenant:
     """Return the EHR with this name; raise NotFound, naming those that there are."""
-    """Return the EHR with this name; raise NotFound, naming those that there are."""
     for tenant in tenants:
         if tenant.name == name:
             return tenant
@@ -243,7 +242,6 @@ def _key_set(jwks: str) -> str:
 
 
 def open_ledger(data: Path | None) -> "Engine":
-    """Open the ledger of the service in this folder, or of the settings; raise NotFound."""
     """Open the ledger of the service in this folder, or of the settings; raise NotFound."""
     from cds_service.adapters.ledger import check, connect
 
