@@ -100,7 +100,7 @@ class _Age(click.ParamType[int]):
 
 
 @click.command()
-@click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("paths", nargs=-1, required=True, type=click.Path(readable=False, path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per study and line.")
 @click.option(
     "--heatmap",
@@ -129,11 +129,18 @@ def analyze(
     for outcome in _Bench.open(heatmap, overrides).outcomes(paths):
         outcomes.append(outcome)
         if as_json:
-            click.echo(json.dumps(outcome.as_json(), ensure_ascii=False))
-    if not as_json:
+            click.echo(_line(outcome))
+    if outcomes and not as_json:
         _print_table(outcomes)
     statuses = {outcome.status for outcome in outcomes}
     sys.exit(2 if _ERROR in statuses else 1 if AnalysisStatus.NOT_ANALYSED in statuses else 0)
+
+
+def _line(outcome: Outcome) -> bytes:
+    """Return the study's line of JSON, UTF-8 whatever the terminal is."""
+    text = json.dumps(outcome.as_json(), ensure_ascii=False)
+    # A file name may hold bytes that are no UTF-8; Python's escape for them is JSON's too.
+    return text.encode("utf-8", "backslashreplace")
 
 
 @dataclass(slots=True)
@@ -166,6 +173,8 @@ class _Bench:
         if found.skipped:
             files = "file" if found.skipped == 1 else "files"
             click.echo(f"{found.skipped} other {files} skipped", err=True)
+        if not found.studies:
+            click.echo("no DICOM files found", err=True)
         console = Console(stderr=True)
         with Progress(
             console=console,

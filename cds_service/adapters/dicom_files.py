@@ -3,6 +3,7 @@
 Source: DICOM PS3.10 7.1 (file format); PS3.3 C.7.2.1 (Study Instance UID).
 """
 
+import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +14,7 @@ from cds_service.errors import StudyUnusable
 from cds_service.usecases.ports import Budget, ImageReader, SourceInstance
 
 _LARGEST_BYTES = Budget().bytes
+_UNREADABLE = Reason("file-unreadable", "it could not be read")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +43,8 @@ def find_studies(named: Iterable[Path], reader: ImageReader) -> FoundFiles:
     """Look at every named file and every file below the named folders.
 
     A named file is always a study of its own right, whatever it is; other files in a folder are
-    counted as skipped. A file that states no study is its own study.
+    counted as skipped. A file that states no study is its own study; so is a folder that may not
+    be listed, as a fault.
     """
     found = FoundFiles()
     by_uid: dict[str, int] = {}
@@ -65,10 +68,34 @@ def find_studies(named: Iterable[Path], reader: ImageReader) -> FoundFiles:
 
 def _candidates(named: Iterable[Path]) -> Iterator[tuple[Path, bool]]:
     for path in named:
-        if path.is_dir():
-            yield from ((file, False) for file in sorted(path.rglob("*")) if file.is_file())
+        if _is_folder(path):
+            yield from ((file, False) for file in sorted(_below(path)))
         else:
             yield path, True
+
+
+def _below(folder: Path) -> Iterator[Path]:
+    """Yield the files below a folder, and each folder that may not be listed."""
+    refused: list[Path] = []
+    for here, _, names in os.walk(
+        folder, onerror=lambda error: refused.append(Path(error.filename))
+    ):
+        yield from (path for name in names if _is_file(path := Path(here, name)))
+    yield from refused
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:  # a folder above may not be searched: `_look` says so
+        return False
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:
+        return True  # `_look` says why it cannot be read
 
 
 def _look(
@@ -76,6 +103,8 @@ def _look(
 ) -> tuple[FileStudy | None, str | None]:
     """Return the file's study and its UID; None for a file of a folder that is not DICOM."""
     try:
+        if path.is_dir():  # one of `_below` that may not be listed
+            return FileStudy((path,), fault=_UNREADABLE), None
         if not path.is_file():
             return _problem(path, "no-such-file", "there is no such file"), None
         if path.stat().st_size > _LARGEST_BYTES:
@@ -85,7 +114,7 @@ def _look(
         is_other_file = refusal.code == "not-dicom" and not is_named
         return None if is_other_file else FileStudy((path,)), None
     except OSError:
-        return FileStudy((path,), fault=Reason("file-unreadable", "it could not be read")), None
+        return FileStudy((path,), fault=_UNREADABLE), None
     return FileStudy((path,)), header.study_uid
 
 

@@ -4,6 +4,7 @@ Source: docs/reference/analyze.md.
 """
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -233,3 +234,43 @@ def test_every_file_of_the_shared_folder_gets_an_outcome_and_heatmaps_do_not_har
     assert by_name["RG1_J2KI.dcm"]["status"] == "analysed"
     assert by_name["966.dcm"]["findings"] and by_name["966.dcm"]["instances"]
     assert len(list(tmp_path.glob("*.png"))) == 2
+
+
+def test_a_named_file_that_cannot_be_reached_is_our_fault_and_stops_nothing(tmp_path: Path) -> None:
+    unreachable = tmp_path / ("n" * 300)  # longer than a file system allows: stat itself fails
+
+    first, second = studies(unreachable, a_file(tmp_path))
+
+    assert first["status"] == "error" and first["reason"]["code"] == "file-unreadable"
+    assert second["status"] == "analysed"
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read every folder")
+def test_a_folder_that_may_not_be_listed_is_said_and_stops_nothing(tmp_path: Path) -> None:
+    a_file(tmp_path)
+    locked = a_file(tmp_path, "locked/film.dcm").parent
+    locked.chmod(0)
+
+    result = run("--json", tmp_path)
+    locked.chmod(0o700)
+
+    reasons = {
+        Path(s["path"][0]).name: s["reason"] for s in map(json.loads, result.stdout.splitlines())
+    }
+    assert reasons["film.dcm"] is None and reasons["locked"]["code"] == "file-unreadable"
+    assert result.exit_code == 2
+
+
+def test_a_file_name_that_is_not_utf_8_still_makes_valid_json(tmp_path: Path) -> None:
+    path = a_file(tmp_path).rename(os.fsdecode(os.fsencode(tmp_path) + b"/film-\xff.dcm"))
+
+    output = run("--json", path).stdout_bytes.decode("utf-8")
+
+    assert json.loads(output)["path"] == [str(path)]
+
+
+def test_a_folder_without_dicom_says_so(tmp_path: Path) -> None:
+    result = run(tmp_path)
+
+    assert result.exit_code == 0 and "no DICOM files found" in result.stderr
+    assert result.stdout == ""
