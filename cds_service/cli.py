@@ -33,7 +33,13 @@ def main() -> None:
 
 
 @main.command()
-@click.option("--port", default=8000, show_default=True, help="Port of the service.")
+@click.option(
+    "--port",
+    default=8000,
+    show_default=True,
+    type=click.IntRange(1, 65535),
+    help="Port of the service.",
+)
 @click.option(
     "--data",
     type=click.Path(file_okay=False, path_type=Path),

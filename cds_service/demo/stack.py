@@ -3,6 +3,7 @@
 Source: DESIGN "Embedded default".
 """
 
+import fcntl
 import json
 import os
 import signal
@@ -13,6 +14,7 @@ import webbrowser
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import IO
 
 import redis
 import requests
@@ -22,11 +24,13 @@ from cds_service.demo.addresses import LOOPBACK, Addresses, choose
 from cds_service.demo.children import Child, Children, Say
 from cds_service.demo.preparation import prepare_studies
 from cds_service.domain.tenant import Tenant
+from cds_service.errors import SettingsInvalid
 from cds_service.settings import Settings
 from cds_service.wiring import prepare_installation, register_sandbox
 
 START_TIMEOUT_S = 60.0
 TENANT_ID = "sandbox"
+LOCK = "demo.lock"  # in the data folder, held while a demo runs
 
 
 def run_demo(*, port: int, data: Path | None, state: Path | None, browser: bool, say: Say) -> None:
@@ -35,6 +39,8 @@ def run_demo(*, port: int, data: Path | None, state: Path | None, browser: bool,
     `state` gets the addresses as JSON, written atomically once all is ready. Raises
     SettingsInvalid with a sentence when something cannot start; every child is stopped.
     """
+    if state is not None and not state.parent.is_dir():
+        raise SettingsInvalid(f"The folder of --state, {state.parent}, is not there.")
     stop = _stop_on_signals()
     with _data_folder(data) as folder:
         addresses = choose(port)
@@ -159,11 +165,29 @@ def _announce(addresses: Addresses, folder: Path, state: Path | None) -> None:
 @contextmanager
 def _data_folder(data: Path | None) -> Iterator[Path]:
     if data is not None:
-        data.mkdir(mode=0o700, parents=True, exist_ok=True)
-        yield data.resolve()
+        try:
+            data.mkdir(mode=0o700, parents=True, exist_ok=True)
+            lock = (data / LOCK).open("w")
+        except OSError as error:
+            raise SettingsInvalid(
+                f"The data folder {data} cannot be used ({error.strerror})."
+            ) from None
+        with lock:
+            _take(lock, data)
+            yield data.resolve()
         return
     with tempfile.TemporaryDirectory(prefix="sightline-") as folder:
         yield Path(folder)
+
+
+def _take(lock: IO[str], data: Path) -> None:
+    """Keep a second demo out: it would register its own ports, and the first one's cards end."""
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the system frees it, however we end
+    except BlockingIOError:
+        raise SettingsInvalid(
+            f"Another demo is using {data}: stop it, or name another folder with --data."
+        ) from None
 
 
 def _stop_on_signals() -> threading.Event:
