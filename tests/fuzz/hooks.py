@@ -1,8 +1,10 @@
-"""Strategies for hooks: almost right, half right, and nothing like one.
+"""Strategies for hooks: right but for one place, half right, and nothing like one.
 
 A value is junk, or shaped like FHIR with junk in it: what is shaped gets further into the service.
 """
 
+import copy
+from collections.abc import Iterator
 from typing import Any
 
 from hypothesis import strategies as st
@@ -33,8 +35,6 @@ HUGE = st.sampled_from(
         "x" * 300_000,
         "\U0001f9b4" * 50_000,
         "\u202e\u200f" * 500,
-        "\ud800",
-        "\0",
         10**300,
         -1,
         1e308,
@@ -43,7 +43,9 @@ HUGE = st.sampled_from(
         {"a": {"a": {"a": {"a": [[[[[["deep"]]]]]]}}}},
     ]
 )
-ANYTHING = JUNK | HUGE
+# What no database, or not every one, takes as text; and what leads elsewhere.
+ODD = st.sampled_from(["\ud800", "a\0b", "", "../x", "a\nb", "<script>", "{{context.x}}", "1;--"])
+ANYTHING = JUNK | ODD | HUGE
 
 OIDS = st.sampled_from(["urn:oid:1.2.840.99999.1", "1.2.3", "urn:oid:1..2", "urn:oid:" + "1" * 80])
 DATES = st.sampled_from(
@@ -250,3 +252,23 @@ REPORTS = mostly(
 FEEDBACK: st.SearchStrategy[Json] = mostly(
     st.fixed_dictionaries({"feedback": mostly(st.lists(REPORTS, max_size=4), ANYTHING)}), JUNK
 )
+
+
+def with_one_fault(document: Json) -> Strategy:
+    """Put anything at one place of a good document, however deep."""
+
+    def changed(number: int, value: Json) -> Json:
+        copied = copy.deepcopy(document)
+        holder, key = list(_places(copied))[number]
+        holder[key] = value
+        return copied
+
+    count = len(list(_places(document)))
+    return st.builds(changed, st.integers(0, count - 1), ANYTHING)
+
+
+def _places(document: Json) -> Iterator[tuple[Json, Json]]:
+    for key in list(document) if isinstance(document, dict) else range(len(document)):
+        yield document, key
+        if isinstance(document[key], dict | list):
+            yield from _places(document[key])
