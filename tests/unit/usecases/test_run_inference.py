@@ -1,16 +1,19 @@
 """A job from the ledger through archive, model and EHR, and what a failure at each step leaves."""
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import pytest
 
 from cds_service.domain.audit import AuditAction
 from cds_service.domain.finding import AnalysisStatus
-from cds_service.domain.job import JobState, JobStep
+from cds_service.domain.job import JobState, JobStep, Lease
 from cds_service.domain.publication import PublicationState
 from cds_service.errors import (
     ArchiveFailed,
+    EhrRefused,
     EhrTimedOut,
     InferenceFailed,
     LedgerUnavailable,
@@ -51,8 +54,9 @@ class House:
         self.archive = FakeArchive({STUDY_UID: [self.reader.holding(b"film", 0.93)]})
         self.job_id = self.jobs.open("k-1", a_study(), a_patient(), "cxr_pneumonia_peds")[0].id
 
-    def work(self, owner: str = "worker-1") -> str:
-        bench = Workbench(
+    @property
+    def bench(self) -> Workbench:
+        return Workbench(
             tenants=self.tenants,
             leases=self.jobs,
             results=self.results,
@@ -68,11 +72,17 @@ class House:
             attempts=ATTEMPTS,
             budget=Budget(),
         )
-        return run_inference(self.job_id, owner, bench)
+
+    def work(self, owner: str = "worker-1") -> str:
+        return run_inference(self.job_id, owner, self.bench)
 
     @property
     def state(self) -> JobState:
         return self.jobs.get(self.job_id).state
+
+    @property
+    def observations(self) -> list[str]:
+        return [name for name in self.writer.stored if name.startswith("Observation/")]
 
     def audited(self) -> list[tuple[AuditAction, str]]:
         return [(event.action, event.outcome) for event in self.audit.events]
@@ -113,7 +123,39 @@ def test_the_same_images_are_never_run_through_the_model_twice(house: House) -> 
     assert house.work() == "done"
 
     assert len(house.results.all) == 1
-    assert sum(key.startswith("Observation") for key in house.writer.stored) == 1
+    assert len(house.observations) == 1
+
+
+def test_a_second_job_about_the_same_images_finds_the_first_one_s_result(house: House) -> None:
+    house.work()
+    house.classifier.fails_with = InferenceFailed("The model would have run again.")
+    house.job_id = house.jobs.open("k-2", a_study(), a_patient(), "cxr_pneumonia_peds")[0].id
+
+    assert house.work() == "done"
+
+    assert len(house.results.all) == 1 and house.writer.calls == 1
+
+
+def test_the_steps_are_noted_in_order(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    steps: list[JobStep] = []
+    advance = house.jobs.advance
+
+    def noting(lease: Lease, step: JobStep) -> Lease:
+        steps.append(step)
+        return advance(lease, step)
+
+    monkeypatch.setattr(house.jobs, "advance", noting)
+
+    house.work()
+
+    assert steps == [JobStep.FETCHING, JobStep.READING, JobStep.INFERRING, JobStep.PUBLISHING]
+
+
+def test_a_job_that_another_worker_has_is_left_at_once(house: House) -> None:
+    house.jobs.take(house.job_id, "worker-2")
+
+    assert house.work() == "not-mine"
+    assert house.archive.fetched == [] and house.audited() == []
 
 
 def test_a_worker_that_lost_its_lease_writes_nothing_more(house: House) -> None:
@@ -161,6 +203,24 @@ def test_a_study_that_the_archive_never_gets_is_not_analysed_after_the_last_atte
     assert house.writer.calls == 0
 
 
+def test_a_study_that_arrives_between_two_attempts_is_analysed(house: House) -> None:
+    archive, house.archive = house.archive, FakeArchive({})
+    house.work()
+    house.archive = archive
+
+    assert house.work() == "done"
+    assert house.results.all[0].analysis.status is AnalysisStatus.ANALYSED
+
+
+def test_an_ehr_that_refuses_ends_the_job_with_the_finding_on_the_card_only(house: House) -> None:
+    house.writer = FakeEhrWriter(error=EhrRefused("The EHR answered 403 to a write."))
+
+    assert house.work() == "done"
+
+    publication = house.publications.of(house.results.all[0].id)
+    assert publication is not None and publication.state is PublicationState.FAILED
+
+
 def test_a_model_that_fails_fails_the_job_without_another_try(house: House) -> None:
     house.classifier.fails_with = InferenceFailed("The model could not be run.")
 
@@ -204,3 +264,75 @@ def test_a_ledger_that_is_away_leaves_the_job_to_the_sweep(
         house.work()
 
     assert house.state is JobState.OPEN
+
+
+# --- crashes ----------------------------------------------------------------------------------
+
+PORTS = (
+    *("tenants", "leases", "results", "publications"),
+    *("archive", "reader", "classifier", "writer", "audit"),
+)
+
+
+class Crash(BaseException):
+    """The process is gone: nothing of ours catches this."""
+
+
+class Tripwire:
+    """Stands before every port and crashes at one call, before it is made or after."""
+
+    def __init__(self, at: int, *, after: bool) -> None:
+        self.calls = 0
+        self._at, self._after = at, after
+
+    def made(self, call: Callable[[], Any]) -> Any:
+        self.calls += 1
+        if self.calls == self._at and not self._after:
+            raise Crash
+        answer = call()
+        if self.calls == self._at:
+            raise Crash
+        return answer
+
+
+class Wired:
+    """One port behind the tripwire."""
+
+    def __init__(self, port: object, wire: Tripwire) -> None:
+        self._port, self._wire = port, wire
+
+    def __getattr__(self, name: str) -> Any:
+        value = getattr(self._port, name)
+        if not callable(value):
+            return value
+        return lambda *args, **kwargs: self._wire.made(lambda: value(*args, **kwargs))
+
+
+def work_with(wire: Tripwire, house: House) -> None:
+    bench = house.bench
+    wired: dict[str, Any] = {name: Wired(getattr(bench, name), wire) for name in PORTS}
+    run_inference(house.job_id, "worker-that-dies", replace(bench, **wired))
+
+
+def calls_of_a_whole_job() -> int:
+    wire = Tripwire(0, after=False)
+    work_with(wire, House())
+    return wire.calls
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("at", range(1, calls_of_a_whole_job() + 1))
+def test_a_crash_at_any_call_is_resumed_and_leaves_one_of_each(
+    house: House, at: int, after: bool
+) -> None:
+    with pytest.raises(Crash):
+        work_with(Tripwire(at, after=after), house)
+    house.clock.advance(60)  # until the lease has run out
+
+    house.work("worker-2")
+
+    (result,) = house.results.all
+    publication = house.publications.of(result.id)
+    assert house.state is JobState.DONE
+    assert publication is not None and publication.state is PublicationState.DONE
+    assert len(house.observations) == 1
