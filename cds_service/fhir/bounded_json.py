@@ -14,7 +14,7 @@ _NO_TEXT = re.compile("[\0\ud800-\udfff]")
 _ESCAPED = re.compile(rb"\\u(0000|[dD][89a-fA-F])")  # the only way that they can come
 
 
-def parse(data: bytes, *, max_depth: int = MAX_DEPTH) -> object:
+def parse(data: bytes) -> object:
     """Parse UTF-8 JSON; raise ValueError for what is broken, too deep, NaN, or no text."""
     try:
         document: object = json.loads(data.decode("utf-8-sig"), parse_constant=_refuse)
@@ -22,7 +22,7 @@ def parse(data: bytes, *, max_depth: int = MAX_DEPTH) -> object:
         raise ValueError("nested too deeply") from error
     looks_odd = _ESCAPED.search(data) is not None
     level: list[object] = [document]
-    for _ in range(max_depth + 1):
+    for _ in range(MAX_DEPTH + 1):
         if looks_odd and any(_NO_TEXT.search(text) for node in level for text in _texts(node)):
             raise ValueError("a string is no text")
         level = [child for node in level for child in _children(node)]
