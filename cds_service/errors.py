@@ -8,7 +8,6 @@
     │   ├── UntrustedClient            401  login        (the body says nothing more)
     │   ├── ScopeDenied                403  forbidden
     │   ├── NotFound                   404  not-found
-    │   ├── MethodRefused              405  not-supported
     │   ├── PrefetchUnavailable        412  required
     │   ├── HookTooLarge               413  too-long
     │   ├── MediaTypeRefused           415  not-supported
@@ -32,18 +31,17 @@
     │   ├── UnsupportedTransferSyntax  422  not-supported
     │   ├── StudyIncomplete            422  incomplete   retryable later
     │   ├── StudyTooLarge              422  too-costly
-    │   └── HostileInstance            422  value        quarantined, audited
+    │   └── HostileInstance            422  value        refuses the whole study
     ├── InferenceFailed           model or runtime
     │   ├── ModelMissing               500  not-found
-    │   ├── WeightsDigestMismatch      500  security     stops the worker
-    │   ├── OutputOutOfRange           500  exception
-    │   └── DeadlineExceeded           504  timeout      retryable
+    │   ├── WeightsDigestMismatch      500  security     the worker does not start
+    │   └── OutputOutOfRange           500  exception
     ├── LeaseLost                 another worker holds this job now: leave at once
     ├── DoorbellSilent            Redis gave no answer; the sweeper rings later   retryable
     ├── LedgerUnavailable         503  transient                                  retryable
     └── SettingsInvalid           the process does not start; the text names the variable
 
-Source: DESIGN "errors"; CDS Hooks 2.0 "HTTP Status Codes"; FHIR R4 ``IssueType``.
+Source: CDS Hooks 2.0 "HTTP Status Codes"; FHIR R4 ``IssueType``.
 """
 
 from typing import ClassVar
@@ -93,12 +91,6 @@ class NotFound(RequestRefused):
     """There is no such thing, or this caller may not know that there is."""
 
     http_status, issue_code = 404, "not-found"
-
-
-class MethodRefused(RequestRefused):
-    """The address exists, but not for this HTTP method."""
-
-    http_status, issue_code = 405, "not-supported"
 
 
 class PrefetchUnavailable(RequestRefused):
@@ -250,7 +242,7 @@ class StudyTooLarge(StudyUnusable):
 
 
 class HostileInstance(StudyUnusable):
-    """An instance that looks made to harm; quarantined and audited."""
+    """Something that looks made to harm or to deceive; no image of the study is used."""
 
     issue_code = "value"
 
@@ -266,19 +258,13 @@ class ModelMissing(InferenceFailed):
 
 
 class WeightsDigestMismatch(InferenceFailed):
-    """The weights are not the bytes that the model card pins; the worker stops."""
+    """The weights are not the bytes that the model card pins; the worker does not start."""
 
     issue_code = "security"
 
 
 class OutputOutOfRange(InferenceFailed):
     """The model gave NaN, infinity or a shape that its card does not promise."""
-
-
-class DeadlineExceeded(InferenceFailed):
-    """The analysis did not end within its lease."""
-
-    http_status, issue_code, retryable = 504, "timeout", True
 
 
 class LeaseLost(SightlineError):

@@ -1,6 +1,6 @@
 """One call to an EHR's authorization server, with its failures in our own words.
 
-Source: DESIGN "errors"; RFC 6749 5.2.
+Source: RFC 6749 5.2.
 """
 
 from collections.abc import Callable

@@ -1,6 +1,6 @@
 """The world as the use cases see it: small protocols that adapters and fakes implement.
 
-Every port has one fake in tests/fakes.py; the same contract test runs on both.
+Every port has one fake in tests/fakes/; the same contract test runs on both.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
