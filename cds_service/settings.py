@@ -29,6 +29,7 @@ class Settings:
     master_key_file: Path  # 32 random bytes; seals tokens and patients' facts (AES-256-GCM)
     signing_key_file: Path  # PEM, EC P-384: our client assertions (ES384)
     hook_deadline_ms: int = 450
+    hook_rate_per_s: int = 200  # of one EHR, in each web process
     hook_body_limit_bytes: int = 1024 * 1024
     job_lease_s: int = 20
     job_attempts: int = 3
@@ -52,6 +53,7 @@ class Settings:
             master_key_file=Path(env.get("SIGHTLINE_MASTER_KEY_FILE", data / "master.key")),
             signing_key_file=Path(env.get("SIGHTLINE_SIGNING_KEY_FILE", data / "signing.pem")),
             hook_deadline_ms=_number(env, "SIGHTLINE_HOOK_DEADLINE_MS", 450, 50, 10_000),
+            hook_rate_per_s=_number(env, "SIGHTLINE_HOOK_RATE_PER_S", 200, 1, 100_000),
             job_lease_s=_number(env, "SIGHTLINE_JOB_LEASE_S", 20, 5, 600),
             log_level=_log_level(env),
         )

@@ -45,6 +45,7 @@ from cds_service.usecases.run_inference import Workbench
 from cds_service.usecases.seal_context import seal_context
 from cds_service.usecases.sweep_jobs import sweep_jobs
 from cds_service.web.client_trust import ClientTrust
+from cds_service.web.rate_limit import RateLimit
 from cds_service.web.services import Services
 from models.contract import ModelCard
 from models.registry import card_of
@@ -195,7 +196,13 @@ def hook_services(settings: Settings, house: House) -> Services:
         hook_deadline_s=settings.hook_deadline_ms / 1000,
         hook_body_limit_bytes=settings.hook_body_limit_bytes,
         tenants=house.tenants,
-        client_trust=ClientTrust(house.tenants, keys, ledger.SqlReplays(house.engine), clock),
+        client_trust=ClientTrust(
+            house.tenants,
+            keys,
+            ledger.SqlReplays(house.engine),
+            clock,
+            RateLimit(settings.hook_rate_per_s),
+        ),
         answer_hook=lambda call, tenant, budget_s: answer_hook(
             call, tenant, desk, budget_s=budget_s
         ),

@@ -15,7 +15,7 @@ from threading import Lock
 from cds_service.errors import TooManyHooks
 
 BURST_S = 2.0  # how many seconds' worth may come at once
-CALLS_PER_S = 200  # of one EHR, unless the settings say otherwise
+CALLS_PER_S = 200.0  # of one EHR, unless the settings say otherwise
 
 
 @dataclass(slots=True)

@@ -7,7 +7,7 @@ from typing import Any
 from uuid import uuid4
 
 from joserfc import jwt
-from joserfc.jwk import ECKey, RSAKey
+from joserfc.jwk import ECKey, OKPKey, RSAKey
 
 from cds_service.domain.tenant import Tenant
 from tests.builders import NOW, a_tenant
@@ -28,7 +28,7 @@ KID = "a+/key=="  # Epic's are base64
 class AnEhr:
     """Holds a key pair; makes tokens and hook bodies."""
 
-    key: ECKey | RSAKey = field(default_factory=lambda: ECKey.generate_key("P-384"))
+    key: ECKey | RSAKey | OKPKey = field(default_factory=lambda: ECKey.generate_key("P-384"))
     alg: str = "ES384"
 
     def public_keys(self, kid: str = KID) -> str:

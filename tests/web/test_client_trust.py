@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from flask import Flask, Response
 from joserfc import jwt
-from joserfc.jwk import ECKey, OctKey, RSAKey
+from joserfc.jwk import ECKey, OctKey, OKPKey, RSAKey
 
 from cds_service.adapters.egress import Egress
 from cds_service.adapters.jwks import ASK_AGAIN_S, FRESH_S, STALE_S, ClientKeys
@@ -79,7 +79,7 @@ def test_ch2_205_rs384_is_accepted(pool: ThreadPoolExecutor) -> None:
         {"exp": int(NOW.timestamp()) - 30, "iat": int(NOW.timestamp()) - 330},
         {"iat": int(NOW.timestamp()) + 30, "exp": int(NOW.timestamp()) + 330},
         {"exp": int(NOW.timestamp()) + 3600},
-        {"tenant": "x", "extra": {"a": 1}},
+        {"tenant": "x", "extra": {"a": 1}},  # nothing is registered about the tenant
     ],
     ids=["aud list", "Epic's nbf and sub", "late by 30 s", "early by 30 s", "an hour", "extras"],
 )
@@ -103,6 +103,119 @@ def test_without_a_registered_jku_the_header_is_ignored(
     token = ehr.token(header={"jku": "https://evil.example/jwks.json"})
 
     assert a_trust(pool, ehr.tenant()).verify(f"Bearer {token}", [SERVICE_URL])
+
+
+def test_a_jku_of_522_base64_characters_fits_into_the_header(
+    pool: ThreadPoolExecutor, ehr: AnEhr
+) -> None:
+    jku = "https://ehr.example.org/" + "k" * 330
+    token = ehr.token(header={"jku": jku})
+
+    assert len(token.split(".")[0]) > 522
+    assert a_trust(pool, ehr.tenant(jkus=(jku,))).verify(f"Bearer {token}", [SERVICE_URL])
+
+
+@pytest.mark.parametrize(
+    ("alg", "make"),
+    [
+        ("ES256", lambda: ECKey.generate_key("P-256")),
+        ("ES512", lambda: ECKey.generate_key("P-521")),
+        ("RS256", lambda: RSA),
+        ("RS512", lambda: RSA),
+        ("PS256", lambda: RSA),
+        ("PS384", lambda: RSA),
+        ("PS512", lambda: RSA),
+        ("Ed25519", lambda: OKPKey.generate_key("Ed25519")),
+    ],
+)
+def test_ch2_206_207_an_algorithm_is_accepted_from_the_ehr_that_is_registered_with_it(
+    pool: ThreadPoolExecutor, alg: str, make: Any
+) -> None:
+    ehr = AnEhr(make(), alg)
+    allowed = a_trust(pool, ehr.tenant(algorithms=(alg,)))
+
+    assert allowed.verify(f"Bearer {ehr.token()}", [SERVICE_URL])
+    by_default = a_trust(pool, ehr.tenant())
+    assert refused(by_default, f"Bearer {ehr.token()}") == "algorithm-not-accepted"
+
+
+def test_ch2_205_an_ehr_registered_for_one_algorithm_may_not_use_the_other(
+    pool: ThreadPoolExecutor, ehr: AnEhr
+) -> None:
+    trust = a_trust(pool, ehr.tenant(algorithms=("RS384",)))
+
+    assert refused(trust, f"Bearer {ehr.token()}") == "algorithm-not-accepted"
+
+
+def test_an_audience_typed_by_hand_is_accepted_besides_the_address(
+    pool: ThreadPoolExecutor, ehr: AnEhr
+) -> None:
+    trust = a_trust(pool, ehr.tenant(audiences=("Sightline PROD",)))
+
+    assert trust.verify(f"Bearer {ehr.token(aud='Sightline PROD')}", [SERVICE_URL])
+    assert trust.verify(f"Bearer {ehr.token()}", [SERVICE_URL])
+    assert refused(trust, f"Bearer {ehr.token(aud='Sightline TEST')}") == "audience-wrong"
+
+
+def test_epic_s_subject_is_checked_where_it_is_registered(
+    pool: ThreadPoolExecutor, ehr: AnEhr
+) -> None:
+    trust = a_trust(pool, ehr.tenant(subject="client-1"))
+
+    assert trust.verify(f"Bearer {ehr.token(sub='client-1')}", [SERVICE_URL])
+    for sub in ("client-2", "", 5, ["client-1"], None):
+        assert refused(trust, f"Bearer {ehr.token(sub=sub)}") == "subject-wrong"
+
+
+def test_ch2_194_the_tenant_is_checked_where_it_is_registered(
+    pool: ThreadPoolExecutor, ehr: AnEhr
+) -> None:
+    trust = a_trust(pool, ehr.tenant(tenant_claims=("site-1", "site-2")))
+
+    assert trust.verify(f"Bearer {ehr.token(tenant='site-2')}", [SERVICE_URL])
+    for claim in ("site-3", "", 5, ["site-1"], {"site-1": 1}, None):
+        assert refused(trust, f"Bearer {ehr.token(tenant=claim)}") == "tenant-not-registered"
+
+
+def test_t10_one_issuer_of_two_sites_is_told_apart_by_the_tenant(
+    pool: ThreadPoolExecutor, ehr: AnEhr
+) -> None:
+    first = ehr.tenant(tenant_claims=("site-1",))
+    second = ehr.tenant(id="t-2", name="Other", tenant_claims=("site-2",))
+    trust = a_trust(pool, first, second)
+
+    assert trust.verify(f"Bearer {ehr.token(tenant='site-1')}", [SERVICE_URL]).id == "t-1"
+    assert trust.verify(f"Bearer {ehr.token(tenant='site-2')}", [SERVICE_URL]).id == "t-2"
+    assert refused(trust, f"Bearer {ehr.token(tenant='site-3')}") == "tenant-not-registered"
+    assert refused(trust, f"Bearer {ehr.token()}") == "tenant-not-registered"
+
+
+def test_t10_a_token_that_fits_two_registrations_fits_none(
+    pool: ThreadPoolExecutor, ehr: AnEhr
+) -> None:
+    first = ehr.tenant(tenant_claims=("site-1",))
+    second = ehr.tenant(id="t-2", name="Other")  # as no register would take it
+
+    trust = a_trust(pool, first, second)
+
+    assert refused(trust, f"Bearer {ehr.token(tenant='site-1')}") == "tenant-not-registered"
+
+
+@pytest.mark.parametrize("jku", [JKU, JKU + "/2"])
+def test_ch2_195_each_registered_jku_is_accepted(
+    pool: ThreadPoolExecutor, ehr: AnEhr, jku: str
+) -> None:
+    trust = a_trust(pool, ehr.tenant(jkus=(JKU, JKU + "/2")))
+
+    assert trust.verify(f"Bearer {ehr.token(header={'jku': jku})}", [SERVICE_URL])
+
+
+def test_ch2_199_without_a_jku_the_pinned_keys_are_used(
+    pool: ThreadPoolExecutor, ehr: AnEhr
+) -> None:
+    trust = a_trust(pool, ehr.tenant(jkus=(JKU,)))
+
+    assert trust.verify(f"Bearer {ehr.token()}", [SERVICE_URL])
 
 
 # --- who does not ----------------------------------------------------------------------------
@@ -382,6 +495,38 @@ def test_while_the_address_is_away_known_keys_stay_good_for_a_day(
     server.now_s += STALE_S
     with pytest.raises(Exception, match="key set"):
         find()
+
+
+def test_t2_a_key_that_the_registered_set_has_not_got_is_looked_for_at_a_registered_jku(
+    pool: ThreadPoolExecutor, server: KeyServer, ehr: AnEhr
+) -> None:
+    with serving(server.app()) as base, serving(KeyServer().app()) as other:
+        server.body = ehr.public_keys()
+        tenant = ehr.tenant(
+            jwks=None, jwks_url=f"{other}/jwks.json", jkus=(f"{base}/jwks.json", JKU)
+        )
+        trust = a_trust(pool, tenant)
+
+        token = ehr.token(header={"jku": f"{base}/jwks.json"})
+        assert trust.verify(f"Bearer {token}", [SERVICE_URL])
+        without = ehr.token()
+        assert refused(trust, f"Bearer {without}") == "keys-not-available"
+
+    assert server.asked == 1
+
+
+def test_t2_a_jku_that_is_not_registered_is_never_asked(
+    pool: ThreadPoolExecutor, server: KeyServer, ehr: AnEhr
+) -> None:
+    with serving(server.app()) as base:
+        server.body = ehr.public_keys()
+        token = ehr.token(header={"jku": f"{base}/jwks.json"})
+
+        assert a_trust(pool, ehr.tenant()).verify(f"Bearer {token}", [SERVICE_URL])
+        listed = a_trust(pool, ehr.tenant(jkus=(JKU,)))
+        assert refused(listed, f"Bearer {token}") == "jku-not-registered"
+
+    assert server.asked == 0
 
 
 @pytest.mark.parametrize("body", [None, "", "<html>", "[]", '{"keys": 5}', '{"keys": []}'])
