@@ -17,7 +17,7 @@ from rich.progress import Progress
 from rich.table import Column, Table
 from rich.text import Text
 
-from cds_service.domain.finding import Analysis, AnalysisStatus, Finding, Reason
+from cds_service.domain.finding import Analysis, AnalysisStatus, Finding, Reason, score_text
 from cds_service.domain.guards import age_in_days
 from cds_service.domain.study import HeaderOverrides
 from cds_service.errors import SightlineError
@@ -257,7 +257,7 @@ def _print_table(outcomes: list[Outcome]) -> None:
             verb = "failed" if outcome.status == _ERROR else "not analysed"
             table.add_row(name, "", "", Text(f"{verb}: {outcome.reason.text}"))
         for finding in outcome.analysis.findings if outcome.analysis else ():
-            score, threshold = f"{finding.probability:.2f}", f"{finding.threshold:.2f}"
+            score, threshold = score_text(finding.probability), score_text(finding.threshold)
             table.add_row(name, score, threshold, Text(_verdict(finding)))
     console = Console()
     console.print(table)

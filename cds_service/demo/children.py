@@ -15,7 +15,8 @@ from pathlib import Path
 from cds_service.errors import SettingsInvalid
 
 STOP_GRACE_S = 25.0
-RESTARTS = 5
+RESTARTS = 5  # in a row
+HEALTHY_S = 60.0  # a child that ran so long has its restarts forgotten
 Say = Callable[[str, str], None]  # name, what happened
 
 
@@ -29,9 +30,11 @@ class Child:
     env: Mapping[str, str] = field(default_factory=dict)
     process: "subprocess.Popen[bytes] | None" = None
     restarts: int = 0
+    started_at: float = 0.0  # of the monotonic clock
 
     def start(self) -> None:
         """Start it; its log is appended to."""
+        self.started_at = time.monotonic()
         with self.log.open("ab") as output:
             self.process = subprocess.Popen(  # noqa: S603  our own commands
                 list(self.command),
@@ -60,8 +63,8 @@ class Children:
     def start(self, name: str, command: Sequence[str], env: Mapping[str, str]) -> Child:
         """Start a child that is watched from now on."""
         child = Child(name, command, self._logs / f"{name}.log", env)
+        self._children.append(child)  # first, so that an interrupt in between stops it too
         child.start()
-        self._children.append(child)
         return child
 
     def wait(self, child: Child, is_ready: Callable[[], bool], timeout_s: float) -> None:
@@ -80,7 +83,11 @@ class Children:
     def revive(self) -> None:
         """Restart what has died; raise SettingsInvalid when one keeps dying."""
         for child in self._children:
-            if child.is_running or child.process is None:
+            if child.is_running:
+                if time.monotonic() - child.started_at > HEALTHY_S:
+                    child.restarts = 0
+                continue
+            if child.process is None:
                 continue
             if child.restarts >= RESTARTS:
                 raise SettingsInvalid(f"{child.name} keeps stopping:\n{self._tail(child)}")

@@ -91,6 +91,20 @@ def test_one_that_keeps_dying_ends_with_the_end_of_its_log(children: Children) -
     assert str(child.log) in str(ended.value)
 
 
+def test_a_child_that_ran_for_long_has_its_restarts_forgotten(
+    children: Children, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    child = children.start("worker", python("import time; time.sleep(60)"), {})
+    child.restarts = RESTARTS
+
+    children.revive()
+    assert child.restarts == RESTARTS
+    monkeypatch.setattr(module, "HEALTHY_S", 0.0)
+    children.revive()
+
+    assert child.restarts == 0
+
+
 def test_waiting_ends_when_the_child_is_ready(children: Children) -> None:
     child = children.start("redis", python(f"print('up', flush=True); {SLEEP}"), {})
 
