@@ -26,6 +26,20 @@ def test_what_was_sealed_opens(plaintext: bytes, purpose: str, tenant_id: str) -
     assert Vault(KEY).open(purpose, tenant_id, sealed) == plaintext
 
 
+def test_a_person_has_one_pseudonym_per_tenant_and_purpose_and_key(vault: Vault) -> None:
+    user = "Practitioner/1"
+    pseudonym = vault.pseudonym("reader", "t-1", user)
+
+    assert pseudonym == Vault(KEY).pseudonym("reader", "t-1", user) and user not in pseudonym
+    others = {
+        vault.pseudonym("reader", "t-1", "Practitioner/2"),
+        vault.pseudonym("reader", "t-2", user),
+        vault.pseudonym("other", "t-1", user),
+        Vault(KEY[::-1]).pseudonym("reader", "t-1", user),
+    }
+    assert len({pseudonym, *others}) == 5
+
+
 def test_the_same_plaintext_is_never_sealed_alike(vault: Vault) -> None:
     sealed = {vault.seal("token", "t-1", b"secret") for _ in range(50)}
 

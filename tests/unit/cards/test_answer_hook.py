@@ -305,6 +305,74 @@ def test_a_prefetched_resource_of_another_type_is_read_instead(
     assert "running" in card.summary and len(house.record.reads) == 2
 
 
+def a_page(*studies: dict[str, Any], next_page: str) -> dict[str, Any]:
+    return a_bundle(*studies) | {"link": [{"relation": "next", "url": next_page}]}
+
+
+NEXT_PAGE = "http://127.0.0.1:9/fhir/ImagingStudy?page=2"
+
+
+def test_ch2_48_the_pages_after_the_one_that_was_sent_are_read(a_house: MakeHouse) -> None:
+    house = a_house()
+    house.record.resources = [a_study_resource(2)]
+    first = present(a_page(a_study_resource(1), next_page=NEXT_PAGE))
+    prefetch = {"patient": present(a_patient_resource()), "studies": first}
+
+    cards_of(house, a_call(prefetch=prefetch, authorization=authorization()))
+
+    assert house.dispatched == ["1.2.840.99999.2", "1.2.840.99999.1"]
+    assert [bearer for _, bearer in house.record.reads] == [GOOD_TOKEN]
+
+
+@pytest.mark.parametrize(
+    ("next_page", "failure"),
+    [
+        ("https://evil.example/fhir/ImagingStudy?page=2", None),
+        (NEXT_PAGE, EhrTimedOut("late")),
+        (NEXT_PAGE, EhrRefused("no")),
+    ],
+)
+def test_a_first_page_is_used_when_the_rest_cannot_be_had(
+    a_house: MakeHouse, next_page: str, failure: Any
+) -> None:
+    house = a_house()
+    house.record.failure = failure
+    first = present(a_page(a_study_resource(1), next_page=next_page))
+    prefetch = {"patient": present(a_patient_resource()), "studies": first}
+
+    (card,) = cards_of(house, a_call(prefetch=prefetch, authorization=authorization()))
+
+    assert "running" in card.summary and house.dispatched == ["1.2.840.99999.1"]
+
+
+def test_a_hanging_next_page_does_not_hold_the_answer(a_house: MakeHouse) -> None:
+    house = a_house()
+    know(house)
+    released = threading.Event()
+    house.record.before_answer = lambda: released.wait(5) and None  # type: ignore[assignment]
+    first = present(a_page(a_study_resource(), next_page=NEXT_PAGE))
+    started = time.monotonic()
+
+    (card,) = cards_of(house, a_call(prefetch={"studies": first}), budget_s=0.2)
+    took_s = time.monotonic() - started
+    released.set()
+
+    assert took_s < 0.2 and "signs of pneumonia" in card.summary
+
+
+def test_what_a_client_found_before_its_error_is_used_when_nothing_better_can_be_had(
+    a_house: MakeHouse,
+) -> None:
+    house = a_house()
+    house.record.own_scope = ""
+    partly = Prefetch(PrefetchState.FAILED, a_bundle(a_study_resource()))
+    prefetch = {"patient": present(a_patient_resource()), "studies": partly}
+
+    (card,) = cards_of(house, a_call(prefetch=prefetch, authorization=authorization()))
+
+    assert "running" in card.summary and house.record.reads == []
+
+
 def test_another_patient_s_prefetch_is_not_used(a_house: MakeHouse) -> None:
     house = a_house()
     wrong = present(a_patient_resource(id="p-2"))

@@ -177,6 +177,35 @@ def test_a_uuid_is_the_same_for_the_same_reader_and_another_for_another() -> Non
     assert len({uuid(), *others}) == 4
 
 
+def test_the_finding_is_part_of_the_uuid() -> None:
+    other = a_result_with(coding=Coding("s", "other", "Effusion"))
+
+    assert a_card(a_result()).uuid != a_card(other).uuid
+
+
+def test_ch2_214_a_card_carries_study_model_and_time_under_a_reverse_dns_name() -> None:
+    ((name, value),) = a_card(a_result()).extension.items()
+
+    assert name == "org.example.sightline.ai-result"
+    assert value == {
+        "studyDate": "2026-01-02",
+        "modality": "DX",
+        "modelId": "cxr_pneumonia_peds",
+        "modelVersion": "0.1.0",
+        "modelDigest": "sha256:" + "0" * 64,
+        "resultId": "r-1",
+        "computedAt": "2026-01-05T09:00:00Z",
+    }
+
+
+def test_no_study_uid_and_no_text_of_the_ehr_is_in_the_extension() -> None:
+    study = a_study(modalities=("<script>", "DX"), description="secret")
+
+    extension = str(a_writer().of_result(a_call(), a_result(), study).extension)
+
+    assert "1.2.840" not in extension and "script" not in extension and "secret" not in extension
+
+
 def test_the_date_is_the_day_at_the_hospital() -> None:
     started = datetime(2026, 1, 2, 23, 30, tzinfo=timezone(timedelta(hours=-8)))
 

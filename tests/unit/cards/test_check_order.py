@@ -1,0 +1,134 @@
+"""Before a new imaging order: the comparable study that an AI has read already."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from cds_service.domain.alert import AlertPolicy
+from cds_service.domain.card import Card, Feedback, Indicator, Outcome
+from cds_service.domain.hook import ORDER_SERVICE
+from cds_service.usecases.answer_hook import answer_hook
+from tests.builders import NOW, a_finding, a_tenant, an_analysis, not_analysed
+from tests.unit.cards.builders import House, MakeHouse, a_bundle, a_call, know
+
+CHEST = "Chest X-ray"
+
+
+def a_draft(text: str = CHEST, number: int = 1) -> dict[str, Any]:
+    return {"resourceType": "ServiceRequest", "id": f"d-{number}", "code": {"text": text}}
+
+
+def check(
+    house: House, *drafts: dict[str, Any], hook: str = "order-sign", **context: Any
+) -> list[Card]:
+    call = a_call(
+        service_id=ORDER_SERVICE,
+        hook=hook,
+        context={"draftOrders": a_bundle(*(drafts or (a_draft(),)))} | context,
+        prefetch={},
+    )
+    return answer_hook(call, a_tenant(), house.desk, budget_s=1.0)
+
+
+def studied(house: House, number: int = 1, *, days_ago: int = 3, **changes: Any) -> None:
+    know(house, number, study_started=NOW - timedelta(days=days_ago), **changes)
+
+
+def test_a_comparable_study_is_named_with_what_the_ai_said(a_house: MakeHouse) -> None:
+    house = a_house()
+    studied(house)
+
+    (card,) = check(house)
+
+    assert card.summary == (
+        "A comparable study of 2 Jan 2026 already has an AI read: signs of pneumonia"
+    )
+    assert card.indicator is Indicator.INFO and card.links and card.extension
+
+
+@pytest.mark.parametrize(
+    ("present", "said"),
+    [(False, "AI found no signs of pneumonia"), (None, "uncertain, the AI cannot tell")],
+)
+def test_every_verdict_is_a_read(a_house: MakeHouse, present: bool | None, said: str) -> None:
+    house = a_house()
+    studied(house, analysis=an_analysis(findings=(a_finding(present=present),)))
+
+    (card,) = check(house)
+
+    assert card.summary.endswith(said)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"days_ago": 31},
+        {"analysis": not_analysed("view", "made for frontal chest X-rays")},
+        {"patient_id": "p-2"},
+        {"tenant_id": "t-2"},
+    ],
+    ids=["too old", "not analysed", "another patient", "another site"],
+)
+def test_what_is_no_comparable_read_of_this_patient_is_no_card(
+    a_house: MakeHouse, changes: dict[str, Any]
+) -> None:
+    house = a_house()
+    studied(house, **changes)
+
+    assert check(house) == []
+
+
+@pytest.mark.parametrize("text", ["CT of the chest", "X-ray of the head", "Chest physiotherapy"])
+def test_another_order_is_no_repetition(a_house: MakeHouse, text: str) -> None:
+    house = a_house()
+    studied(house)
+
+    assert check(house, a_draft(text)) == []
+
+
+def test_order_select_looks_at_what_is_selected(a_house: MakeHouse) -> None:
+    house = a_house()
+    studied(house)
+
+    assert check(house, hook="order-select", selections=["MedicationRequest/1"]) == []
+    assert len(check(house, hook="order-select", selections=["ServiceRequest/d-1"])) == 1
+
+
+def test_an_order_is_named_once_with_the_newest_study(a_house: MakeHouse) -> None:
+    house = a_house()
+    studied(house, 1, days_ago=9)
+    studied(house, 2, days_ago=1)
+
+    (card,) = check(house, a_draft(), a_draft(number=2))
+
+    assert "4 Jan 2026" in card.summary
+    removed = [one.actions[0].resource_id for one in card.suggestions]
+    assert removed == ["ServiceRequest/d-1", "ServiceRequest/d-2"]
+
+
+def test_without_a_draft_nothing_is_looked_up(a_house: MakeHouse) -> None:
+    house = a_house()
+    studied(house)
+
+    assert check(house, draftOrders=None) == [] == check(house, draftOrders={"entry": "none"})
+    assert house.record.reads == [] and house.dispatched == []
+
+
+def test_an_order_that_was_kept_is_not_asked_about_again(a_house: MakeHouse) -> None:
+    house = a_house()
+    studied(house)
+    (card,) = check(house)
+
+    house.cards.record(Feedback("t-1", card.uuid, Outcome.OVERRIDDEN, NOW))
+
+    assert check(house) == []
+
+
+@pytest.mark.parametrize(("days", "cards"), [(0, 0), (3, 0), (4, 1)])
+def test_a_site_chooses_how_far_back_to_look(a_house: MakeHouse, days: int, cards: int) -> None:
+    house = a_house()
+    studied(house, days_ago=3)
+    house.alerts.set_policy("t-1", "", AlertPolicy(order_check_days=days))
+
+    assert len(check(house)) == cards
