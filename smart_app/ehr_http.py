@@ -1,6 +1,6 @@
 """One call to an EHR's authorization server, with its failures in our own words.
 
-Source: RFC 6749 5.2.
+Source: RFC 6749 5.2; threat T23 (hostile answers).
 """
 
 from collections.abc import Callable
@@ -9,6 +9,7 @@ from typing import Any
 import requests
 
 from cds_service.errors import EhrAnswerInvalid, EhrBusy, EhrTimedOut, UpstreamFailed
+from cds_service.fhir import bounded_json
 
 
 def answer_of(call: Callable[[], requests.Response]) -> requests.Response:
@@ -27,7 +28,7 @@ def answer_of(call: Callable[[], requests.Response]) -> requests.Response:
 def object_in(response: requests.Response) -> dict[str, Any]:
     """Return the JSON object of the body; raise EhrAnswerInvalid."""
     try:
-        document = response.json()
+        document = bounded_json.parse(response.content)
     except ValueError as error:
         raise EhrAnswerInvalid("The EHR's answer is not JSON.") from error
     if not isinstance(document, dict):

@@ -84,6 +84,8 @@ def test_scopes_are_written_as_the_server_reads_them(capabilities: list[str], sc
         (Answers(404, {}), EhrAnswerInvalid),
         (Answers(200, b"<html>"), EhrAnswerInvalid),
         (Answers(200, []), EhrAnswerInvalid),
+        (Answers(200, b'{"a":' * 100_000), EhrAnswerInvalid),
+        (Answers(200, b"\xff\xfe"), EhrAnswerInvalid),
         (Answers(503, {}), EhrBusy),
         (Silence(200, {}), EhrTimedOut),
     ],
