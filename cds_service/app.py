@@ -13,7 +13,7 @@ from cds_service import wiring
 from cds_service.errors import SightlineError
 from cds_service.settings import Settings
 from cds_service.telemetry import configure_logging
-from cds_service.web import fhir_api, health, hooks, problems
+from cds_service.web import fhir_api, health, hooks, openapi, problems
 from cds_service.web import services as hook_door
 from smart_app import EXTENSION as APP_DOOR
 from smart_app import create_blueprint
@@ -46,6 +46,7 @@ def _app(settings: Settings) -> Flask:
     app.extensions[hook_door.EXTENSION] = wiring.hook_services(settings, house)
     app.extensions[APP_DOOR] = wiring.app_services(settings, house)
     problems.install(app)
-    for blueprint in (hooks.blueprint, fhir_api.blueprint, health.blueprint, create_blueprint()):
+    doors = (hooks.blueprint, fhir_api.blueprint, health.blueprint, openapi.blueprint)
+    for blueprint in (*doors, create_blueprint()):
         app.register_blueprint(blueprint)
     return app
