@@ -24,15 +24,16 @@ from cds_service.errors import (
     UpstreamFailed,
 )
 from cds_service.fhir.bundle import joined, next_link
-from cds_service.fhir.imaging_study import patient_in
+from cds_service.fhir.imaging_study import patient_in, studies_in
 from cds_service.usecases.ports import AuditLog, Clock, EhrRecord, Resource
 
 log = logging.getLogger(__name__)
 
 PATIENT, STUDIES = "patient", "studies"
+NEWEST = 20  # studies that a hook looks at, and so the most that it asks for
 PREFETCH: Mapping[str, str] = {
     PATIENT: "Patient/{{context.patientId}}",
-    STUDIES: "ImagingStudy?patient={{context.patientId}}&_sort=-started&_count=20",
+    STUDIES: f"ImagingStudy?patient={{{{context.patientId}}}}&_sort=-started&_count={NEWEST}",
 }
 
 Fetch = Callable[[FhirAuthorization | None], Resource]
@@ -96,7 +97,7 @@ class Gathering:
     def _source(self, key: str) -> Resource | Future[Resource] | None:
         sent = self._call.prefetched(key)
         if sent.resource is not None and self._fits(key, sent.resource):
-            following = next_link(sent.resource)
+            following = None if self._has_newest(sent.resource) else next_link(sent.resource)
             if sent.state is PrefetchState.PRESENT and following is None:
                 return sent.resource
             self._partial[key] = sent.resource
@@ -108,6 +109,16 @@ class Gathering:
         lent = None if sent.state is PrefetchState.FAILED else self._lent_token()
         path = PREFETCH[key].replace("{{context.patientId}}", self._call.patient_id)
         return self._by.pool.submit(self._read, path, lent)
+
+    def _has_newest(self, page: Resource) -> bool:
+        """Tell whether a page holds, in order, as many studies as are looked at.
+
+        Then what is known of them does not wait for the pages after it.
+        """
+        studies = studies_in(page, self._tenant.id, self._call.patient_id)
+        started = [study.started for study in studies if study.started]
+        is_full = len(started) == len(studies) >= NEWEST
+        return is_full and started == sorted(started, reverse=True)
 
     def _rest(self, key: str, first: Resource, following: str) -> Resource:
         """Read the pages after the one that the client sent."""

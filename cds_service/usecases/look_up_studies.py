@@ -24,14 +24,13 @@ from cds_service.fhir.imaging_study import (
     studies_in,
     withdrawn_in,
 )
-from cds_service.usecases.gather_prefetch import PATIENT, STUDIES, Gathering
+from cds_service.usecases.gather_prefetch import NEWEST, PATIENT, STUDIES, Gathering
 from cds_service.usecases.hook_desk import HookDesk
 from cds_service.usecases.ports import Resource
 
 log = logging.getLogger(__name__)
 
 MAX_ANALYSED = 3  # studies that one hook may ask to analyse
-MAX_KNOWN = 20  # studies that one hook looks up, as many as it asks the EHR for
 RETRY_FAILED_AFTER = timedelta(minutes=10)
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
@@ -133,7 +132,7 @@ def _newest(studies: Sequence[StudyReference], modalities: frozenset[str]) -> li
     by_age.sort(
         key=lambda study: bool(study.modalities) and modalities.isdisjoint(study.modalities)
     )
-    return by_age[:MAX_KNOWN]
+    return by_age[:NEWEST]
 
 
 def _age(known: Known) -> datetime:

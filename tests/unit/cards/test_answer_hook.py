@@ -324,6 +324,24 @@ def test_ch2_48_the_pages_after_the_one_that_was_sent_are_read(a_house: MakeHous
     assert [bearer for _, bearer in house.record.reads] == [GOOD_TOKEN]
 
 
+def many_studies(*, newest_first: bool) -> list[dict[str, Any]]:
+    numbers = range(1, 21)
+    return [a_study_resource(number) for number in sorted(numbers, reverse=newest_first)]
+
+
+@pytest.mark.parametrize(("newest_first", "reads"), [(True, 0), (False, 1)])
+def test_a_page_with_the_newest_studies_is_enough(
+    a_house: MakeHouse, newest_first: bool, reads: int
+) -> None:
+    house = a_house()
+    first = a_page(*many_studies(newest_first=newest_first), next_page=NEXT_PAGE)
+    prefetch = {"patient": present(a_patient_resource()), "studies": present(first)}
+
+    cards_of(house, a_call(prefetch=prefetch))
+
+    assert len(house.record.reads) == reads
+
+
 @pytest.mark.parametrize(
     ("next_page", "failure"),
     [
