@@ -11,7 +11,7 @@ from typing import Any
 import requests
 from joserfc import jwt
 from joserfc.errors import JoseError
-from joserfc.jwk import KeySet
+from joserfc.jwk import Key, KeySet, import_key
 from joserfc.jws import JWSRegistry
 
 from cds_service.domain.tenant import Tenant
@@ -35,18 +35,26 @@ class User:
 
 
 def keys_of(server: AuthorizationServer, session: requests.Session) -> KeySet:
-    """Read the server's public keys; raise UpstreamFailed."""
+    """Read the server's public keys; one that is odd costs itself alone. Raises UpstreamFailed."""
     document = object_in(answer_of(lambda: session.get(server.jwks_uri)))
     listed = document.get("keys")
-    usable = [
+    keys = [
         key
-        for key in (listed if isinstance(listed, list) else [])
-        if isinstance(key, dict) and key.get("kty") in ("RSA", "EC") and key.get("use") != "enc"
+        for one in (listed if isinstance(listed, list) else [])
+        if (key := _public_key(one)) is not None
     ]
+    if not keys:
+        raise EhrAnswerInvalid("The EHR's key set has no key that can be read.")
+    return KeySet(keys)
+
+
+def _public_key(jwk: object) -> Key | None:
+    if not isinstance(jwk, dict) or jwk.get("kty") not in ("RSA", "EC") or jwk.get("use") == "enc":
+        return None
     try:
-        return KeySet.import_key_set({"keys": usable})
-    except (JoseError, ValueError) as error:
-        raise EhrAnswerInvalid("The EHR's key set cannot be read.") from error
+        return import_key(jwk)
+    except (JoseError, ValueError, KeyError):  # KeyError: a curve that joserfc does not know
+        return None
 
 
 def user_from(

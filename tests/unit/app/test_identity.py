@@ -113,6 +113,8 @@ def test_keys_that_cannot_sign_are_left_out() -> None:
         {"kty": "oct", "k": "c2VjcmV0", "kid": "rsa"},
         {"kty": "OKP", "crv": "X25519", "x": "AA"},
         {**EC.as_dict(private=False), "use": "enc"},
+        {"kty": "EC", "crv": "brainpoolP384r1", "x": "AA", "y": "AA", "kid": "other"},
+        {"kty": "RSA", "n": 3, "kid": "broken"},
         "odd",
     ]
 
