@@ -65,6 +65,7 @@ class ModelCard:
     threshold: float  # a calibrated probability, 0..1
     abstain_low: float  # from here ...
     abstain_high: float  # ... to here the model does not decide
+    scope_threshold: float | None  # a scope score above it: not an image of the model's kind
     intended_use: IntendedUse
     does_not_look_for: tuple[str, ...]
     limits: tuple[str, ...]
@@ -110,6 +111,9 @@ class ModelCard:
             threshold=card.get("operating_point.threshold", float),
             abstain_low=card.get("operating_point.abstain.low", float),
             abstain_high=card.get("operating_point.abstain.high", float),
+            scope_threshold=card.get("operating_point.scope.threshold", float)
+            if "scope" in card.get("operating_point", dict)
+            else None,
             intended_use=_intended_use(card),
             does_not_look_for=card.texts("does_not_look_for"),
             limits=card.texts("limits"),

@@ -29,7 +29,6 @@ from models.registry import package_of
 FloatArray = NDArray[np.float32]
 
 _LOG_ERRORS_ONLY = 3
-_OUTPUTS = ["logit", "activation"]
 
 
 class OnnxClassifier:
@@ -105,7 +104,7 @@ class OnnxClassifier:
         """Run the model on one Radiograph.
 
         The region is the hottest one, in pixels of the image; the activation is 0..1. Raises
-        StudyOutOfScope "no-contrast", OutputOutOfRange or InferenceFailed.
+        StudyOutOfScope "no-contrast" or "not-this-kind", OutputOutOfRange or InferenceFailed.
         """
         if not isinstance(pixels, Radiograph):
             raise TypeError("this classifier reads what DicomReader decodes")
@@ -138,16 +137,24 @@ class OnnxClassifier:
             raise StudyOutOfScope("no-contrast", "the image has no contrast") from error
 
     def _run(self, session: ort.InferenceSession, tensor: FloatArray) -> tuple[float, FloatArray]:
-        """Return the logit and the heat (h, w), 0..1."""
-        name = session.get_inputs()[0].name
+        """Return the logit and the heat (h, w), 0..1, of an image of the model's kind."""
+        limit = self._card.scope_threshold
+        wanted = ["logit", "activation"] if limit is None else ["logit", "activation", "scope"]
         try:
-            logit, activation = session.run(_OUTPUTS, {name: tensor})
+            logit, activation, *scope = session.run(wanted, {session.get_inputs()[0].name: tensor})
         except Exception as error:  # onnxruntime has one class for each of its failure kinds
             raise InferenceFailed("The model could not be run.") from error
-        if logit.shape != (1, 1) or activation.ndim != 4 or activation.shape[:2] != (1, 1):
+        scores = [logit, *scope]
+        shapes = [activation.shape[:2], *(score.shape for score in scores)]
+        if activation.ndim != 4 or any(shape != (1, 1) for shape in shapes):
             raise OutputOutOfRange("The model gave a shape that its card does not promise.")
-        if not (np.isfinite(logit).all() and np.isfinite(activation).all()):
+        if not all(np.isfinite(answer).all() for answer in [activation, *scores]):
             raise OutputOutOfRange("The model gave a value that is not a number.")
+        if limit is not None and float(scope[0][0, 0]) > limit:
+            projection = self._card.intended_use.projection
+            raise StudyOutOfScope(
+                "not-this-kind", f"made for {projection}, this image does not look like one"
+            )
         return float(logit[0, 0]), heat_of(activation[0, 0])
 
     def _ready_session(self) -> ort.InferenceSession:

@@ -18,7 +18,7 @@ from cds_service.adapters.runtime import OnnxClassifier
 from cds_service.cli_analyze import analyze
 from cds_service.errors import ModelMissing, OutputOutOfRange
 from models.registry import card_of
-from tests.unit.imaging.dicom import a_film, as_file
+from tests.unit.imaging.dicom import a_composite, a_film, as_file
 
 KEYS = {"path", "study_uid", "status", "reason", "instances", "model", "findings", "timings_ms"}
 FINDING_KEYS = {
@@ -38,7 +38,7 @@ def studies(*arguments: object) -> list[dict[str, Any]]:
 def a_file(folder: Path, name: str = "film.dcm", **changes: Any) -> Path:
     path = folder / name
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(as_file(a_film(**changes)))
+    path.write_bytes(as_file(a_film(a_composite(size=(96, 80)), **changes)))
     return path
 
 

@@ -41,8 +41,11 @@ class Radiographs:
     fold: NDArray[np.int64]
 
 
-def load(source: Path, cache: Path) -> Radiographs:
-    """Read the data set in `source`, keeping the shrunken images in the file `cache`."""
+def load(source: Path, cache: Path, *, every: int = 1) -> Radiographs:
+    """Read the data set in `source`, keeping the shrunken images in the file `cache`.
+
+    every  more than 1 reads that share of the images only, of both labels
+    """
     with (source / "duplicates.csv").open(encoding="utf-8", newline="") as handle:
         seen: set[str] = set()
         repeats: set[str] = set()
@@ -54,7 +57,7 @@ def load(source: Path, cache: Path) -> Radiographs:
         rows = sorted(
             (row for row in csv.DictReader(handle) if row["file"] not in repeats),
             key=lambda row: row["file"],
-        )
+        )[::every]
     if cache.exists():
         grey = np.load(cache)
     else:

@@ -17,7 +17,12 @@ import yaml
 from numpy.typing import NDArray
 from PIL import Image
 
-from models.cxr_pneumonia_peds.train.network import INPUT_SIZE, Ensemble, SmallResNet
+from models.cxr_pneumonia_peds.train.network import (
+    INPUT_SIZE,
+    Ensemble,
+    ScopeHead,
+    SmallResNet,
+)
 from models.prepare import standardise
 from models.registry import digest_of
 
@@ -33,21 +38,21 @@ def main() -> None:
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--folds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
     arguments = parser.parse_args()
-    ensemble = Ensemble([_member(arguments.work / f"fold-{f}.pt") for f in arguments.folds]).eval()
+    ensemble = read_ensemble(arguments.work, arguments.folds)
     weights = graph_of(ensemble)
     (PACKAGE / "model.onnx").write_bytes(weights)
     _write_golden(ensemble)
-    _update_card(weights, arguments.work / "figures.json")
+    _update_card(weights, arguments.work)
 
 
 def graph_of(ensemble: Ensemble) -> bytes:
-    """Return the ONNX file: `image` in, `logit` and `activation` out, any batch size."""
+    """Return the ONNX file: `image` in; `logit`, `activation` and `scope` out; any batch size."""
     example = torch.zeros(2, 1, INPUT_SIZE, INPUT_SIZE)
     program = torch.onnx.export(
         ensemble,
         (example,),
         input_names=["image"],
-        output_names=["logit", "activation"],
+        output_names=["logit", "activation", "scope"],
         dynamic_shapes={"image": {0: torch.export.Dim("batch")}},
         opset_version=OPSET,
         dynamo=True,
@@ -65,10 +70,13 @@ def graph_of(ensemble: Ensemble) -> bytes:
     return model.SerializeToString()
 
 
-def _member(path: Path) -> SmallResNet:
-    network = SmallResNet()
-    network.load_state_dict(torch.load(path, weights_only=True))
-    return network
+def read_ensemble(work: Path, folds: list[int]) -> Ensemble:
+    """Read the networks of the folds, each with its scope head, ready to answer."""
+    members, scopes = [SmallResNet() for _ in folds], [ScopeHead() for _ in folds]
+    for fold, member, scope in zip(folds, members, scopes, strict=True):
+        member.load_state_dict(torch.load(work / f"fold-{fold}.pt", weights_only=True))
+        scope.load_state_dict(torch.load(work / f"scope-{fold}.pt", weights_only=True))
+    return Ensemble(members, scopes).eval()
 
 
 def _write_golden(ensemble: Ensemble) -> None:
@@ -76,9 +84,13 @@ def _write_golden(ensemble: Ensemble) -> None:
     grey = synthetic(np.random.default_rng(GOLDEN_SEED))
     x = np.stack([standardise(g.astype(np.float32) / 255) for g in grey])[:, np.newaxis]
     with torch.no_grad():
-        logit, activation = ensemble(torch.from_numpy(x))
+        logit, activation, scope = ensemble(torch.from_numpy(x))
     np.savez_compressed(
-        PACKAGE / "golden.npz", grey=grey, logit=logit.numpy(), activation=activation.numpy()
+        PACKAGE / "golden.npz",
+        grey=grey,
+        logit=logit.numpy(),
+        activation=activation.numpy(),
+        scope=scope.numpy(),
     )
 
 
@@ -92,19 +104,29 @@ def synthetic(rng: np.random.Generator) -> NDArray[np.uint8]:
     return np.stack(images)
 
 
-def _update_card(weights: bytes, figures: Path) -> None:
+def _update_card(weights: bytes, work: Path) -> None:
     path = PACKAGE / "card.yaml"
     card: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
     card["weights"] |= {"digest": digest_of(weights), "bytes": len(weights)}
-    if figures.exists():
-        report = json.loads(figures.read_text(encoding="utf-8"))
+    if (work / "figures.json").exists():
+        report = json.loads((work / "figures.json").read_text(encoding="utf-8"))
         point = {key: round(value, 4) for key, value in report.pop("operating_point").items()}
         card["operating_point"] |= {
             "calibration": {"slope": point["slope"], "intercept": point["intercept"]},
             "threshold": point["threshold"],
-            "abstain": {"low": point["low"], "high": point["high"]},
+            "abstain": {
+                "low": point["low"],
+                "high": point["high"],
+                "coverage": round(1 - report["abstained_share"], 4),
+            },
+            "scope": card["operating_point"].get("scope", {}) | {"threshold": point["scope"]},
         }
         card["performance"] |= {"figures": report}
+    for name in ("robustness", "evidence"):
+        if (work / f"{name}.json").exists():
+            card["performance"][name] |= {
+                "figures": json.loads((work / f"{name}.json").read_text(encoding="utf-8"))
+            }
     text = yaml.safe_dump(card, sort_keys=False, allow_unicode=True, width=96)
     path.write_text(text, encoding="utf-8")
 

@@ -9,10 +9,13 @@ Source: He et al. 2016, doi 10.1109/CVPR.2016.90; Zhou et al. 2016, doi 10.1109/
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 INPUT_SIZE = 128  # pixels a side
 FEATURES = 96  # channels of the last feature map, 16 x 16 cells
+MIDDLE = 7  # parts of the trunk before the middle feature map of 48 channels, 16 x 16 cells
+MIDDLE_FEATURES = 48
 
 
 class Residual(nn.Module):
@@ -58,26 +61,62 @@ class SmallResNet(nn.Module):
         self.dropout = nn.Dropout(0.2)
         self.head = nn.Linear(FEATURES, 1)
 
+    def features(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the middle (N, 48, 16, 16) and the last (N, 96, 16, 16) feature map."""
+        middle = self.trunk[:MIDDLE](image)
+        return middle, self.trunk[MIDDLE:](middle)
+
     def forward(self, image: Tensor) -> Tensor:
         """Return the logit alone; all that training needs."""
         return self.head(self.dropout(self.trunk(image).mean(dim=(2, 3))))
 
-    def explained(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the logit (N, 1) and the activation (N, 1, 16, 16) whose mean it is."""
+    def activation(self, last: Tensor) -> Tensor:
+        """Return the class activation (N, 1, 16, 16), whose mean is the logit."""
         weight = self.head.weight.reshape(1, -1, 1, 1)
-        activation = (self.trunk(image) * weight).sum(dim=1, keepdim=True) + self.head.bias
-        return activation.mean(dim=(2, 3)), activation
+        return (last * weight).sum(dim=1, keepdim=True) + self.head.bias
+
+
+class ScopeHead(nn.Module):
+    """How unlike a proper film an image is, read from the same feature maps on a 4 x 4 grid.
+
+    The grid keeps where things are, so that a film on its head does not look like one that stands.
+    """
+
+    CELLS = 4
+    INPUTS = (MIDDLE_FEATURES + FEATURES) * CELLS * CELLS
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(self.INPUTS))
+        self.register_buffer("scale", torch.ones(self.INPUTS))
+        self.body = nn.Sequential(
+            nn.Dropout(0.3), nn.Linear(self.INPUTS, 48), nn.ReLU(), nn.Linear(48, 1)
+        )
+
+    @classmethod
+    def pooled(cls, middle: Tensor, last: Tensor) -> Tensor:
+        """Return (N, INPUTS): both maps averaged in each cell of the grid."""
+        size = middle.shape[-1] // cls.CELLS
+        return torch.cat([F.avg_pool2d(part, size).flatten(1) for part in (middle, last)], dim=1)
+
+    def forward(self, pooled: Tensor) -> Tensor:
+        """Return (N, 1): below 0 like a proper film, above 0 unlike one."""
+        return self.body((pooled - self.mean) * self.scale)
 
 
 class Ensemble(nn.Module):
-    """The mean of several networks' logits, and of their activations, as one graph."""
+    """The means of several networks' logits, activations and scope scores, as one graph."""
 
-    def __init__(self, members: list[SmallResNet]) -> None:
+    def __init__(self, members: list[SmallResNet], scopes: list[ScopeHead]) -> None:
         super().__init__()
-        self.members = nn.ModuleList(members)
+        self.members, self.scopes = nn.ModuleList(members), nn.ModuleList(scopes)
 
-    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        """Return logit (N, 1) and activation (N, 1, 16, 16)."""
-        answers = [member.explained(image) for member in self.members]
-        logit = torch.stack([answer[0] for answer in answers]).mean(dim=0)
-        return logit, torch.stack([answer[1] for answer in answers]).mean(dim=0)
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return logit (N, 1), activation (N, 1, 16, 16) and scope (N, 1)."""
+        activations, strangeness = [], []
+        for member, scope in zip(self.members, self.scopes, strict=True):
+            middle, last = member.features(image)
+            activations.append(member.activation(last))
+            strangeness.append(scope(scope.pooled(middle, last)))
+        activation = torch.stack(activations).mean(dim=0)
+        return activation.mean(dim=(2, 3)), activation, torch.stack(strangeness).mean(dim=0)

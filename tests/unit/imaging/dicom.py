@@ -1,10 +1,12 @@
 """DICOM made in memory: a chest film of nobody, and the ways to spoil it."""
 
+from importlib.resources import files
 from io import BytesIO
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 from pydicom import Dataset, dcmwrite
 from pydicom.dataset import FileMetaDataset
 from pydicom.encaps import encapsulate
@@ -16,6 +18,14 @@ def a_picture(rows: int = 96, columns: int = 80) -> NDArray[np.uint16]:
     y, x = np.mgrid[0 : 1 : rows * 1j, 0 : 1 : columns * 1j]
     lungs = sum(np.exp(-((x - c) ** 2 / 0.02 + (y - 0.5) ** 2 / 0.08)) for c in (0.3, 0.7))
     return np.asarray(3000 - 2000 * lungs + 600 * x, dtype=np.uint16)
+
+
+def a_composite(name: str = "absent-1", size: tuple[int, int] | None = None) -> NDArray[np.uint16]:
+    """One of the demo's pictures in 12 bits, (rows, columns): the bundled model takes it."""
+    path = files("cds_service") / "sandbox" / "pictures" / f"{name}.png"
+    with path.open("rb") as stream, Image.open(stream) as image:
+        picture = image.resize(size[::-1]) if size else image
+        return np.round(np.asarray(picture) / 255 * 4095).astype(np.uint16)
 
 
 def a_film(pixels: NDArray[np.uint16] | None = None, **changes: Any) -> Dataset:

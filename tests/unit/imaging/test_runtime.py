@@ -19,7 +19,7 @@ from cds_service.errors import (
 )
 from models.contract import ModelPackage
 from models.registry import card_of
-from tests.unit.imaging.dicom import a_film, a_picture, as_file
+from tests.unit.imaging.dicom import a_composite, a_film, a_picture, as_file
 
 onnx = pytest.importorskip("onnx", reason="the onnx package builds the tiny network")
 
@@ -27,8 +27,10 @@ CARD = card_of("cxr_pneumonia_peds")
 FILM = Radiograph(a_picture().astype(np.float32))
 
 
-def a_network(*, logit: float = 2.0, shape: tuple[int, ...] = (1, 1, 4, 4)) -> bytes:
-    """A network that answers a constant logit, and a map that is hot in its last cell."""
+def a_network(
+    *, logit: float = 2.0, scope: float = -3.0, shape: tuple[int, ...] = (1, 1, 4, 4)
+) -> bytes:
+    """A network that answers constant scores, and a map that is hot in its last cell."""
     helper, kind = onnx.helper, onnx.TensorProto.FLOAT
     heat = np.zeros(shape, np.float32)
     heat.flat[-1] = 12.0
@@ -38,12 +40,14 @@ def a_network(*, logit: float = 2.0, shape: tuple[int, ...] = (1, 1, 4, 4)) -> b
         helper.make_node("Mul", ["flat", "zero"], ["nothing"]),
         helper.make_node("Add", ["nothing", "answer"], ["logit"]),
         helper.make_node("Identity", ["heat"], ["activation"]),
+        helper.make_node("Add", ["nothing", "strangeness"], ["scope"]),
     ]
     constants = {
         "square": np.array([1, 1], np.int64),
         "zero": np.array([[0.0]], np.float32),
         "answer": np.array([[logit]], np.float32),
         "heat": heat,
+        "strangeness": np.array([[scope]], np.float32),
     }
     graph = helper.make_graph(
         nodes,
@@ -52,6 +56,7 @@ def a_network(*, logit: float = 2.0, shape: tuple[int, ...] = (1, 1, 4, 4)) -> b
         [
             helper.make_tensor_value_info("logit", kind, [1, 1]),
             helper.make_tensor_value_info("activation", kind, list(shape)),
+            helper.make_tensor_value_info("scope", kind, [1, 1]),
         ],
         [onnx.numpy_helper.from_array(value, name) for name, value in constants.items()],
     )
@@ -59,7 +64,9 @@ def a_network(*, logit: float = 2.0, shape: tuple[int, ...] = (1, 1, 4, 4)) -> b
     return bytes(model.SerializeToString())
 
 
-def a_classifier(weights: bytes | None = None) -> OnnxClassifier:
+def a_classifier(
+    weights: bytes | None = None, *, scope_threshold: float | None = -1.0
+) -> OnnxClassifier:
     weights = a_network() if weights is None else weights
     card = replace(
         CARD,
@@ -69,6 +76,7 @@ def a_classifier(weights: bytes | None = None) -> OnnxClassifier:
         threshold=0.6,
         abstain_low=0.55,
         abstain_high=0.65,
+        scope_threshold=scope_threshold,
     )
     return OnnxClassifier(ModelPackage(card, weights))
 
@@ -102,15 +110,51 @@ def test_identity_and_intended_use_are_those_of_the_card() -> None:
     assert classifier.finding.code == "233604007" and classifier.threshold == CARD.threshold
 
 
-def test_the_bundled_model_reads_a_film() -> None:
-    image = DicomReader().pixels(as_file(a_film()))
+def test_an_image_of_another_kind_gets_no_number() -> None:
+    with pytest.raises(StudyOutOfScope, match="made for frontal chest X-rays") as refusal:
+        a_classifier(a_network(scope=-0.5)).classify(FILM)
 
-    outcome = OnnxClassifier.load("cxr_pneumonia_peds").classify(image)
-
-    assert 0 <= outcome.probability <= 1 and outcome.activation is not None
+    assert refusal.value.code == "not-this-kind"
 
 
-@pytest.mark.parametrize("network", [{"logit": nan}, {"shape": (1, 2, 4, 4)}], ids=str)
+def test_a_model_without_a_scope_score_reads_every_image() -> None:
+    outcome = a_classifier(a_network(scope=99.0), scope_threshold=None).classify(FILM)
+
+    assert outcome.present is True
+
+
+@pytest.mark.parametrize("name", ["absent-1", "present-1"])
+def test_the_bundled_model_reads_a_film_however_it_is_stored(name: str) -> None:
+    classifier, twelve_bits = OnnxClassifier.load("cxr_pneumonia_peds"), a_composite(name)
+
+    plain = classifier.classify(DicomReader().pixels(as_file(a_film(twelve_bits))))
+    inverse = a_film(4095 - twelve_bits, PhotometricInterpretation="MONOCHROME1")
+    stored_inverse = classifier.classify(DicomReader().pixels(as_file(inverse)))
+
+    assert plain.present is stored_inverse.present is name.startswith("present")
+    assert stored_inverse.probability == pytest.approx(plain.probability, abs=1e-3)
+
+
+@pytest.mark.parametrize("name", ["absent-1", "present-1"])
+@pytest.mark.parametrize("quarters", [1, 2, 3])
+def test_a_turned_film_with_a_proper_header_is_not_analysed(name: str, quarters: int) -> None:
+    turned = a_film(np.ascontiguousarray(np.rot90(a_composite(name), quarters)))
+
+    with pytest.raises(StudyOutOfScope, match="does not look like one"):
+        OnnxClassifier.load("cxr_pneumonia_peds").classify(DicomReader().pixels(as_file(turned)))
+
+
+@pytest.mark.parametrize("name", ["absent-1", "present-1"])
+def test_a_film_whose_header_tells_the_wrong_polarity_is_not_analysed(name: str) -> None:
+    wrong = a_film(a_composite(name), PhotometricInterpretation="MONOCHROME1")
+
+    with pytest.raises(StudyOutOfScope, match="does not look like one"):
+        OnnxClassifier.load("cxr_pneumonia_peds").classify(DicomReader().pixels(as_file(wrong)))
+
+
+@pytest.mark.parametrize(
+    "network", [{"logit": nan}, {"scope": nan}, {"shape": (1, 2, 4, 4)}], ids=str
+)
 def test_an_answer_that_the_card_does_not_promise_is_our_failure(
     network: dict[str, object],
 ) -> None:

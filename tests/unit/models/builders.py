@@ -1,6 +1,7 @@
 """Synthetic frames, cards and heat maps for the tests of the models."""
 
 from functools import cache
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import numpy as np
 import onnxruntime
 import yaml
 from numpy.typing import NDArray
+from PIL import Image
 
 from models.contract import ModelCard
 from models.registry import card_of, digest_of, package_of
@@ -57,6 +59,17 @@ def a_package(root: Path, model_id: str, weights: bytes, **changes: Any) -> Path
     card = a_card(**{"id": model_id, "weights__digest": digest_of(weights)} | changes)
     (folder / "card.yaml").write_text(card, encoding="utf-8")
     return folder
+
+
+@cache
+def composites() -> dict[str, NDArray[np.float32]]:
+    """The demo's pictures, 0..255, by file name."""
+    pictures = {}
+    for path in (files("cds_service") / "sandbox" / "pictures").iterdir():
+        if path.name.endswith(".png"):
+            with path.open("rb") as stream, Image.open(stream) as image:
+                pictures[path.name] = np.asarray(image, dtype=np.float32)
+    return pictures
 
 
 @cache

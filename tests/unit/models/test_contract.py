@@ -96,6 +96,16 @@ def test_a_text_that_is_no_card_is_refused(text: str) -> None:
         ModelCard.from_yaml(text)
 
 
+def test_a_card_without_a_scope_score_has_no_limit_for_it() -> None:
+    assert a_parsed_card(operating_point__scope=None).scope_threshold is None
+
+
+@pytest.mark.parametrize("scope", [{}, {"threshold": "low"}])
+def test_a_scope_without_its_threshold_is_refused(scope: dict[str, object]) -> None:
+    with pytest.raises(ValueError, match=r"operating_point\.scope\.threshold"):
+        a_parsed_card(operating_point__scope=scope)
+
+
 def test_a_whole_number_is_taken_as_a_float() -> None:
     card = ModelCard.from_yaml(a_card(operating_point__calibration={"slope": 1, "intercept": 0}))
 

@@ -21,9 +21,12 @@ def golden() -> dict[str, np.ndarray]:
 def test_the_onnx_graph_answers_as_torch_did(golden: dict[str, np.ndarray]) -> None:
     images = np.stack([standardise(grey.astype(np.float32) / 255) for grey in golden["grey"]])
 
-    logit, activation = the_session().run(["logit", "activation"], {"image": images[:, np.newaxis]})
+    logit, activation, scope = the_session().run(
+        ["logit", "activation", "scope"], {"image": images[:, np.newaxis]}
+    )
 
     assert len(images) == 32
+    assert float(np.abs(scope - golden["scope"]).max()) <= 1e-3
     assert float(np.abs(logit - golden["logit"]).max()) <= 1e-4
     assert float(np.abs(activation - golden["activation"]).max()) <= 1e-3
 
@@ -52,7 +55,7 @@ def test_inputs_and_outputs_are_those_of_the_card() -> None:
 
     assert image.name == "image" and image.type == "tensor(float)"
     assert image.shape[1:] == [1, PNEUMONIA.input_size, PNEUMONIA.input_size]
-    assert outputs == {"logit": [1], "activation": [1, 16, 16]}
+    assert outputs == {"logit": [1], "activation": [1, 16, 16], "scope": [1]}
 
 
 @pytest.mark.parametrize(("folder", "above"), [("normal", False), ("pneumonia", True)])
