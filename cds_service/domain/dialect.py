@@ -68,7 +68,7 @@ class Dialect:
     deletes_by_resource_id: bool = True  # False: the id stands in `resource` (1.0)
     has_app_context: bool = True  # False: a sealed `ctx` in the link's URL
     detail_content_type: str | None = None  # named in an extension of the card
-    last_paragraphs: int | None = None  # of the detail, besides the first; None: all
+    paragraphs_left_out: frozenset[str] = frozenset()  # of the detail, by their bold label
 
     def offers(self, hook: str) -> bool:
         """Tell whether discovery lists this hook."""
@@ -107,14 +107,10 @@ class Dialect:
         return Coding(TOPIC_SYSTEM, f"{code}{kind}", topic.display)
 
     def detail_of(self, card: Card) -> str:
-        """Return the detail; where room is short, its first and last paragraphs.
-
-        The last ones hold the model, what to do next and the model's label.
-        """
+        """Return the detail, where room is short without the paragraphs that the app shows too."""
+        left_out = tuple(f"**{label}:**" for label in self.paragraphs_left_out)
         paragraphs = card.detail_markdown.split("\n\n")
-        if self.last_paragraphs is None or len(paragraphs) <= self.last_paragraphs + 1:
-            return card.detail_markdown
-        return "\n\n".join([paragraphs[0], *paragraphs[-self.last_paragraphs :]])
+        return "\n\n".join(one for one in paragraphs if not one.startswith(left_out))
 
     def _takes(self, suggestion: Suggestion) -> bool:
         if self.has_single_actions and len(suggestion.actions) != 1:
@@ -163,7 +159,7 @@ DIALECTS: Mapping[DialectName, Dialect] = MappingProxyType(
             _V1,
             hooks=frozenset({"patient-view"}),
             has_app_context=False,
-            last_paragraphs=3,
+            paragraphs_left_out=frozenset({"Looks for", "Does not look for"}),
         ),
     }
 )

@@ -47,7 +47,7 @@ def a_card(*suggestions: Suggestion, **changes: Any) -> Card:
         "indicator": Indicator.WARNING,
         "source": Source("Model", "https://ai.example.org/fhir/Device/m", PNEUMONIA),
         "detail_markdown": "\n\n".join(
-            ["score", "looks for", "not for", "**Model**", "**Next:** look", "Not a device."]
+            ["score", "**Looks for:** a", "**Model:** m", "**Next:** look", "Not a device."]
         ),
         "links": (Link("Open", "https://ai.example.org/app/launch", '{"study":"1.2"}'),),
         "override_reasons": (Coding("https://example.org/reasons", "r", "A reason"),),

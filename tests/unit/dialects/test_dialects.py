@@ -11,6 +11,8 @@ from cds_service.domain.dialect import DIALECTS, DialectName, TopicForm, hook_ve
 from cds_service.domain.finding import Coding
 from cds_service.lint import Dialect, Kind, Target, Version, lint
 from cds_service.web.cards_json import CardsJson, service_json
+from tests.builders import a_result, a_study
+from tests.unit.cards.builders import a_call, a_writer
 from tests.unit.dialects.builders import (
     OBSERVATION,
     ORDER,
@@ -37,7 +39,9 @@ REMOVE = a_suggestion("remove", deleting("ServiceRequest/draft-1"))
 KEEP = a_suggestion("keep")
 every_dialect = pytest.mark.parametrize("name", DialectName)
 
-actions = st.sampled_from([creating(ORDER), creating(TASK), creating(OBSERVATION), deleting("Task/1")])
+actions = st.sampled_from(
+    [creating(ORDER), creating(TASK), creating(OBSERVATION), deleting("Task/1")]
+)
 suggestions = st.builds(
     Suggestion,
     uuid=st.uuids().map(str),
@@ -56,7 +60,7 @@ def cards(draw: st.DrawFn) -> Card:
         indicator=draw(st.sampled_from(Indicator)),
         selection_behavior=draw(st.sampled_from(SelectionBehavior)) if offered else None,
         source=Source("Model", None, Coding("https://example.org", "x" + draw(codes), "")),
-        detail_markdown=draw(st.sampled_from(["", "one", "\n\n".join("abcdefgh")])),
+        detail_markdown=draw(st.sampled_from(["", "one", "**Looks for:** a\n\nb"])),
         override_reasons=(),
         extension={},
     )
@@ -213,10 +217,20 @@ def test_oracle_s_link_carries_a_sealed_context_in_its_address() -> None:
     }
 
 
-def test_oracle_s_narrow_panel_gets_the_first_and_the_last_paragraphs() -> None:
+def test_oracle_s_narrow_panel_gets_no_paragraph_that_the_app_shows_too() -> None:
     detail = written(ORACLE, a_card())["detail"]
 
-    assert detail.split("\n\n") == ["score", "**Model**", "**Next:** look", "Not a device."]
+    assert detail.split("\n\n") == ["score", "**Model:** m", "**Next:** look", "Not a device."]
+
+
+def test_the_paragraphs_of_our_own_cards_have_the_labels_that_oracle_s_dialect_knows() -> None:
+    card = a_writer().of_result(a_call(), a_result(), a_study())
+
+    full, short = card.detail_markdown, written(ORACLE, card)["detail"]
+
+    assert "**Looks for:**" in full and "**Does not look for:**" in full
+    assert "ooks for" not in short and "ook for:" not in short
+    assert "**Model:**" in short and "**Next:**" in short and "Not a medical device" in short
 
 
 def test_oracle_is_offered_patient_view_and_epic_its_three_hooks() -> None:

@@ -20,9 +20,9 @@ ROWS = {
     "`resourceId` of a delete": "deletes_by_resource_id",
     "`appContext` of links": "has_app_context",
     "content type of the detail, in an extension": "detail_content_type",
-    "paragraphs of the detail": "last_paragraphs",
+    "paragraphs left out of the detail": "paragraphs_left_out",
 }
-NOTHING = {"hooks": "all", "actions": "all", "last_paragraphs": "all"}  # what None means; else "no"
+NOTHING = {"hooks": "all", "actions": "all"}  # what None means; else "no"
 
 
 def cell(field: str, value: object) -> str:
@@ -31,11 +31,13 @@ def cell(field: str, value: object) -> str:
         return NOTHING.get(field, "no")
     if isinstance(value, bool):
         return "yes" if value else "no"
-    if isinstance(value, int):
-        return f"the first and the last {value}"
     if isinstance(value, frozenset):
-        return ", ".join(
-            sorted(" ".join(one) if isinstance(one, tuple) else str(one) for one in value)
+        return (
+            "none"
+            if not value
+            else ", ".join(
+                sorted(" ".join(one) if isinstance(one, tuple) else str(one) for one in value)
+            )
         )
     return str(value)
 
