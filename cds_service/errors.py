@@ -116,9 +116,10 @@ class TooManyHooks(RequestRefused):
 
     http_status, issue_code = 429, "throttled"
 
-    def __init__(self, retry_after_s: int) -> None:
+    def __init__(self, retry_after_s: int, *, tenant_name: str) -> None:
         super().__init__(f"Too many calls; try again in {retry_after_s} s.")
         self.retry_after_s = retry_after_s
+        self.tenant_name = tenant_name
 
 
 class LaunchRefused(RequestRefused):

@@ -64,7 +64,7 @@ class ClientTrust:
             _check_claims(token, tenant, audiences)
             self._check_times(token)
             self._check_signature(token, tenant)
-            self.limit.take(tenant.id)
+            self.limit.take(tenant)
             self._use_up(token, tenant)
         except _Refused as refused:
             raise UntrustedClient(refused.reason, tenant_name=tenant.name) from refused

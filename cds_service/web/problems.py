@@ -69,7 +69,7 @@ def on_sightline_error(error: SightlineError) -> Response:
         log.error("request failed: error=%s request=%s", type(error).__name__, request_id())
     response = outcome(error.http_status, error.issue_code, str(error))
     if isinstance(error, TooManyHooks):
-        log.warning("too many calls: request=%s", request_id())
+        log.warning("too many calls: ehr=%r request=%s", error.tenant_name, request_id())
         response.headers["Retry-After"] = str(error.retry_after_s)
     return response
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from math import ceil
 from threading import Lock
 
+from cds_service.domain.tenant import Tenant
 from cds_service.errors import TooManyHooks
 
 BURST_S = 2.0  # how many seconds' worth may come at once
@@ -34,14 +35,15 @@ class RateLimit:
         self._buckets: dict[str, _Bucket] = {}
         self._lock = Lock()
 
-    def take(self, tenant_id: str) -> None:
+    def take(self, tenant: Tenant) -> None:
         """Count one call; raise TooManyHooks, which says when the next one may come."""
         full = max(1.0, self._rate * BURST_S)
         now = self._timer()
         with self._lock:
-            bucket = self._buckets.setdefault(tenant_id, _Bucket(full, now))
+            bucket = self._buckets.setdefault(tenant.id, _Bucket(full, now))
             bucket.left = min(full, bucket.left + (now - bucket.filled_at) * self._rate)
             bucket.filled_at = now
             if bucket.left < 1:
-                raise TooManyHooks(retry_after_s=ceil((1 - bucket.left) / self._rate))
+                wait_s = ceil((1 - bucket.left) / self._rate)
+                raise TooManyHooks(wait_s, tenant_name=tenant.name)
             bucket.left -= 1

@@ -6,6 +6,8 @@ from typing import Any
 import pytest
 
 from cds_service.domain.dialect import DialectName
+from cds_service.domain.tenant import Tenant
+from cds_service.errors import LedgerUnavailable
 from cds_service.usecases.seal_context import open_context
 from tests.unit.cards.builders import PUBLIC_URL, SERVICE_ID
 from tests.web.conftest import VAULT, FrontDoor
@@ -93,6 +95,17 @@ def test_ch2_4_while_discovery_is_public_a_token_is_not_looked_at(door: FrontDoo
     token = door.ehr.token(aud=DISCOVERY)
 
     assert discovered(door, token).status_code == discovered(door, token).status_code == 200
+
+
+def test_while_nobody_can_tell_whether_discovery_needs_a_token_it_is_503(
+    door: FrontDoor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away() -> list[Tenant]:
+        raise LedgerUnavailable("The ledger is away.")
+
+    monkeypatch.setattr(door.tenants, "all", away)
+
+    assert discovered(door).status_code == 503
 
 
 # --- what Epic says about its request --------------------------------------------------------

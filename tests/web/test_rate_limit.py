@@ -8,6 +8,7 @@ import pytest
 from cds_service.errors import TooManyHooks
 from cds_service.web.rate_limit import BURST_S, RateLimit
 from cds_service.web.services import EXTENSION
+from tests.builders import a_tenant
 from tests.web.conftest import FrontDoor
 from tests.web.ehr_client import AnEhr, a_hook_body
 
@@ -26,7 +27,7 @@ def taken(limit: RateLimit, tenant_id: str = "t-1", calls: int = 1000) -> int:
     done = 0
     for _ in range(calls):
         try:
-            limit.take(tenant_id)
+            limit.take(a_tenant(id=tenant_id))
         except TooManyHooks:
             return done
         done += 1
@@ -59,9 +60,9 @@ def test_who_waits_as_long_as_was_said_gets_in(rate: float, seconds: int) -> Non
     taken(limit)
 
     with pytest.raises(TooManyHooks) as refusal:
-        limit.take("t-1")
+        limit.take(a_tenant())
     timer.now_s += refusal.value.retry_after_s
-    limit.take("t-1")
+    limit.take(a_tenant())
 
     assert refusal.value.retry_after_s == seconds
 
@@ -79,13 +80,16 @@ def call(door: FrontDoor, ehr: AnEhr, **changes: Any) -> Any:
     return door.post(headers={"Authorization": f"Bearer {ehr.token(**changes)}"})
 
 
-def test_a_call_too_many_is_429_with_the_seconds_to_wait(narrow_door: FrontDoor) -> None:
+def test_a_call_too_many_is_429_with_the_seconds_to_wait(
+    narrow_door: FrontDoor, caplog: pytest.LogCaptureFixture
+) -> None:
     assert call(narrow_door, narrow_door.ehr).status_code == 200
 
     answer = call(narrow_door, narrow_door.ehr)
 
     assert answer.status_code == 429 and answer.headers["Retry-After"] == "2"
     assert answer.json["issue"][0]["code"] == "throttled"
+    assert "too many calls: ehr='General Hospital'" in caplog.text
 
 
 def test_a_refused_call_uses_up_no_jti(narrow_door: FrontDoor) -> None:
