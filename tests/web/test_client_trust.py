@@ -3,6 +3,7 @@
 import base64
 import json
 import logging
+import socket
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -527,6 +528,32 @@ def test_t2_a_jku_that_is_not_registered_is_never_asked(
         assert refused(listed, f"Bearer {token}") == "jku-not-registered"
 
     assert server.asked == 0
+
+
+def test_a_key_that_is_no_point_of_its_curve_costs_itself_alone(
+    pool: ThreadPoolExecutor, ehr: AnEhr
+) -> None:
+    off_curve = {"kty": "EC", "crv": "P-384", "kid": "other", "x": "AQAB", "y": "AQAB"}
+    broken = {"kty": "RSA", "kid": "third", "n": "!", "e": "AQAB"}
+    keys = [off_curve, broken, *json.loads(ehr.public_keys())["keys"]]
+    trust = a_trust(pool, ehr.tenant(jwks=json.dumps({"keys": keys})))
+
+    assert trust.verify(f"Bearer {ehr.token()}", [SERVICE_URL])
+    for kid in ("other", "third"):
+        token = ehr.token(header={"kid": kid})
+        assert refused(trust, f"Bearer {token}") in ("kid-unknown", "signature-wrong")
+
+
+def test_while_nobody_answers_at_the_address_of_the_keys_nobody_is_let_in(
+    pool: ThreadPoolExecutor, ehr: AnEhr
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # connects, and then says nothing
+        port = silent.getsockname()[1]
+        hanging = ehr.tenant(jwks=None, jwks_url=f"http://127.0.0.1:{port}/jwks.json")
+        assert refused(a_trust(pool, hanging), f"Bearer {ehr.token()}") == "keys-not-available"
+
+    gone = ehr.tenant(jwks=None, jwks_url=f"http://127.0.0.1:{port}/jwks.json")
+    assert refused(a_trust(pool, gone), f"Bearer {ehr.token()}") == "keys-not-available"
 
 
 @pytest.mark.parametrize("body", [None, "", "<html>", "[]", '{"keys": 5}', '{"keys": []}'])

@@ -166,6 +166,15 @@ def test_a_stripped_epic_request_asks_the_administrator_about_the_endpoint(
     assert "General Hospital" in line and SERVICE_URL in line
 
 
+def test_a_body_that_is_no_object_is_400_for_epic_too(
+    door: FrontDoor, caplog: pytest.LogCaptureFixture
+) -> None:
+    becomes(door, dialect=DialectName.EPIC)
+
+    assert door.post(b"[]", content_type="application/json").status_code == 400
+    assert "epic request" not in caplog.text
+
+
 def test_a_whole_epic_request_and_one_of_another_client_raise_no_such_question(
     door: FrontDoor, caplog: pytest.LogCaptureFixture
 ) -> None:
