@@ -93,7 +93,7 @@ SCHEMAS: dict[str, Json] = {
         extension={"type": "object", "minProperties": 1},
     ),
     "Suggestion": closed(
-        *("label", "actions"),
+        "label",
         label=TEXT,
         uuid={"type": "string", "format": "uuid"},
         isRecommended={"type": "boolean"},

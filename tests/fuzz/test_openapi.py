@@ -5,7 +5,6 @@ import re
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, given, settings
-from jsonschema import Draft202012Validator
 from schemathesis.checks import not_a_server_error
 from schemathesis.generation import GenerationMode
 from schemathesis.schemas import BaseSchema
@@ -22,6 +21,7 @@ from cds_service.web.openapi import document
 from tests.fuzz.installed import FHIR_BASE, Installed
 from tests.unit.cards.builders import PUBLIC_URL
 from tests.web.ehr_client import a_hook_body
+from tests.web.linted import as_described
 
 CHECKS = [
     not_a_server_error,
@@ -77,18 +77,13 @@ def test_a_field_that_is_not_described_is_found(kind: str, service: Installed) -
         "HookResponse": service.post(a_hook_body()),
         "OperationOutcome": service.post({}),
     }
-    validator = validator_of(kind)
+    validator = as_described(kind)
 
     assert validator.is_valid(answers[kind].json)
     assert not validator.is_valid({**answers[kind].json, "more": 1})
     for name, value in answers[kind].json.items():
         if isinstance(value, list):
             assert not validator.is_valid({**answers[kind].json, name: [{**value[0], "more": 1}]})
-
-
-def validator_of(kind: str) -> Draft202012Validator:
-    reference = {"$ref": f"#/components/schemas/{kind}", "components": DESCRIBED["components"]}
-    return Draft202012Validator(reference)
 
 
 def test_the_document_names_our_services_and_address(service: Installed) -> None:

@@ -1,15 +1,19 @@
-"""A test client that lints what the service answers: every 200 of discovery and of a hook."""
+"""A test client that judges every 200 of discovery and of a hook: the linter, and our OpenAPI."""
 
 import base64
 import json
 from typing import Any
 
 from flask.testing import FlaskClient
+from jsonschema import Draft202012Validator
 from werkzeug.test import TestResponse
 
 from cds_service.domain.dialect import DialectName
 from cds_service.lint import Dialect, Kind, Target, Version, lint
+from cds_service.web.openapi import document
 from cds_service.web.services import EXTENSION
+
+COMPONENTS = document("https://ai.example.org")["components"]
 
 WRITTEN_FOR = {
     DialectName.STRICT_2_0: (Version.V2, None),
@@ -18,6 +22,7 @@ WRITTEN_FOR = {
     DialectName.EPIC: (Version.V2, Dialect.EPIC),
     DialectName.ORACLE: (Version.V1, Dialect.ORACLE),
 }
+SCHEMA_OF = {Kind.DISCOVERY: "Discovery", Kind.RESPONSE: "HookResponse"}
 
 
 class LintedClient(FlaskClient):
@@ -32,6 +37,8 @@ class LintedClient(FlaskClient):
                 version, dialect = WRITTEN_FOR[self._dialect_of(authorization)]
                 breaches = lint(response.json, Target(kind, version, dialect))
                 assert not breaches, breaches
+                undescribed = list(as_described(SCHEMA_OF[kind]).iter_errors(response.json))
+                assert not undescribed, undescribed
         return response
 
     def _dialect_of(self, authorization: str) -> DialectName:
@@ -44,6 +51,12 @@ class LintedClient(FlaskClient):
         payload = authorization.split(".")[1]
         issuer = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))["iss"]
         return next(one.dialect for one in tenants if one.hook_issuer == issuer)
+
+
+def as_described(schema: str) -> Draft202012Validator:
+    """The schema of this name in the OpenAPI document that the service publishes."""
+    reference = {"$ref": f"#/components/schemas/{schema}", "components": COMPONENTS}
+    return Draft202012Validator(reference)
 
 
 def kind_of(path: str) -> Kind | None:

@@ -25,6 +25,13 @@ def test_an_answer_that_breaks_a_rule_fails_its_test() -> None:
         a_client("/cds-services", {}).get("/cds-services")
 
 
+def test_an_answer_that_the_openapi_document_does_not_describe_fails_its_test() -> None:
+    card = LONG | {"summary": "s", "source": {"label": "Example", "icon": "https://a.example/i"}}
+
+    with pytest.raises(AssertionError, match="'icon' was unexpected"):
+        a_client(HOOK, {"cards": [card]}).post(HOOK)
+
+
 def test_other_addresses_and_a_clean_answer_pass() -> None:
     assert a_client(f"{HOOK}/feedback", {"feedback": None}).post(f"{HOOK}/feedback")
     assert a_client(HOOK, {"cards": []}).post(HOOK).json == {"cards": []}

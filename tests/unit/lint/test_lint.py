@@ -282,7 +282,7 @@ def test_a_misspelled_field_is_named_with_the_right_one() -> None:
 
 
 @pytest.mark.parametrize("value", [None, "", [], {}], ids=repr)
-def test_ch2_3_an_empty_value_is_found_wherever_it_stands(value: Any) -> None:
+def test_an_empty_value_is_found_wherever_it_stands(value: Any) -> None:
     resource = {"resourceType": "ServiceRequest", "note": [{"text": value}]}
     document = {"cards": [a_card(suggestions=[a_suggestion(an_action(resource=resource))])]}
     pointer = f"{C}/suggestions/0/actions/0/resource/note/0/text"
@@ -453,7 +453,7 @@ def test_every_rule_of_a_vendor_is_on_the_page() -> None:
     ("text", "line"),
     [(b"", " at line 1"), (b'{\n "cards": [],\n}', " at line 3"), (b"\xff", ""), (b"NaN", "")],
 )
-def test_what_is_no_json_breaks_ch2_1(text: bytes, line: str) -> None:
+def test_what_is_no_json_breaks_the_first_rule(text: bytes, line: str) -> None:
     document, (breach,) = parse(text)
 
     assert document is None and breach.requirement == "ch2:1"
