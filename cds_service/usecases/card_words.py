@@ -10,7 +10,8 @@ import unicodedata
 from datetime import datetime
 
 from cds_service.domain.card import SUMMARY_LIMIT, Indicator
-from cds_service.domain.finding import Finding, Result, score_text
+from cds_service.domain.finding import Finding, Reason, Result, score_text
+from cds_service.domain.guards import MISMATCH_CODES
 from cds_service.domain.imaging_terms import kind_of, region_of
 from cds_service.domain.study import StudyReference
 
@@ -59,6 +60,32 @@ def scored_verdict(finding: Finding) -> str:
         return verdict(finding)
     score = f"(AI score {score_text(finding.probability)}, threshold {finding.threshold:.2f})"
     return f"{verdict(finding)} {score}"
+
+
+def dated_verdict(result: Result) -> str:
+    """Say what was found and when the images were taken, in markdown."""
+    finding = worst(result)
+    said = markdown(scored_verdict(finding)) if finding else "not analysed"
+    return f"{day(result.study_started)}: {said}" if result.study_started else said
+
+
+def advice_on(present: bool | None) -> str:
+    """Say what to do about a verdict; it never says that anything is healthy."""
+    if present is None:
+        return "look at the images yourself; the AI is no help on this study."
+    if not present:
+        return "look at the images yourself. This rules nothing out."
+    return "look at the images yourself before you act. A score is not a diagnosis."
+
+
+def not_analysed(reason: Reason | None) -> tuple[str, str]:
+    """Say why there is no number, and what to do instead."""
+    text = reason.text if reason else "no reason is known"
+    if reason is not None and reason.code in MISMATCH_CODES:
+        advice = "do not use these images for this patient until radiology says whose they are."
+        return f" was not analysed: {text}. Check with radiology", advice
+    advice = "read the images as you would without this service; there is no score."
+    return f" was not analysed: {text}", advice
 
 
 def in_a_sentence(display: str) -> str:

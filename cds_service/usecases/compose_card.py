@@ -10,7 +10,7 @@ import json
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC
 from math import ceil
 from typing import Any
 from uuid import uuid5
@@ -21,22 +21,23 @@ from cds_service.domain.finding import (
     AnalysisStatus,
     Coding,
     ModelIdentity,
-    Reason,
     Result,
     score_text,
 )
-from cds_service.domain.guards import MISMATCH_CODES
 from cds_service.domain.hook import HookCall
-from cds_service.domain.imaging_terms import KINDS
 from cds_service.domain.job import Job, JobState
 from cds_service.domain.study import StudyReference
+from cds_service.usecases import card_extension
 from cds_service.usecases.card_words import (
+    advice_on,
     clean,
     counted,
+    dated_verdict,
     day,
     in_a_sentence,
     indicator_of,
     markdown,
+    not_analysed,
     scored_verdict,
     shortened,
     study_name,
@@ -58,8 +59,6 @@ OVERRIDE_REASONS = tuple(
         ("cds-suboptimal-context", "PC CDS delivered in suboptimal context"),
     )
 )
-RESULT_EXTENSION = "org.example.sightline.ai-result"
-HELD_BACK_EXTENSION = "org.example.sightline.held-back"
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,9 +118,9 @@ class CardWriter:
         name = study_name(study, result.study_started)
         finding = worst(result)
         if finding is None:
-            sentence, advice = _not_analysed(result.analysis.reason)
+            sentence, advice = not_analysed(result.analysis.reason)
         else:
-            sentence, advice = f": {scored_verdict(finding)}", _advice(finding.present)
+            sentence, advice = f": {scored_verdict(finding)}", advice_on(finding.present)
         if about.is_unreviewed_at_discharge:
             name = f"Not yet reviewed: {name}"
             advice = "review it before the patient leaves, or name who will follow it up."
@@ -129,8 +128,8 @@ class CardWriter:
         label = "Open images and AI result" if is_analysed else "Open details"
         paragraphs = [
             *self._facts(result),
-            *(f"**Earlier:** {_dated_verdict(one)}" for one in about.earlier),
-            f"**Newer study:** {_dated_verdict(about.newer)}" if about.newer else "",
+            *(f"**Earlier:** {dated_verdict(one)}" for one in about.earlier),
+            f"**Newer study:** {dated_verdict(about.newer)}" if about.newer else "",
             f"**Next:** {advice}",
             "New images have arrived and are being analysed." if about.newer_images else "",
         ]
@@ -141,7 +140,7 @@ class CardWriter:
             indicator_of(finding),
             paragraphs,
             link=self._link(label, result.study_uid, job_id=None, result_id=result.id),
-            extension=self._result_extension(result, study),
+            extension=card_extension.of_result(result, study),
             finding_code=self.finding_code(result),
         )
 
@@ -169,7 +168,7 @@ class CardWriter:
             Indicator.INFO,
             paragraphs,
             link=self._link(label, study.study_uid, job_id=job.id, result_id=job.result_id),
-            extension=_extension(self.model.identity, study.started, study),
+            extension=card_extension.of_analysis(self.model.identity, study.started, study),
         )
 
     def of_silence(self, call: HookCall) -> Card:
@@ -201,7 +200,7 @@ class CardWriter:
             Indicator.INFO,
             paragraphs,
             link=self._link(label, result.study_uid, job_id=None, result_id=result.id),
-            extension=self._result_extension(result, study),
+            extension=card_extension.of_result(result, study),
             finding_code=self.finding_code(result),
         )
 
@@ -215,7 +214,7 @@ class CardWriter:
         key = f"limit:{call.tenant_id}:{call.patient_id}"
         summary = f"{counted(held_back, 'notice', 'notices')} held back by this site's limit"
         card = self._card(call, key, summary, Indicator.INFO, paragraphs)
-        return replace(card, extension={HELD_BACK_EXTENSION: {"count": held_back}})
+        return replace(card, extension=card_extension.of_held_back(held_back))
 
     def _facts(self, result: Result) -> list[str]:
         model = result.analysis.model
@@ -247,15 +246,6 @@ class CardWriter:
             url=f"{self.public_url}/app/launch",
             app_context=json.dumps(context, separators=(",", ":")),
         )
-
-    def _result_extension(self, result: Result, study: StudyReference | None) -> dict[str, Any]:
-        extension = _extension(result.analysis.model, result.study_started, study)
-        moment = result.computed_at.astimezone(UTC).isoformat(timespec="seconds")
-        extension[RESULT_EXTENSION] |= {
-            "resultId": result.id,
-            "computedAt": moment.replace("+00:00", "Z"),
-        }
-        return extension
 
     def _card(
         self,
@@ -295,41 +285,3 @@ def with_more(card: Card, rest: Sequence[Card]) -> Card:
     ways = [replace(link, label=what) for one in rest for link in one.links][:1]
     detail = f"{card.detail_markdown}\n\n**{what}** in the app."
     return replace(card, detail_markdown=detail, links=(*card.links, *ways))
-
-
-def _extension(
-    model: ModelIdentity, started: datetime | None, study: StudyReference | None
-) -> dict[str, Any]:
-    """Say by which model about which study, so that a client can see that a card is stale."""
-    modality = next((one for one in study.modalities if one in KINDS), None) if study else None
-    stated = {
-        "studyDate": started.date().isoformat() if started else None,
-        "modality": modality,
-        "modelId": model.id,
-        "modelVersion": model.version,
-        "modelDigest": model.digest,
-    }
-    return {RESULT_EXTENSION: {name: value for name, value in stated.items() if value}}
-
-
-def _dated_verdict(result: Result) -> str:
-    finding = worst(result)
-    said = markdown(scored_verdict(finding)) if finding else "not analysed"
-    return f"{day(result.study_started)}: {said}" if result.study_started else said
-
-
-def _advice(present: bool | None) -> str:
-    if present is None:
-        return "look at the images yourself; the AI is no help on this study."
-    if not present:
-        return "look at the images yourself. This rules nothing out."
-    return "look at the images yourself before you act. A score is not a diagnosis."
-
-
-def _not_analysed(reason: Reason | None) -> tuple[str, str]:
-    text = reason.text if reason else "no reason is known"
-    if reason is not None and reason.code in MISMATCH_CODES:
-        advice = "do not use these images for this patient until radiology says whose they are."
-        return f" was not analysed: {text}. Check with radiology", advice
-    advice = "read the images as you would without this service; there is no score."
-    return f" was not analysed: {text}", advice

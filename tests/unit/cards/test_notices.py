@@ -11,7 +11,7 @@ from cds_service.domain.card import Card, Feedback, Indicator, Outcome
 from cds_service.domain.hook import Hook
 from cds_service.domain.review import Review, Verdict
 from cds_service.usecases.answer_hook import answer_hook
-from cds_service.usecases.compose_card import HELD_BACK_EXTENSION, RESULT_EXTENSION
+from cds_service.usecases.card_extension import HELD_BACK_EXTENSION, RESULT_EXTENSION
 from tests.builders import NOW, PNEUMONIA, a_finding, a_tenant, an_analysis, not_analysed
 from tests.unit.cards.builders import (
     House,
