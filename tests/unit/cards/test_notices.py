@@ -10,9 +10,11 @@ from cds_service.domain.alert import AlertPolicy
 from cds_service.domain.card import Card, Feedback, Indicator, Outcome
 from cds_service.domain.hook import Hook
 from cds_service.domain.review import Review, Verdict
+from cds_service.errors import EhrTimedOut
 from cds_service.usecases.answer_hook import answer_hook
 from cds_service.usecases.card_extension import HELD_BACK_EXTENSION, RESULT_EXTENSION
 from tests.builders import NOW, PNEUMONIA, a_finding, a_tenant, an_analysis, not_analysed
+from tests.fakes.ledger import FakeResults
 from tests.unit.cards.builders import (
     House,
     MakeHouse,
@@ -222,6 +224,26 @@ def test_a_minimum_indicator_is_per_finding(a_house: MakeHouse) -> None:
     assert len(ask(house)) == 1
 
     set_policy(house, PNEUMONIA.code, minimum_indicator=Indicator.CRITICAL)
+    assert ask(house) == []
+
+
+def test_a_site_that_wants_no_information_is_not_told_that_the_record_is_silent(
+    a_house: MakeHouse,
+) -> None:
+    house = a_house()
+    house.record.failure = EhrTimedOut("late")
+    assert len(ask(house, prefetch={})) == 1
+
+    set_policy(house, minimum_indicator=Indicator.WARNING)
+
+    assert ask(house, prefetch={}) == []
+
+
+def test_a_result_that_was_erased_is_no_card(a_house: MakeHouse) -> None:
+    house = a_house()
+    known(house, POSITIVE)
+    house.results = FakeResults(house.jobs)
+
     assert ask(house) == []
 
 

@@ -134,3 +134,8 @@ def test_ch2_133_an_action_with_the_wrong_parts_cannot_be_made(
 def test_ch2_93_a_card_with_suggestions_says_how_many_may_be_chosen() -> None:
     with pytest.raises(ValueError, match="selection behavior"):
         Card("c", "s", Indicator.INFO, Source("s"), suggestions=(Suggestion("u", "l"),))
+
+
+def test_ch2_83_a_card_with_a_summary_of_140_characters_cannot_be_made() -> None:
+    with pytest.raises(ValueError, match="summary of 140 characters"):
+        Card("c", "s" * 140, Indicator.INFO, Source("s"))
