@@ -4,9 +4,12 @@ import json
 import re
 
 import pytest
+from click.testing import CliRunner
 
+from cds_service.cli import main
 from cds_service.lint.services import FORBIDDEN, TOKENS
 from tests.conformance.answers import services
+from tests.contract.fhir_server import serving
 from tests.unit.cards.builders import PUBLIC_URL, SERVICE_ID, a_bundle, a_study_resource
 from tests.web.conftest import FrontDoor
 from tests.web.ehr_client import a_hook_body
@@ -125,3 +128,11 @@ def test_no_template_uses_a_field_that_its_hook_forbids(door: FrontDoor) -> None
     assert not {(hook, f"context.{field}") for hook, field in FORBIDDEN} & used
     for hook, token in used:
         assert token.removeprefix("context.") in TOKENS[hook]
+
+
+def test_the_linter_finds_nothing_wrong_with_us_but_plain_http(door: FrontDoor) -> None:
+    with serving(door.app) as base:
+        result = CliRunner().invoke(main, ["lint-cds", base, "--json"])
+
+    assert result.exit_code == 0
+    assert [one["requirement"] for one in json.loads(result.stdout)["breaches"]] == ["ch2:2"]

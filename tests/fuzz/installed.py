@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,9 @@ from cds_service import wiring
 from cds_service.app import create_app
 from cds_service.domain.tenant import Tenant
 from cds_service.settings import Settings
+from cds_service.usecases.dispatch_inference import dispatch_inference
+from tests.builders import a_model, a_patient, a_result, a_study
+from tests.fakes.ledger import FakeDoorbell
 from tests.unit.cards.builders import PUBLIC_URL, SERVICE_ID
 from tests.web.ehr_client import AnEhr
 from tests.web.linted import LintedClient
@@ -61,9 +64,28 @@ def installed(folder: Path) -> Iterator[Installed]:
     ehr = AnEhr()
     tenant = ehr.tenant(fhir_base=FHIR_BASE)
     wiring.register_sandbox(settings, tenant)
+    _know(wiring.open_house(settings))
     app = create_app(settings)
     app.test_client_class = LintedClient
     yield Installed(app, ehr, tenant, app.test_client())
+
+
+def _know(house: wiring.House) -> None:
+    """Put a finding about study 1 of patient p-1 into the ledger, as a worker leaves it."""
+    job = dispatch_inference(
+        a_study(),
+        a_patient(),
+        jobs=house.jobs,
+        doorbell=FakeDoorbell(),
+        model=a_model(),
+        configuration="",
+    )
+    lease = house.jobs.take(job.id, "worker")
+    assert lease is not None
+    # Young enough for an order to repeat it.
+    started = datetime.now(UTC) - timedelta(days=3)
+    house.results.save(a_result(study_started=started), lease)
+    house.jobs.finish(lease, "r-1")
 
 
 def fault(response: TestResponse) -> str | None:

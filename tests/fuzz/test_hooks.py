@@ -7,11 +7,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from cds_service.domain.hook import ORDER_SERVICE
 from tests.fuzz.hooks import CALLS, CLEAN_CALLS, FEEDBACK, with_one_fault
 from tests.fuzz.installed import Installed, fault
-from tests.unit.cards.builders import SERVICE_ID
+from tests.unit.cards.builders import SERVICE_ID, a_bundle
 from tests.web.ehr_client import a_hook_body
 
+pytestmark = pytest.mark.slow
 PATH = f"/cds-services/{SERVICE_ID}"
 A_CALL = a_hook_body(
     fhirAuthorization={
@@ -53,6 +55,19 @@ def test_a_generated_hook_is_answered_or_refused_in_words(service: Installed, bo
 @given(body=CLEAN_CALLS)
 def test_a_hook_with_a_good_head_and_any_data_is_answered(service: Installed, body: Any) -> None:
     assert fault(service.post(body)) is None
+    assert fault(service.post(body, f"/cds-services/{ORDER_SERVICE}")) is None
+
+
+def test_the_ledger_that_is_fuzzed_has_a_finding_to_show(service: Installed) -> None:
+    order = {"resourceType": "ServiceRequest", "id": "o-1", "code": {"text": "Chest X-ray"}}
+    context = {"patientId": "p-1", "draftOrders": a_bundle(order)}
+    body = a_hook_body(hook="order-sign", context=context)
+
+    (found,) = service.post(a_hook_body()).json["cards"]
+    (repeated,) = service.post(body, f"/cds-services/{ORDER_SERVICE}").json["cards"]
+
+    assert "signs of pneumonia" in found["summary"] and found["suggestions"]
+    assert repeated["suggestions"]
 
 
 @fuzzing

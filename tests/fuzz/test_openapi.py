@@ -23,6 +23,7 @@ from tests.unit.cards.builders import PUBLIC_URL
 from tests.web.ehr_client import a_hook_body
 from tests.web.linted import as_described
 
+pytestmark = pytest.mark.slow
 CHECKS = [
     not_a_server_error,
     status_code_conformance,
@@ -42,7 +43,7 @@ OPERATIONS = [
     if method != "parameters"
 ]
 fuzzing = settings(
-    max_examples=60, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck)
+    max_examples=40, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck)
 )
 BOTH_WAYS = {"post": list(GenerationMode), "get": [GenerationMode.POSITIVE]}
 # U+0000 is refused as no text before anything else is looked at.
