@@ -1,7 +1,8 @@
 """Test the activation map: do its hot cells carry the score, and do they lie in the chest?
 
-Deletion blurs the cells in the order of the map, hottest first; a map that tells the truth makes
-the probability fall fast. Insertion starts from the blurred film and gives the cells back. The
+Deletion replaces the cells in the order of the map, hottest first, by those of a normal film; a map
+that tells the truth makes the score fall fast. Insertion starts from that normal film and gives the
+cells back. (A blurred or a mean film will not do in its place: a blurred lung is a white lung.) The
 same is done in random order and from the centre outwards, which is where most disease is anyway.
 
 Source: Petsiuk et al. 2018, "RISE: Randomized Input Sampling for Explanation" (the two scores).
@@ -17,24 +18,23 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
 from models.cxr_pneumonia_peds.train import data
-from models.cxr_pneumonia_peds.train.figures import OperatingPoint, choose, out_of_fold
+from models.cxr_pneumonia_peds.train.figures import choose, out_of_fold
 from models.cxr_pneumonia_peds.train.network import INPUT_SIZE, SmallResNet
 from models.cxr_pneumonia_peds.train.scope import read_network
 from models.explain import heat_of
 from models.prepare import standardise
 
 SEED = 37
-FILMS_OF_A_FOLD = 24
+FILMS_OF_A_FOLD = 20
 CELLS = 16  # a side of the map
 STEPS = 16  # of 16 cells each
-BLUR = 10.0  # pixels; ribs and infiltrates are gone, the shape of the chest is left
 # The part of a frontal film in which lungs lie, as shares of its rows and columns.
 BOX_ROWS, BOX_COLUMNS = (0.12, 0.88), (0.08, 0.92)
 
+Bytes = NDArray[np.uint8]
 Grey = NDArray[np.float32]
 Floats = NDArray[np.float64]
 
@@ -55,9 +55,10 @@ def main() -> None:
         network, inside = read_network(arguments.work, fold), images.fold != fold
         point = choose(logit[inside], images.label[inside])
         called = (images.fold == fold) & (point.probability(logit) > point.threshold)
+        normal = images.grey[inside & (images.label == 0)]
         sick = np.flatnonzero(called & (images.label == 1))
         for i in rng.choice(sick, FILMS_OF_A_FOLD, replace=False):
-            films.append(_film(network, point, images.grey[i].astype(np.float32) / 255, rng))
+            films.append(_film(network, images.grey[i], rng.choice(normal), rng))
     report = {"films": len(films)} | {
         name: round(float(np.nanmean([film[name] for film in films])), 3) for name in films[0]
     }
@@ -67,13 +68,15 @@ def main() -> None:
 
 
 def _film(
-    network: SmallResNet, point: OperatingPoint, grey: Grey, rng: np.random.Generator
+    network: SmallResNet, grey: Bytes, normal: Bytes, rng: np.random.Generator
 ) -> dict[str, Any]:
-    """Return the scores of one film under the three orders, and where its heat lies."""
-    sharp = standardise(grey)
-    soft = gaussian_filter(sharp, BLUR)
+    """Return the scores of one film under the three orders, and where its heat lies.
+
+    A score is the mean of the logits on the way: 1 is that of the film, 0 that of the normal film.
+    """
+    film, blank = (standardise(image.astype(np.float32)) for image in (grey, normal))
     with torch.no_grad():
-        activation = network.activation(network.features(_batch([sharp]))[1])[0, 0].numpy()
+        activation = network.activation(network.features(_batch([film]))[1])[0, 0].numpy()
     centre = np.linspace(-1, 1, CELLS)
     orders = {
         "map": activation,
@@ -83,8 +86,11 @@ def _film(
     heat = heat_of(activation)
     found: dict[str, Any] = {}
     for name, order in orders.items():
-        found[f"deletion_{name}"] = _curve(network, point, order, sharp, soft)
-        found[f"insertion_{name}"] = _curve(network, point, order, soft, sharp)
+        deletion = _curve(network, order, film, blank)
+        insertion = _curve(network, order, blank, film)
+        span = deletion[0] - insertion[0]
+        found[f"deletion_{name}"] = float((deletion - insertion[0]).mean() / span)
+        found[f"insertion_{name}"] = float((insertion - insertion[0]).mean() / span)
     found["heat_in_box"] = float((heat * box()).sum() / heat.sum()) if heat.any() else np.nan
     return found
 
@@ -99,16 +105,13 @@ def box() -> NDArray[np.float32]:
     return np.outer(down, across).astype(np.float32)
 
 
-def _curve(
-    network: SmallResNet, point: OperatingPoint, order: Floats | Grey, start: Grey, end: Grey
-) -> float:
-    """Return the mean probability while the cells go from `start` to `end`, highest order first."""
+def _curve(network: SmallResNet, order: Floats | Grey, start: Grey, end: Grey) -> Floats:
+    """Return the logits (17,) while the cells go from `start` to `end`, highest order first."""
     rank = np.argsort(np.argsort(-order.ravel())).reshape(order.shape)
     pixels = np.kron(rank, np.ones((INPUT_SIZE // CELLS,) * 2))
     done = [pixels < step * CELLS * CELLS / STEPS for step in range(STEPS + 1)]
     with torch.no_grad():
-        logit = network(_batch([np.where(mask, end, start) for mask in done]))
-    return float(point.probability(logit.double().numpy()).mean())
+        return network(_batch([np.where(m, end, start) for m in done])).squeeze(1).double().numpy()
 
 
 def _batch(images: list[Grey]) -> Tensor:
