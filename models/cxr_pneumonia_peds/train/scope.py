@@ -52,11 +52,11 @@ def main() -> None:
             fit_fold(images, fold, arguments.work)
 
 
-def fit_fold(images: data.Radiographs, fold: int, work: Path) -> None:
+def fit_fold(images: data.Radiographs, fold: int, work: Path, *, pictures: int = PICTURES) -> None:
     """Fit one head, then score the held-out films, turned and spoiled ones, and new pictures."""
     network = read_network(work, fold)
     rng = np.random.default_rng([SEED, fold])
-    known = _groups(network, images.grey[images.fold != fold], rng, PICTURES, ("turned",))
+    known = _groups(network, images.grey[images.fold != fold], rng, pictures, ("turned",))
     held_out = np.flatnonzero(images.fold == fold)
     new = _groups(network, images.grey[held_out], rng, HELD_OUT_PICTURES, TURNED)
     head = fit(known, fold)
