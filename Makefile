@@ -6,7 +6,7 @@ PORT ?= 8000
 # The shared part of a run, so that `make test ARGS='-k hook'` works.
 ARGS ?=
 
-.PHONY: demo test check bench clean
+.PHONY: demo test check bench train-check conformance clean
 
 demo: $(VENV)/.installed
 	@$(BIN)/sightline demo --port $(PORT)
@@ -37,6 +37,14 @@ $(VENV)/.dev: pyproject.toml $(VENV)/.installed
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --group dev
 	@touch $@
+
+# Needs the extra [train]: PyTorch. Fails if learning is broken; a minute.
+train-check: $(VENV)/.dev
+	$(BIN)/python -m models.cxr_pneumonia_peds.train.check --data ../shared/data/kermany-train
+
+# Writes docs/reference/conformance-cds-hooks.md from the names of the tests.
+conformance: $(VENV)/.dev
+	$(BIN)/python -m tests.conformance
 
 clean:
 	rm -rf $(VENV) build dist

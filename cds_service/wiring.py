@@ -155,7 +155,7 @@ def workbench(settings: Settings) -> Workbench:
         archive=archive(house),
         reader=DicomReader(),
         classifier=classifier,
-        writer=FhirWriter(house.egress.session_for, house.tokens.access_token),
+        writer=FhirWriter(house.egress.session_for, house.tokens.auth),
         audit=house.audit,
         clock=clock,
         new_id=new_id,
@@ -167,7 +167,7 @@ def workbench(settings: Settings) -> Workbench:
 
 def archive(house: House) -> DicomWebArchive:
     """Build the DICOMweb client."""
-    return DicomWebArchive(house.egress.session_for, house.tokens.access_token)
+    return DicomWebArchive(house.egress.session_for, house.tokens.auth)
 
 
 def hook_services(settings: Settings, house: House) -> Services:

@@ -45,8 +45,10 @@ class StudyChoice:
 
     @property
     def is_running(self) -> bool:
-        """Whether a job of this study is still open."""
-        return self.job is not None and self.job.state is JobState.OPEN
+        """Whether a job of this study is still open, and more than its write-back is to do."""
+        if self.job is None:
+            return False
+        return self.job.is_analysing or (self.result is None and self.job.state is JobState.OPEN)
 
     @property
     def has_failed(self) -> bool:

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import Protocol
 
 import requests
+from requests.auth import AuthBase
 
 from cds_service.adapters.egress import same_origin
 from cds_service.adapters.multipart import MultipartBroken, PartTooLarge, boundary_of, parts
@@ -46,10 +47,10 @@ class DicomWebArchive:
     def __init__(
         self,
         session_for: SessionFor,
-        token_for: Callable[[Tenant], str | None] = lambda _tenant: None,
+        auth_for: Callable[[Tenant], AuthBase | None] = lambda _tenant: None,
     ) -> None:
         self._session_for = session_for
-        self._token_for = token_for
+        self._auth_for = auth_for
 
     def instances(self, tenant: Tenant, study: StudyReference, budget: Budget) -> Iterator[bytes]:
         """Yield each instance of the study once, as stored.
@@ -84,10 +85,9 @@ class DicomWebArchive:
             tenant, max_bytes=budget.bytes + _ENVELOPE_BYTES, body_s=_BODY_S
         )
         headers = {"Accept": _ACCEPT, "Accept-Encoding": "identity"}
-        if token := self._token_for(tenant):
-            headers["Authorization"] = f"Bearer {token}"
+        auth = self._auth_for(tenant)
         try:
-            with session.get(url, headers=headers, stream=True) as response:
+            with session.get(url, headers=headers, auth=auth, stream=True) as response:
                 _check_status(response.status_code)
                 yield _content(response, budget)
         except (EhrAnswerInvalid, PartTooLarge) as error:

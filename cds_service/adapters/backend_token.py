@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import urljoin
 
 import requests
+from requests.auth import AuthBase
 
 from cds_service.adapters.client_assertion import ASSERTION_TYPE, ClientAssertion
 from cds_service.adapters.egress import Egress
@@ -86,10 +87,10 @@ class BackendTokens:
         finally:
             account.lock.release()
 
-    def access_token(self, tenant: Tenant) -> str | None:
-        """Return the bearer value alone; None when we are no client of this EHR."""
+    def auth(self, tenant: Tenant) -> "BackendAuth | None":
+        """Return what signs requests to this EHR; None when we are no client of it."""
         token = self.token(tenant)
-        return None if token is None else token.access_token
+        return None if token is None else BackendAuth(self, tenant, token)
 
     def forget(self, tenant: Tenant, token: Token) -> None:
         """Drop this token, because the EHR did not accept it."""
@@ -153,6 +154,35 @@ class BackendTokens:
         life_s = float(life) if isinstance(life, int | float) and life > 0 else DEFAULT_LIFE_S
         granted = scope if isinstance(scope, str) else " ".join(scopes)
         return Token(value, granted, self._clock() + life_s)
+
+
+class BackendAuth(AuthBase):
+    """Our bearer on a request; a 401 means a revoked token, so it is renewed once."""
+
+    def __init__(self, tokens: BackendTokens, tenant: Tenant, token: Token) -> None:
+        self._tokens, self._tenant, self._token = tokens, tenant, token
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        """Sign the request."""
+        request.headers["Authorization"] = f"Bearer {self._token.access_token}"
+        request.hooks["response"].append(self._again)
+        return request
+
+    def _again(self, response: requests.Response, **sending: Any) -> requests.Response:  # noqa: ANN401  requests' own arguments, passed on
+        refused = f"Bearer {self._token.access_token}"
+        if response.status_code != 401 or response.request.headers["Authorization"] != refused:
+            return response
+        response.close()
+        self._tokens.forget(self._tenant, self._token)
+        renewed = self._tokens.token(self._tenant)
+        if renewed is None:
+            return response
+        self._token = renewed
+        request = response.request.copy()
+        request.headers["Authorization"] = f"Bearer {renewed.access_token}"
+        again = response.connection.send(request, **sending)  # the same door, so checked again
+        again.request = request
+        return again
 
 
 def _wishes(discovery: Mapping[str, Any]) -> list[tuple[str, ...]]:

@@ -14,6 +14,7 @@ from copy import deepcopy
 from typing import Any
 
 import requests
+from requests.auth import AuthBase
 
 from cds_service.domain.tenant import Tenant
 from cds_service.errors import EhrAnswerInvalid, EhrBusy, EhrRefused, EhrTimedOut, UpstreamFailed
@@ -33,10 +34,10 @@ class FhirWriter:
     def __init__(
         self,
         session_for: Callable[[Tenant], requests.Session],
-        token_for: Callable[[Tenant], str | None],
+        auth_for: Callable[[Tenant], AuthBase | None],
     ) -> None:
         self._session_for = session_for
-        self._token_for = token_for
+        self._auth_for = auth_for
 
     def publish(self, tenant: Tenant, bundle: Resource) -> tuple[str, ...]:
         """Write the entries of a transaction Bundle; return their references, in order.
@@ -44,7 +45,7 @@ class FhirWriter:
         Raises EhrRefused, EhrBusy, EhrTimedOut or EhrAnswerInvalid. After EhrTimedOut nothing is
         known: the next call searches first and so finds what was written.
         """
-        server = _Server(tenant, self._session_for(tenant), self._token_for(tenant))
+        server = _Server(tenant, self._session_for(tenant), self._auth_for(tenant))
         written: dict[str, str] = {}  # fullUrl -> "Type/id"
         pending: list[Json] = []
         for entry in deepcopy(list(bundle["entry"])):
@@ -70,12 +71,10 @@ class FhirWriter:
 class _Server:
     """One EHR during one publication."""
 
-    def __init__(self, tenant: Tenant, session: requests.Session, token: str | None) -> None:
+    def __init__(self, tenant: Tenant, session: requests.Session, auth: AuthBase | None) -> None:
         self._base = tenant.fhir_base
         self._session = session
-        self._headers = {"Accept": FHIR_JSON}
-        if token is not None:
-            self._headers["Authorization"] = f"Bearer {token}"
+        self._session.auth = auth
 
     def find(self, criteria: str | None, resource: Json) -> Json | None:
         """Return the newest resource with this identifier, or None."""
@@ -150,7 +149,7 @@ class _Server:
                 method,
                 url,
                 params=params,
-                headers=self._headers | {"Content-Type": FHIR_JSON} | dict(headers or {}),
+                headers={"Accept": FHIR_JSON, "Content-Type": FHIR_JSON} | dict(headers or {}),
                 data=None if body is None else json.dumps(body),
                 timeout=TIMEOUT_S,
             )

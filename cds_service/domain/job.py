@@ -46,6 +46,11 @@ class Job:
     error: str | None = None  # class of the last error, such as "ArchiveFailed"
     result_id: str | None = None
 
+    @property
+    def is_analysing(self) -> bool:
+        """Whether a result is still to come; one that is only being written back is there."""
+        return self.state is JobState.OPEN and self.step is not JobStep.PUBLISHING
+
 
 @dataclass(frozen=True, slots=True)
 class Lease:

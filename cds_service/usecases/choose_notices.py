@@ -127,7 +127,7 @@ def _circumstances(one: _News, news: Sequence[_News], call: HookCall) -> Circums
     earlier = (n.known.result for n in news if one.replaces(n))
     is_unreviewed = one.is_positive and not one.standing.is_acknowledged
     return Circumstances(
-        newer_images=job is not None and job.state is JobState.OPEN,
+        newer_images=job is not None and job.is_analysing,
         newer=next((n.known.result for n in later), None),  # the news are in order of age
         earlier=tuple(result for result in earlier if result is not None)[:MAX_EARLIER],
         is_unreviewed_at_discharge=call.hook == Hook.ENCOUNTER_DISCHARGE and is_unreviewed,

@@ -92,7 +92,11 @@ class Leases(Protocol):
         """Mark the job done and forget the patient's facts; raise LeaseLost."""
 
     def give_up(self, lease: Lease, error: str, *, retry: bool) -> None:
-        """Mark the job failed, or open again when `retry` and attempts are left; LeaseLost."""
+        """Mark the job failed, or open again when `retry` and attempts are left; LeaseLost.
+
+        A job that is PUBLISHING has its result: it stays at that step, is rung after five
+        minutes, and the attempt is not counted.
+        """
 
 
 class OverdueJobs(Protocol):

@@ -8,6 +8,7 @@ Source: DESIGN "One job through the house".
 
 import logging
 from dataclasses import dataclass
+from datetime import timedelta
 from hashlib import sha256
 
 from cds_service.domain.audit import AuditAction, AuditEvent
@@ -21,9 +22,9 @@ from cds_service.domain.finding import (
 )
 from cds_service.domain.guards import MISMATCH_CODES
 from cds_service.domain.job import JobStep, Lease
-from cds_service.domain.publication import PublicationState
+from cds_service.domain.publication import Publication, PublicationState
 from cds_service.domain.tenant import Tenant
-from cds_service.errors import LeaseLost, SightlineError, StudyUnusable
+from cds_service.errors import LeaseLost, SightlineError, StudyUnusable, UpstreamFailed
 from cds_service.usecases.analyse_study import analyse_study
 from cds_service.usecases.ports import (
     Archive,
@@ -43,6 +44,8 @@ from cds_service.usecases.ports import (
 from cds_service.usecases.publish_findings import publish_findings
 
 log = logging.getLogger(__name__)
+
+PUBLISH_FOR = timedelta(days=7)  # how long a result waits for an EHR that is away
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +71,9 @@ class Workbench:
 def run_inference(job_id: str, owner: str, bench: Workbench) -> str:
     """Do the job if it is free; return a code for the log.
 
-    The code is "done", "not-mine", "lease-lost" or the class of the error that ended it. Raises
-    LedgerUnavailable when the job cannot even be taken or given back: its lease then runs out.
+    The code is "done", "not-mine", "lease-lost", "postponed" (the write-back waits for an EHR that
+    is away) or the class of the error that ended it. Raises LedgerUnavailable when the job cannot
+    even be taken or given back: its lease then runs out.
     """
     lease = bench.leases.take(job_id, owner)
     if lease is None:
@@ -87,7 +91,9 @@ def _work(lease: Lease, bench: Workbench) -> str:
     result = _computed(lease, tenant, bench)
     if bench.publications.of(result.id) is None:
         lease = bench.leases.advance(lease, JobStep.PUBLISHING)
-        publication = publish_findings(result, tenant, writer=bench.writer)
+        publication = _published(result, tenant, lease, bench)
+        if publication is None:
+            return "postponed"
         bench.publications.record(publication, lease)
         if publication.state is not PublicationState.NOT_WANTED:
             _audit(bench, lease, AuditAction.RESULT_PUBLISHED, publication.state)
@@ -95,10 +101,30 @@ def _work(lease: Lease, bench: Workbench) -> str:
     return "done"
 
 
+def _published(
+    result: Result, tenant: Tenant, lease: Lease, bench: Workbench
+) -> Publication | None:
+    """Write the result back; None when the EHR is away and the job waits for it."""
+    try:
+        return publish_findings(result, tenant, writer=bench.writer)
+    except UpstreamFailed as error:
+        name = type(error).__name__
+        if bench.clock() - lease.job.created_at < PUBLISH_FOR:
+            log.warning("write-back postponed: job=%s error=%s", lease.job.id, name)
+            bench.leases.give_up(lease, name, retry=True)
+            return None
+        lost = (f"the EHR was away for too long: {name}",)
+        return Publication(result.id, PublicationState.FAILED, lost=lost)
+
+
 def _computed(lease: Lease, tenant: Tenant, bench: Workbench) -> Result:
     """Return the job's result: the stored one if these very images have been analysed."""
-    lease = bench.leases.advance(lease, JobStep.FETCHING)
     study = lease.job.study
+    newest = bench.results.newest_for(study.tenant_id, study.patient_id, [study.study_uid])
+    known = newest.get(study.study_uid)
+    if known is not None and lease.job.step is JobStep.PUBLISHING:
+        return known  # only its write-back was postponed
+    lease = bench.leases.advance(lease, JobStep.FETCHING)
     try:
         instances = _fetched(lease, tenant, bench)
     except StudyUnusable as error:
@@ -106,9 +132,8 @@ def _computed(lease: Lease, tenant: Tenant, bench: Workbench) -> Result:
             raise
         return _stored(lease, bench, _refused(lease, bench, error), ())
     digests = tuple(sha256(instance).hexdigest() for instance in instances)
-    known = bench.results.newest_for(study.tenant_id, study.patient_id, [study.study_uid])
-    if (result := known.get(study.study_uid)) and result.key == _key(lease, bench, digests):
-        return result
+    if known is not None and known.key == _key(lease, bench, digests):
+        return known
 
     def advance(step: JobStep) -> None:
         bench.leases.advance(lease, step)

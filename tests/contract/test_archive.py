@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
 import pytest
+from requests import PreparedRequest
+from requests.auth import AuthBase
 
 from cds_service.adapters.archive import DicomWebArchive
 from cds_service.adapters.egress import Egress
@@ -30,8 +32,19 @@ FIRST, SECOND = b"first instance" * 100, b"\r\n--b0un\r\n\r\n--" * 50
 Given = Callable[[list[bytes]], tuple[Archive, Tenant]]
 
 
+class Bearer(AuthBase):
+    """A fixed token on each request."""
+
+    def __init__(self, token: str) -> None:
+        self._token = token
+
+    def __call__(self, request: PreparedRequest) -> PreparedRequest:
+        request.headers["Authorization"] = f"Bearer {self._token}"
+        return request
+
+
 def real(server: WadoServer, token: str | None = None) -> DicomWebArchive:
-    return DicomWebArchive(Egress().session_for, lambda _tenant: token)
+    return DicomWebArchive(Egress().session_for, lambda _tenant: Bearer(token) if token else None)
 
 
 @pytest.fixture

@@ -77,7 +77,7 @@ class Live:
     @property
     def writer(self) -> FhirWriter:
         egress = Egress()
-        return FhirWriter(egress.session_for, BackendTokens(egress, self.assertion).access_token)
+        return FhirWriter(egress.session_for, BackendTokens(egress, self.assertion).auth)
 
     def put(self, resource: Json) -> None:
         self._call("PUT", f"{resource['resourceType']}/{resource['id']}", resource)
@@ -395,8 +395,21 @@ def test_a_server_that_hangs_times_out_and_what_it_wrote_is_found(
     assert len(of_patient(at_sandbox, "Observation", result)) == 1
 
 
+@pytest.mark.xdist_group("hapi")
+def test_a_token_that_was_revoked_is_renewed_once(at_sandbox: Live, servers: Servers) -> None:
+    result = a_result_in(at_sandbox)
+    refusals = iter([Response(status=401)])
+    servers.trouble.asked.clear()
+    servers.trouble.answer = lambda: next(refusals, None)
+
+    publish(at_sandbox, result)
+
+    assert servers.trouble.asked[0] == servers.trouble.asked[1]
+    assert len(of_patient(at_sandbox, "Observation", result)) == 1
+
+
 def test_an_ehr_that_is_away_is_busy() -> None:
-    writer = FhirWriter(Egress().session_for, lambda _tenant: "token")
+    writer = FhirWriter(Egress().session_for, lambda _tenant: None)
 
     with pytest.raises(EhrBusy):
         writer.publish(a_tenant(), finding_bundle(a_result()))

@@ -192,6 +192,21 @@ def test_giving_up_with_a_retry_frees_the_job_until_the_attempts_are_used(ledger
     assert ledger.jobs.take(job.id, "worker-1") is None
 
 
+def test_a_write_back_that_waits_for_the_ehr_uses_up_no_attempt_and_keeps_its_step(
+    ledger: Ledger,
+) -> None:
+    job = open_job(ledger)
+    for _ in range(ATTEMPTS + 1):
+        lease = ledger.jobs.take(job.id, "worker-1")
+        assert lease is not None
+        lease = ledger.jobs.advance(lease, JobStep.PUBLISHING)
+        ledger.jobs.give_up(lease, "EhrTimedOut", retry=True)
+
+    job = ledger.jobs.get(job.id)
+    assert (job.state, job.step) == (JobState.OPEN, JobStep.PUBLISHING)
+    assert not job.is_analysing and ledger.jobs.reclaim() == []
+
+
 def test_giving_up_without_a_retry_fails_the_job(ledger: Ledger) -> None:
     lease = held(ledger)
 

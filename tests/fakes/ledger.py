@@ -19,6 +19,7 @@ from cds_service.usecases.ports import Clock
 from tests.builders import NOW
 
 RING_AGAIN = timedelta(seconds=30)
+PUBLISH_AGAIN = timedelta(minutes=5)
 LONG_AGO = datetime(1, 1, 1, tzinfo=UTC)
 
 
@@ -182,7 +183,11 @@ class FakeJobs:
 
     def give_up(self, lease: Lease, error: str, *, retry: bool) -> None:
         entry = self.held(lease)
-        if retry and entry.job.attempts < self._attempts:
+        if retry and lease.job.step is JobStep.PUBLISHING:
+            entry.release()
+            entry.rung_at = self._clock() + PUBLISH_AGAIN - RING_AGAIN
+            self._set(entry, attempts=entry.job.attempts - 1, error=error)
+        elif retry and entry.job.attempts < self._attempts:
             entry.release()
             self._set(entry, step=JobStep.QUEUED, error=error)
         else:

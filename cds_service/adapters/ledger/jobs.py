@@ -35,6 +35,7 @@ from cds_service.errors import NotFound
 from cds_service.usecases.ports import Clock
 
 RING_AGAIN = timedelta(seconds=30)  # the sweep's own interval
+PUBLISH_AGAIN = timedelta(minutes=5)  # a write-back to an EHR that was away
 SWEEP_LIMIT = 500  # rings per sweep; the rest waits for the next one
 RECENT = 20  # done jobs whose median predicts the next
 UNKNOWN_SECONDS = 20.0  # the prediction before any job is done
@@ -188,10 +189,18 @@ class SqlJobs:
 
         error   a class name such as "ArchiveFailed", never a text
         """
-        again = retry and lease.job.attempts < self._attempts
-        left = NO_LEASE | {"step": JobStep.QUEUED} if again else OVER | {"state": JobState.FAILED}
+        publishing = lease.job.step is JobStep.PUBLISHING
         with writing(self._engine) as connection:
-            update_held(connection, lease, self._now(connection), error=error, **left)
+            now = self._now(connection)
+            left: dict[str, object] = OVER | {"state": JobState.FAILED}
+            if retry and publishing:
+                left = NO_LEASE | {
+                    "attempts": lease.job.attempts - 1,
+                    "rung_at": now + PUBLISH_AGAIN - RING_AGAIN,
+                }
+            elif retry and lease.job.attempts < self._attempts:
+                left = NO_LEASE | {"step": JobStep.QUEUED}
+            update_held(connection, lease, now, error=error, **left)
 
     # --- OverdueJobs ---
 

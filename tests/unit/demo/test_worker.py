@@ -14,7 +14,7 @@ from cds_service.errors import LeaseLost, LedgerUnavailable, SightlineError
 from cds_service.usecases.run_inference import Workbench
 from cds_service.worker import JOB_DEADLINE_LEASES, BeatingLeases, WorkerProcess, run_job
 from tests.builders import a_patient, a_study, a_tenant
-from tests.fakes.ledger import FakeAuditLog, FakeClock, FakeJobs, FakeTenants
+from tests.fakes.ledger import FakeAuditLog, FakeClock, FakeJobs, FakeResults, FakeTenants
 
 LEASE_S = 0.04  # two beats per lease
 OWNER = "worker-1"
@@ -211,6 +211,7 @@ def a_worker(error: BaseException, leases: BeatingLeases) -> WorkerProcess:
     parts: dict[str, Any] = dict.fromkeys(Workbench.__dataclass_fields__)  # most are not reached
     parts |= {"tenants": FakeTenants(a_tenant()), "archive": BrokenArchive(error)}
     parts |= {"audit": FakeAuditLog(), "clock": FakeClock(), "attempts": 3}
+    parts |= {"results": FakeResults()}
     return WorkerProcess(Workbench(**parts), leases)
 
 

@@ -20,7 +20,7 @@ from cds_service.errors import (
     SightlineError,
 )
 from cds_service.usecases.ports import Budget
-from cds_service.usecases.run_inference import Workbench, run_inference
+from cds_service.usecases.run_inference import PUBLISH_FOR, Workbench, run_inference
 from tests.builders import a_patient, a_study, a_tenant
 from tests.fakes.imaging import STUDY_UID, FakeArchive, FakeClassifier, FakeReader, a_header
 from tests.fakes.ledger import (
@@ -117,7 +117,7 @@ def test_a_job_that_is_done_is_left_at_once(house: House) -> None:
 
 def test_the_same_images_are_never_run_through_the_model_twice(house: House) -> None:
     house.writer = FakeEhrWriter(fails_first=1)
-    assert house.work() == "EhrTimedOut"
+    assert house.work() == "postponed"
     house.classifier.fails_with = InferenceFailed("The model would have run again.")
 
     assert house.work() == "done"
@@ -219,6 +219,28 @@ def test_an_ehr_that_refuses_ends_the_job_with_the_finding_on_the_card_only(hous
 
     publication = house.publications.of(house.results.all[0].id)
     assert publication is not None and publication.state is PublicationState.FAILED
+
+
+def test_a_result_waits_for_an_ehr_that_is_away_longer_than_any_number_of_attempts(
+    house: House,
+) -> None:
+    house.writer = FakeEhrWriter(fails_first=ATTEMPTS + 2)
+
+    codes = [house.work() for _ in range(ATTEMPTS + 3)]
+
+    assert codes == ["postponed"] * (ATTEMPTS + 2) + ["done"]
+    assert len(house.observations) == 1 and len(house.archive.fetched) == 1
+
+
+def test_a_result_does_not_wait_for_ever(house: House) -> None:
+    house.writer = FakeEhrWriter(error=EhrTimedOut("It was slow."))
+    house.clock.advance(PUBLISH_FOR.total_seconds() + 1)
+
+    assert house.work() == "done"
+
+    publication = house.publications.of(house.results.all[0].id)
+    assert publication is not None and publication.state is PublicationState.FAILED
+    assert "EhrTimedOut" in publication.lost[0]
 
 
 def test_a_model_that_fails_fails_the_job_without_another_try(house: House) -> None:
