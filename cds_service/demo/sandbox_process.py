@@ -25,16 +25,11 @@ def main(service_port: str, chart_port: str, data: str) -> None:
         app_launch_url=addresses.app,
         app_redirect_uris=(f"{addresses.service}/app/callback",),
         app_jwks_url=addresses.jwks,
-        further_audiences=tuple(filter(None, os.environ.get(AUDIENCES, "").split())),
     )
     app = create_sandbox(config)
     seed(app.extensions[EXTENSION], _report)
     # One process on purpose: launches, codes and tokens of the sandbox live in its memory.
     make_server(LOOPBACK, addresses.chart_port, app, threaded=True).serve_forever()
-
-
-# FHIR servers that introspect this sandbox's tokens, such as the one of the end-to-end test.
-AUDIENCES = "SIGHTLINE_SANDBOX_AUDIENCES"
 
 
 def _report(done: int, total: int, what: str) -> None:
