@@ -76,7 +76,7 @@ def _start(children: Children, addresses: Addresses, folder: Path, say: Say) -> 
         str(folder / "sandbox"),
     )
     worker = _python(children, "worker", env, "cds_service.cli", "worker", "--processes", "1")
-    service = _python(children, "service", env, *_gunicorn(addresses, folder))
+    service = _python(children, "service", env, *_gunicorn(addresses))
     children.wait(service, lambda: _answers(f"{addresses.service}/health/ready"), START_TIMEOUT_S)
     say("service", f"ready at {addresses.service}")
     children.wait(sandbox, lambda: _answers(f"{addresses.fhir}/metadata"), START_TIMEOUT_S)
@@ -102,10 +102,10 @@ def _python(children: Children, name: str, env: dict[str, str], *arguments: str)
     return children.start(name, [sys.executable, "-m", *arguments], env)
 
 
-def _gunicorn(addresses: Addresses, folder: Path) -> tuple[str, ...]:
+def _gunicorn(addresses: Addresses) -> tuple[str, ...]:
     options = ["--bind", f"{LOOPBACK}:{addresses.service_port}", "--workers", "2"]
     options += ["--worker-class", "gthread", "--threads", "8", "--timeout", "30"]
-    options += ["--control-socket", str(folder / "gunicorn.ctl"), "--no-control-socket"]
+    options += ["--no-control-socket"]  # it would lie in the home folder, for every instance
     return ("gunicorn", *options, "cds_service.app:create_app()")
 
 
