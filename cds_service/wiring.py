@@ -25,7 +25,15 @@ from cds_service.adapters.egress import Egress
 from cds_service.adapters.ehr import FhirRecord
 from cds_service.adapters.ehr_writer import FhirWriter
 from cds_service.adapters.jwks import ClientKeys
-from cds_service.adapters.queue import RingWorker, RqDoorbell, redis_client, ring_worker
+from cds_service.adapters.queue import (
+    RING_TIMEOUT_S,
+    SESSION_TIMEOUT_S,
+    RingWorker,
+    RqDoorbell,
+    redis_client,
+    ring_worker,
+    worker_redis_client,
+)
 from cds_service.adapters.vault import Vault, load_or_create_key
 from cds_service.domain.audit import AuditAction, AuditEvent
 from cds_service.domain.finding import Coding, ModelIdentity
@@ -133,9 +141,9 @@ def results(settings: Settings) -> ledger.SqlResults:
 
 
 def sweep(settings: Settings) -> Callable[[], int]:
-    """Return what the supervisor calls every 30 s."""
+    """Return what the supervisor calls now and then."""
     house = open_house(settings)
-    doorbell = RqDoorbell(redis_client(settings.redis_url, for_worker=False))
+    doorbell = _doorbell(settings)
     return lambda: sweep_jobs(overdue=house.jobs, doorbell=doorbell)
 
 
@@ -189,7 +197,7 @@ def hook_services(settings: Settings, house: House) -> Services:
         ),
         clock=clock,
     )
-    redis = redis_client(settings.redis_url, for_worker=False)
+    redis = redis_client(settings.redis_url, timeout_s=RING_TIMEOUT_S)
     keys = ClientKeys(house.egress, ThreadPoolExecutor(2, thread_name_prefix="jwks"))
     return Services(
         public_url=settings.public_url,
@@ -232,7 +240,7 @@ def app_services(settings: Settings, house: House) -> AppServices:
         dispatch=_dispatch(settings, house, _identity(card)),
         audit=house.audit,
         vault=house.vault,
-        redis=redis_client(settings.redis_url, for_worker=False),
+        redis=redis_client(settings.redis_url, timeout_s=SESSION_TIMEOUT_S),
         egress=house.egress,
         assertions=house.assertion,
         ehr=FhirRecord(house.egress, house.tokens),
@@ -250,10 +258,14 @@ def _dispatch(
     return partial(
         dispatch_inference,
         jobs=house.jobs,
-        doorbell=RqDoorbell(redis_client(settings.redis_url, for_worker=False)),
+        doorbell=_doorbell(settings),
         model=model,
         configuration=configuration(settings),
     )
+
+
+def _doorbell(settings: Settings) -> RqDoorbell:
+    return RqDoorbell(redis_client(settings.redis_url, timeout_s=RING_TIMEOUT_S))
 
 
 def _identity(card: ModelCard) -> ModelIdentity:
@@ -299,7 +311,7 @@ def _works(probe: Callable[[], object]) -> bool:
 
 def queue_worker(settings: Settings) -> RingWorker:
     """Build RQ's part of a worker process."""
-    redis = redis_client(settings.redis_url, for_worker=True)
+    redis = worker_redis_client(settings.redis_url)
     return ring_worker(redis, name=f"sightline-{new_id()}")
 
 

@@ -1,7 +1,7 @@
 """The worker: a supervisor of long-lived processes, each with one ONNX session.
 
 The queue brings a job id; `run_job` takes it through `usecases/run_inference`. The supervisor
-kills a process whose job passed its deadline, replaces one that ended, and sweeps every 30 s.
+kills a process whose job passed its deadline, replaces one that ended, and sweeps every 5 s.
 
 Source: DESIGN "`sightline worker` is our supervisor", "The worker process is the blast radius".
 """
@@ -34,7 +34,7 @@ JOB_DEADLINE_LEASES = 6  # a job may renew its lease for this many leases in all
 WORKER_NICENESS = 10
 KILL_GRACE_S = 5.0
 LOOK_EVERY_S = 0.5
-SWEEP_EVERY_S = 30.0
+SWEEP_EVERY_S = 5.0  # how long a lost ring goes unnoticed
 STOP_GRACE_S = 20.0
 FAILED_START_S = 10.0  # a process that ends sooner would do so again: the next waits as long
 # Measured: 0.4 GiB ready to work; at most 1.3 GiB while decoding an image of the largest size that

@@ -29,29 +29,34 @@ QUEUE = "sightline"
 JOB_FUNCTION = "cds_service.worker.run_job"
 DESCRIPTION = "sightline job"  # RQ's own would print the arguments into Redis and the logs
 DAY_S = 86_400
-WEB_TIMEOUT_S = 0.05
-WORKER_CONNECT_TIMEOUT_S = 2.0
+RING_TIMEOUT_S = 0.05  # inside a hook's deadline; a ring that fails is made good by the sweep
+SESSION_TIMEOUT_S = 2.0  # somebody waits for a page, and nothing makes a lost session good
 FAILURES = 3  # in a row, that open the circuit
 OPEN_S = 5.0
 
 
-def redis_client(url: str, *, for_worker: bool) -> "Redis":
-    """Return a client; nothing is opened yet. Raises SettingsInvalid.
+def redis_client(url: str, *, timeout_s: float) -> "Redis":
+    """Return a client that tries once and waits this long; nothing is opened yet.
 
-    for_worker   True: redis-py's patience, for blocking reads; False: the web's 50 ms, one try
+    Raises SettingsInvalid.
     """
+    return _from_url(
+        url,
+        socket_connect_timeout=timeout_s,
+        socket_timeout=timeout_s,
+        # Redis gone: 3.6 s with redis-py's own retries, 3 ms (refused) or `timeout_s` (hung) so.
+        retry=Retry(NoBackoff(), 0),
+    )
+
+
+def worker_redis_client(url: str) -> "Redis":
+    """Return a client with redis-py's patience, for blocking reads. Raises SettingsInvalid."""
+    return _from_url(url, socket_connect_timeout=2.0, health_check_interval=30)
+
+
+def _from_url(url: str, **options: float | Retry) -> "Redis":
     try:
-        if for_worker:
-            return Redis.from_url(
-                url, socket_connect_timeout=WORKER_CONNECT_TIMEOUT_S, health_check_interval=30
-            )
-        return Redis.from_url(
-            url,
-            socket_connect_timeout=WEB_TIMEOUT_S,
-            socket_timeout=WEB_TIMEOUT_S,
-            # Redis gone: 3.6 s with redis-py's own retries, 3 ms (refused) or 51 ms (hung) so.
-            retry=Retry(NoBackoff(), 0),
-        )
+        return Redis.from_url(url, **options)
     except ValueError:
         raise SettingsInvalid("SIGHTLINE_REDIS_URL is not a redis:// address.") from None
 
@@ -59,7 +64,7 @@ def redis_client(url: str, *, for_worker: bool) -> "Redis":
 class RqDoorbell:
     """Rings by RQ; after three failures in a row it is silent for 5 s without trying.
 
-    redis       from `redis_client(..., for_worker=False)`
+    redis       from `redis_client(..., timeout_s=RING_TIMEOUT_S)`
     monotonic   seconds; for tests
     """
 
@@ -115,7 +120,7 @@ class RingWorker(SimpleWorker):
 def ring_worker(redis: "Redis", name: str) -> RingWorker:
     """Build RQ's part of a worker process: one queue, the JSON serializer, no job texts.
 
-    redis   from `redis_client(..., for_worker=True)`
+    redis   from `worker_redis_client`
     """
     return RingWorker(
         [Queue(QUEUE, connection=redis, serializer=JSONSerializer)],

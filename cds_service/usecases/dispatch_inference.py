@@ -3,8 +3,6 @@
 Source: DESIGN "Three keys", "One hook through the house" point 4.
 """
 
-from contextlib import suppress
-
 from cds_service.domain.finding import ModelIdentity, dispatch_key
 from cds_service.domain.job import Job
 from cds_service.domain.study import PatientFacts, StudyReference
@@ -25,7 +23,8 @@ def dispatch_inference(
 
     configuration   everything besides the weights that changes a result, as one text
 
-    A worker is rung only for a job that is new or was failed. Raises LedgerUnavailable.
+    A worker is rung only for a job that is new or was failed; when nobody hears, the sweep rings
+    again. Raises LedgerUnavailable.
     """
     key = dispatch_key(
         study.tenant_id,
@@ -37,7 +36,8 @@ def dispatch_inference(
     )
     job, made = jobs.open(key, study, patient, model.id)
     if made:
-        # The job is safe in the ledger: a ring that fails is made good by the sweep.
-        with suppress(DoorbellSilent):
+        try:
             doorbell.ring(job.id)
+        except DoorbellSilent:
+            jobs.unrung([job.id])
     return job

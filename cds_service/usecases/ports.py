@@ -70,6 +70,9 @@ class Jobs(Protocol):
     def get(self, job_id: str) -> Job:
         """Return the job; raise NotFound."""
 
+    def unrung(self, job_ids: Sequence[str]) -> None:
+        """Note that no worker heard of these jobs: the next sweep returns them."""
+
     def newest_for(
         self, tenant_id: str, patient_id: str, study_uids: Sequence[str]
     ) -> dict[str, Job]:
@@ -107,6 +110,9 @@ class OverdueJobs(Protocol):
 
         A job whose lease expired twice is quarantined instead.
         """
+
+    def unrung(self, job_ids: Sequence[str]) -> None:
+        """Note that no worker heard of these jobs: the next sweep returns them."""
 
 
 class Doorbell(Protocol):

@@ -10,14 +10,14 @@ from cds_service.usecases.ports import Doorbell, OverdueJobs
 def sweep_jobs(*, overdue: OverdueJobs, doorbell: Doorbell) -> int:
     """Return how many jobs were rung; many supervisors may sweep at once.
 
-    A silent doorbell ends the sweep: the next one, 30 s later, rings the rest.
+    A silent doorbell ends the sweep: the next one rings the rest.
     Raises LedgerUnavailable.
     """
-    rung = 0
-    for job_id in overdue.reclaim():
+    waiting = overdue.reclaim()
+    for rung, job_id in enumerate(waiting):
         try:
             doorbell.ring(job_id)
         except DoorbellSilent:
-            break
-        rung += 1
-    return rung
+            overdue.unrung(waiting[rung:])
+            return rung
+    return len(waiting)

@@ -6,6 +6,7 @@ import time
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -22,9 +23,11 @@ from cds_service.adapters.queue import (
     JOB_FUNCTION,
     OPEN_S,
     QUEUE,
+    RING_TIMEOUT_S,
     RqDoorbell,
     redis_client,
     ring_worker,
+    worker_redis_client,
 )
 from cds_service.errors import DoorbellSilent, SettingsInvalid
 from cds_service.usecases.ports import Doorbell
@@ -150,7 +153,7 @@ def test_rqs_own_worker_understands_the_ring(
 
 def work_off(server: RedisServer) -> None:
     """Let a worker of ours do what is in the queue."""
-    with redis_client(server.url, for_worker=True) as patient:
+    with worker_redis_client(server.url) as patient:
         ring_worker(patient, name="worker-1").work(burst=True)
 
 
@@ -219,7 +222,7 @@ def test_after_three_failures_it_is_silent_without_trying(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     clock = Seconds()
-    with redis_client(f"redis://127.0.0.1:{free_port()}", for_worker=False) as client:
+    with redis_client(f"redis://127.0.0.1:{free_port()}", timeout_s=RING_TIMEOUT_S) as client:
         bell = RqDoorbell(client, monotonic=clock)
         tried = count_connections(client, monkeypatch)
 
@@ -267,11 +270,11 @@ def test_it_rings_again_once_redis_is_back(server: RedisServer, client: "Redis")
 def test_a_server_that_accepts_and_says_nothing_is_silent_in_time() -> None:
     with socket.create_server(("127.0.0.1", 0)) as mute:
         port = mute.getsockname()[1]
-        with redis_client(f"redis://127.0.0.1:{port}", for_worker=False) as client:
+        with redis_client(f"redis://127.0.0.1:{port}", timeout_s=RING_TIMEOUT_S) as client:
             assert quickest_silence(RqDoorbell(client)) < SILENT_WITHIN_S
 
 
-@pytest.mark.parametrize("for_worker", [True, False])
-def test_an_address_that_is_not_redis_names_the_setting(for_worker: bool) -> None:
+@pytest.mark.parametrize("make", [partial(redis_client, timeout_s=1.0), worker_redis_client])
+def test_an_address_that_is_not_redis_names_the_setting(make: Callable[[str], "Redis"]) -> None:
     with pytest.raises(SettingsInvalid, match="SIGHTLINE_REDIS_URL"):
-        redis_client("http://127.0.0.1", for_worker=for_worker)
+        make("http://127.0.0.1")

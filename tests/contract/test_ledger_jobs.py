@@ -281,6 +281,16 @@ def test_a_job_that_nobody_took_is_rung_again_once_in_thirty_seconds(ledger: Led
     assert ledger.jobs.reclaim() == [job.id]
 
 
+def test_a_job_whose_ring_was_not_heard_is_rung_at_the_next_sweep(ledger: Ledger) -> None:
+    job, other = open_job(ledger), open_job(ledger, "key-2")
+
+    ledger.jobs.unrung([job.id])
+
+    assert ledger.jobs.reclaim() == [job.id]
+    assert ledger.jobs.reclaim() == []
+    assert ledger.jobs.get(other.id).state is JobState.OPEN
+
+
 def test_a_held_job_is_left_alone(ledger: Ledger) -> None:
     lease = held(ledger)
     for _ in range(4):

@@ -204,6 +204,10 @@ class FakeJobs:
                 ids.append(entry.job.id)
         return ids
 
+    def unrung(self, job_ids: Sequence[str]) -> None:
+        for job_id in job_ids:
+            self._entry(job_id).rung_at = None
+
     def held(self, lease: Lease) -> _Entry:
         """Return the entry that this lease holds; raise LeaseLost."""
         entry = self._entry(lease.job.id)

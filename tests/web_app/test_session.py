@@ -3,6 +3,7 @@
 import pytest
 import redis
 
+from cds_service.adapters.queue import SESSION_TIMEOUT_S, redis_client
 from cds_service.adapters.vault import Vault
 from smart_app.session import SealedStore, new_handle
 
@@ -19,6 +20,17 @@ def test_a_value_can_be_read_until_its_end(store: SealedStore, keyspace: redis.R
 
     (key,) = keyspace.scan_iter()
     assert store.get("session", handle) == {"a": 1} and 0 < keyspace.ttl(key) <= 100
+
+
+def test_a_redis_that_is_slow_is_waited_for(redis_url: str, keyspace: redis.Redis) -> None:
+    handle = new_handle("t-1")
+    with redis_client(redis_url, timeout_s=SESSION_TIMEOUT_S) as client:
+        store = SealedStore(client, Vault(b"k" * 32))
+        keyspace.client_pause(200)  # ms; a hook's doorbell would have given up after 50
+
+        store.put("session", handle, {"a": 1}, 100)
+
+        assert store.get("session", handle) == {"a": 1}
 
 
 def test_a_value_can_be_taken_once(store: SealedStore) -> None:

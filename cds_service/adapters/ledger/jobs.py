@@ -34,7 +34,7 @@ from cds_service.domain.study import PatientFacts, StudyReference
 from cds_service.errors import NotFound
 from cds_service.usecases.ports import Clock
 
-RING_AGAIN = timedelta(seconds=30)  # the sweep's own interval
+RING_AGAIN = timedelta(seconds=30)  # a ring was heard, but every worker is busy, or died
 PUBLISH_AGAIN = timedelta(minutes=5)  # a write-back to an EHR that was away
 SWEEP_LIMIT = 500  # rings per sweep; the rest waits for the next one
 RECENT = 20  # done jobs whose median predicts the next
@@ -224,6 +224,15 @@ class SqlJobs:
             )
             swept = sa.select(job.c.id).where(job.c.swept_by == sweep).order_by(job.c.created_at)
             return list(connection.execute(swept).scalars())
+
+    # --- Jobs and OverdueJobs ---
+
+    def unrung(self, job_ids: Sequence[str]) -> None:
+        """Note that no worker heard of these jobs: the next sweep returns them."""
+        with writing(self._engine) as connection:
+            connection.execute(
+                sa.update(job).where(job.c.id.in_(job_ids), is_free).values(rung_at=None)
+            )
 
     def _lease_of(self, row: Row[tuple[object, ...]]) -> Lease:
         sealed = self._vault.open(PURPOSE, row.tenant_id, row.sealed_patient)

@@ -66,10 +66,11 @@ def test_a_new_title_of_the_same_weights_is_the_same_job(
     assert dispatch(jobs, doorbell, model=a_model(version="0.1.1", title="New")) == first
 
 
-def test_a_silent_doorbell_leaves_the_job_in_the_ledger(jobs: FakeJobs) -> None:
+def test_a_silent_doorbell_leaves_the_job_to_the_next_sweep(jobs: FakeJobs) -> None:
     job = dispatch(jobs, FakeDoorbell(is_silent=True))
 
     assert jobs.get(job.id).state is JobState.OPEN
+    assert jobs.reclaim() == [job.id]
 
 
 def test_a_failed_job_is_opened_again_and_rung(jobs: FakeJobs, doorbell: FakeDoorbell) -> None:
