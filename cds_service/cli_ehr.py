@@ -40,7 +40,7 @@ def ehr() -> None:
 @ehr.command()
 @click.option("--name", required=True, help="Your own name for it, such as a hospital's.")
 @click.option("--fhir-base", required=True, metavar="URL", help="FHIR base; also the SMART iss.")
-@click.option("--issuer", required=True, metavar="ISS", help="iss of its CDS Hooks tokens.")
+@click.option("--issuer", required=True, metavar="ISS", help="iss of its CDS Hooks tokens: a URI.")
 @click.option("--jwks", required=True, metavar="URL-OR-FILE", help="Its public keys.")
 @click.option("--jku", "jkus", multiple=True, metavar="URL", help="jku of its tokens; repeatable.")
 @click.option(

@@ -1,7 +1,7 @@
 """Register an EHR, or remove one: from then on its addresses are trusted, and no others.
 
 Source: CDS Hooks 2.0 "Trusting CDS Clients"; SMART App Launch 2.2 "App registration";
-RFC 7517 (JWK sets); RFC 6454 (origins).
+RFC 7517 (JWK sets); RFC 7519 2 (an issuer is any URI); RFC 3986 3 (URI); RFC 6454 (origins).
 """
 
 import json
@@ -22,13 +22,14 @@ from cds_service.usecases.ports import AuditLog, Clock, NewId, TenantRegister
 
 AGENT = "administrator"
 NAME_LIMIT = 100  # characters; it stands in lists and log lines
-CLAIM_LIMIT = 256  # characters of an audience, a tenant claim or a subject
+CLAIM_LIMIT = 256  # characters of an issuer, an audience, a tenant claim or a subject
 PUBLIC_KINDS = {"EC", "RSA", "OKP"}
 _DIALECTS = {
     Vendor.GENERIC: DialectName.STRICT_2_0,
     Vendor.EPIC: DialectName.EPIC,
     Vendor.ORACLE: DialectName.ORACLE,
 }
+_URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:[!-~]+")  # a scheme and what it names, no blanks
 _HOST = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?|[0-9a-f:.]+")
 
 
@@ -89,7 +90,7 @@ def _tenant(registration: Registration, tenant_id: str) -> Tenant:
         name=_name(registration.name),
         fhir_base=_base("FHIR base", registration.fhir_base),
         # Issuer, JWKS address and jku are compared as exact texts, so nothing is trimmed.
-        hook_issuer=_address("issuer", registration.issuer),
+        hook_issuer=_issuer(registration.issuer),
         jwks_url=_address("JWKS", jwks) if is_address else None,
         jwks=None if is_address else _key_set(jwks.strip()),
         jkus=tuple(dict.fromkeys(_address("jku", jku) for jku in registration.jkus if jku)),
@@ -111,6 +112,16 @@ def _name(text: str) -> str:
     if not name or len(name) > NAME_LIMIT or not name.isprintable():
         raise RegistrationRefused(f"The name must be 1 to {NAME_LIMIT} printable characters.")
     return name
+
+
+def _issuer(text: str) -> str:
+    """Keep an issuer letter by letter: it is compared, never called, so any URI will do."""
+    if len(text) > CLAIM_LIMIT or not _URI.fullmatch(text):
+        raise RegistrationRefused(
+            f"The issuer must be a URI, such as https://... or urn:..., of at most {CLAIM_LIMIT} "
+            "characters."
+        )
+    return text
 
 
 def _algorithms(names: tuple[str, ...]) -> tuple[str, ...]:

@@ -95,6 +95,42 @@ def test_an_issuer_is_compared_exactly_so_it_is_kept_exactly() -> None:
     assert tenant.hook_issuer == "https://EHR.example.org/"
 
 
+@pytest.mark.parametrize(
+    "issuer",
+    [
+        "urn:uuid:f81d4fae-7dec-11d0-a765-00a0c91e6bf6",
+        "urn:oid:2.16.840.1.113883.3.1",
+        "did:web:ehr.example.org",
+        "tag:ehr.example.org,2026:hooks",
+        "https://ehr.example.org/fhir?site=1#main",
+        "http://[::1]:8080/",
+    ],
+)
+def test_an_issuer_is_any_uri(issuer: str) -> None:
+    assert register(a_registration(issuer=issuer)).hook_issuer == issuer
+
+
+@pytest.mark.parametrize(
+    "issuer",
+    [
+        "",
+        "ehr.example.org",
+        "/fhir",
+        "urn:",
+        ":x",
+        "1u:x",
+        "u:a b",
+        "u:a\n",
+        " u:a",
+        "u:é",
+        "u:" * 200,
+    ],
+)
+def test_an_issuer_that_is_no_uri_is_refused(issuer: str) -> None:
+    with pytest.raises(RegistrationRefused, match="The issuer must be a URI"):
+        register(a_registration(issuer=issuer))
+
+
 def test_empty_options_count_as_not_given() -> None:
     tenant = register(a_registration(jkus=("",), client_id="", archive_base="", subject=""))
 
@@ -134,7 +170,6 @@ def test_empty_options_count_as_not_given() -> None:
     ("field", "word"),
     [
         ("fhir_base", "FHIR base"),
-        ("issuer", "issuer"),
         ("jwks", "JWKS"),
         ("origins", "origin"),
     ],
