@@ -128,6 +128,7 @@ class OnnxClassifier:
             else None,
             prepare_ms=1000 * (prepared - started),
             infer_ms=1000 * (inferred - prepared),
+            guards=("contrast",) if self._card.scope_threshold is None else ("contrast", "kind"),
         )
 
     def _prepared(self, pixels: Radiograph) -> FloatArray:

@@ -72,6 +72,7 @@ class Finding:
     critical: bool = False  # the model card says that this finding is critical
     region: Box | None = None
     activation: Activation | None = None
+    guards: tuple[str, ...] = ()  # codes of the checks that its image passed; none: not kept
 
 
 @dataclass(frozen=True, slots=True)

@@ -73,8 +73,8 @@ def check_header(
     use: IntendedUse,
     overrides: HeaderOverrides,
     facts: PatientFacts | None = None,
-) -> None:
-    """Let an image of the model's kind pass.
+) -> tuple[str, ...]:
+    """Let an image of the model's kind pass, and return the codes of what was compared.
 
     `overrides` count only where the header is silent. What is known to be wrong is reported
     before what is unknown. Raises UnreadableInstance "no-image" for an object without pixels,
@@ -85,6 +85,8 @@ def check_header(
     refusals = list(_refusals(header, use, overrides, facts))
     if refusals:
         raise next((r for r in refusals if not r.code.endswith("-unknown")), refusals[0])
+    states_body_part = bool(header.body_part or overrides.body_part)
+    return ("modality", *(("body-part",) if states_body_part else ()), "view", "age", "size")
 
 
 def _refusals(
@@ -159,24 +161,28 @@ def known_birth_date(header: InstanceHeader) -> date | None:
     return None if header.patient_birth_date in _NO_BIRTH_DATES else header.patient_birth_date
 
 
-def check_patient(header: InstanceHeader, facts: PatientFacts) -> None:
+def check_patient(header: InstanceHeader, facts: PatientFacts) -> tuple[str, ...]:
     """Let an instance pass when identifier or birth date say that it is this patient's.
+
+    Returns the codes of what both sides state and what agrees.
 
     One of the EHR's identifiers must be the DICOM Patient ID (when the EHR has any); birth date
     and sex must be equal where both sides state them; at least one of identifier and birth date
     must have been compared. Raises PatientMismatch, whose text says nothing about anybody.
     """
-    proofs = []
+    proofs: dict[str, bool] = {}
     if facts.identifiers:
         patient_id = (header.patient_id or "").strip()
-        proofs.append(patient_id in {value.strip() for value in facts.identifiers if value.strip()})
+        known = {value.strip() for value in facts.identifiers if value.strip()}
+        proofs["patient-id"] = patient_id in known
     birth_date = known_birth_date(header)
     if facts.birth_date is not None and birth_date is not None:
-        proofs.append(facts.birth_date == birth_date)
+        proofs["birth-date"] = facts.birth_date == birth_date
     sex = _SEX.get(header.patient_sex or "")
-    is_other_sex = sex is not None and facts.sex in _SEX.values() and facts.sex != sex
-    if not proofs or not all(proofs) or is_other_sex:
+    states_sex = sex is not None and facts.sex in _SEX.values()
+    if not proofs or not all(proofs.values()) or (states_sex and facts.sex != sex):
         raise mismatch("patient-mismatch")
+    return (*proofs, *(("sex",) if states_sex else ()))
 
 
 # The codes of `mismatch`: an administrator looks at each.

@@ -106,11 +106,11 @@ class _Run:
         try:
             try:
                 header = self.reader.header(instance.data)
-                self._check(header, instance)
+                guards = self._check(header, instance)
                 pixels = self.reader.pixels(instance.data)
             finally:
                 self.read_s += self.timer() - started
-            self._classify(header, pixels)
+            self._classify(header, pixels, (*guards, "pixels"))
             self.used.add(digest)
         except StudyUnusable as refusal:
             sop_uid = header.sop_uid if header else None
@@ -119,16 +119,17 @@ class _Run:
             if isinstance(refusal, PatientMismatch | HostileInstance):
                 raise
 
-    def _check(self, header: InstanceHeader, instance: SourceInstance) -> None:
+    def _check(self, header: InstanceHeader, instance: SourceInstance) -> tuple[str, ...]:
+        """Return the codes of the checks that the header passed; raise StudyUnusable."""
         if self.study_uid is None:
             self.study_uid = header.study_uid
         if header.study_uid != self.study_uid:
             raise mismatch("other-study")
-        if self.patient is not None:
-            check_patient(header, self.patient)
-        check_header(header, self.classifier.intended_use, instance.overrides, self.patient)
+        of_patient = () if self.patient is None else check_patient(header, self.patient)
+        use = self.classifier.intended_use
+        return (*of_patient, *check_header(header, use, instance.overrides, self.patient))
 
-    def _classify(self, header: InstanceHeader, pixels: Pixels) -> None:
+    def _classify(self, header: InstanceHeader, pixels: Pixels, guards: tuple[str, ...]) -> None:
         if not self.findings:
             self.on_step(JobStep.INFERRING)
         outcome = self.classifier.classify(pixels)
@@ -136,13 +137,15 @@ class _Run:
         self.infer_ms += outcome.infer_ms
         if not 0.0 <= outcome.probability <= 1.0:  # NaN is in no range
             raise OutputOutOfRange("The model gave a value that is not a probability.")
-        finding = self._finding(header, outcome)
+        finding = self._finding(header, outcome, (*guards, *outcome.guards))
         twins = (other for other in self.findings if other.sop_uid == finding.sop_uid != "")
         if any(twin.probability != finding.probability for twin in twins):
             raise HostileInstance("duplicate-uid", "two different images carry one identifier")
         self.findings.append(finding)
 
-    def _finding(self, header: InstanceHeader, outcome: Classification) -> Finding:
+    def _finding(
+        self, header: InstanceHeader, outcome: Classification, guards: tuple[str, ...]
+    ) -> Finding:
         return Finding(
             coding=self.classifier.finding,
             probability=outcome.probability,
@@ -153,6 +156,7 @@ class _Run:
             critical=self.classifier.critical,
             region=outcome.region,
             activation=outcome.activation,
+            guards=guards,
         )
 
     def analysed(self) -> Analysis:

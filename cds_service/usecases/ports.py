@@ -321,6 +321,7 @@ class Classification:
     region: Box | None
     prepare_ms: float
     infer_ms: float
+    guards: tuple[str, ...] = ()  # codes of the checks of the image that the model itself did
 
 
 class Classifier(Protocol):

@@ -41,6 +41,7 @@ def test_a_result_is_returned_exactly_as_it_was_saved(ledger: Ledger, lease: Lea
                     critical=True,
                     region=Box(10, 20, 30, 40),
                     activation=Activation(2, 3, (0.0, 0.25, 1 / 3, 0.5, 0.75, 1.0)),
+                    guards=("patient-id", "modality", "pixels"),
                 ),
                 a_finding(present=False, probability=0.01),
             ),

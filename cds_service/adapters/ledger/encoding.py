@@ -1,7 +1,7 @@
 """Domain values to and from the JSON columns of the ledger.
 
-Readers name every field, so that a column written by an older or a newer Sightline with more
-fields still reads.
+Readers name every field, so that a column written by a newer Sightline with more fields still
+reads, and give those that older ones did not write their defaults.
 """
 
 import json
@@ -140,4 +140,5 @@ def _finding_from(document: Document) -> Finding:
         activation=None
         if activation is None
         else Activation(activation["rows"], activation["columns"], tuple(activation["values"])),
+        guards=tuple(document.get("guards", ())),
     )

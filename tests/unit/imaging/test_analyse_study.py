@@ -190,3 +190,14 @@ def test_the_time_of_each_part_is_added_up() -> None:
 
     assert (timings.prepare, timings.infer) == (2.0, 4.0)
     assert timings.read == 2000.0 and timings.total == 5000.0
+
+
+def test_a_finding_names_every_check_that_its_image_passed() -> None:
+    reader = FakeReader()
+
+    with_patient = analysed(reader, reader.holding(b"a"), patient=a_patient())
+    without = analysed(reader, reader.holding(b"b"))
+
+    of_image = ("modality", "body-part", "view", "age", "size", "pixels")
+    assert with_patient.findings[0].guards == ("patient-id", *of_image)
+    assert without.findings[0].guards == of_image

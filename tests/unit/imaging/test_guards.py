@@ -158,3 +158,18 @@ def test_the_branches_of_the_tree_are_kept() -> None:
         check_header(a_header(rows=0), a_use(), NOTHING)
     with pytest.raises(StudyOutOfScope):
         check_header(a_header(view="LL"), a_use(), NOTHING)
+
+
+def test_the_checks_that_were_made_are_named_and_a_silent_header_claims_none() -> None:
+    whole = check_header(a_header(), a_use(), NOTHING)
+    silent = check_header(a_header(body_part=""), a_use(), NOTHING)
+
+    assert whole == ("modality", "body-part", "view", "age", "size")
+    assert silent == ("modality", "view", "age", "size")
+
+
+def test_only_what_both_sides_state_of_the_patient_counts_as_compared() -> None:
+    both = a_header(patient_birth_date=date(2022, 6, 1), patient_sex="M")
+
+    assert check_patient(both, a_patient()) == ("patient-id", "birth-date", "sex")
+    assert check_patient(a_header(), a_patient()) == ("patient-id",)

@@ -120,7 +120,7 @@ def test_an_image_of_another_kind_gets_no_number() -> None:
 def test_a_model_without_a_scope_score_reads_every_image() -> None:
     outcome = a_classifier(a_network(scope=99.0), scope_threshold=None).classify(FILM)
 
-    assert outcome.present is True
+    assert outcome.present is True and outcome.guards == ("contrast",)
 
 
 @pytest.mark.parametrize("name", ["absent-1", "present-1"])
