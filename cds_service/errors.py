@@ -37,6 +37,7 @@
     │   ├── WeightsDigestMismatch      500  security     the worker does not start
     │   └── OutputOutOfRange           500  exception
     ├── LeaseLost                 another worker holds this job now: leave at once
+    ├── ImageBusy                 503  transient    (+ Retry-After)             retryable
     ├── DoorbellSilent            Redis gave no answer; the sweeper rings later   retryable
     ├── LedgerUnavailable         503  transient                                  retryable
     └── SettingsInvalid           the process does not start; the text names the variable
@@ -270,6 +271,13 @@ class OutputOutOfRange(InferenceFailed):
 
 class LeaseLost(SightlineError):
     """Another worker holds this job now: stop without an effect."""
+
+
+class ImageBusy(SightlineError):
+    """Too many images wait for the one decoder of this process; `retry_after_s` is at least 1."""
+
+    http_status, issue_code, retryable = 503, "transient", True
+    retry_after_s: ClassVar[int] = 2
 
 
 class DoorbellSilent(SightlineError):

@@ -246,6 +246,7 @@ def app_services(settings: Settings, house: House) -> AppServices:
         ehr=FhirRecord(house.egress, house.tokens),
         archive=archive(house),
         read_pixels=lambda instance: reader.pixels(instance).values,
+        read_header=reader.header,
         model_facts=_model_facts,
         clock=clock,
         new_id=new_id,

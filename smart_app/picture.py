@@ -4,22 +4,22 @@ Source: DICOM PS3.3 C.11.2 (a window for display); DESIGN "Heatmaps in a percept
 """
 
 import io
-from hashlib import sha256
 
 import numpy as np
 from flask import Response
 from numpy.typing import NDArray
 from PIL import Image
 
-from cds_service.domain.finding import Activation, Finding, Result
-from cds_service.domain.study import StudyReference
-from cds_service.errors import ImageChanged, NotFound
+from cds_service.domain.finding import Activation, Finding
+from cds_service.errors import NotFound
 from models.explain import HOT, Region, hot_regions
 from models.overlay import colour_table, overlay_png
+from smart_app.frame import Frame
+from smart_app.images import Place, frame_in
 from smart_app.open_launch import OpenLaunch, within_launch
 
 LONGEST_SIDE = 1600  # pixels
-WINDOW_PERCENTILES = (0.5, 99.5)
+FASTEST = 1  # of zlib's levels: a fifth of the time of the default, a sixth more bytes
 OVERLAY_SIDE = 256  # pixels; the page stretches the smooth map over the image
 OUTLINE_SIDE = 1000  # units of the drawing, which scales to any size
 SMOOTHING_REACH = 5  # steps of the grid to each side
@@ -27,18 +27,13 @@ SMOOTHING_REACH = 5  # steps of the grid to each side
 
 @within_launch
 def picture(launch: OpenLaunch, result_id: str, code: str) -> Response:
-    """Answer the image of the finding, windowed.
+    """Answer the image of the finding, windowed: it is seen before the viewer has started.
 
-    Raises ImageChanged (409) unless the archive's bytes are among those that were analysed: only
-    what a worker has decoded under its limits is decoded in this process.
+    Raises as `frame_in`.
     """
     result, finding = launch.finding(result_id, code)
-    instance = launch.house.archive.instance(
-        launch.tenant, _study_of(launch, result), finding.series_uid, finding.sop_uid
-    )
-    if sha256(instance).hexdigest() not in result.analysis.instance_digests:
-        raise ImageChanged("The archive's image is not the one that was analysed.")
-    return Response(windowed_png(launch.house.read_pixels(instance)), mimetype="image/png")
+    frame = frame_in(launch, result, Place(finding.series_uid, finding.sop_uid))
+    return Response(windowed_png(frame), mimetype="image/png")
 
 
 @within_launch
@@ -67,18 +62,12 @@ def stands_out(activation: Activation) -> bool:
     return max(activation.values, default=0.0) >= HOT
 
 
-def windowed_png(pixels: NDArray[np.float32]) -> bytes:
-    """Make an 8 bit picture.
-
-    pixels   (rows, columns), any finite range, larger is brighter
-    returns  PNG, at most 1600 pixels a side, the window between robust limits
-    """
-    frame = Image.fromarray(np.ascontiguousarray(pixels, dtype=np.float32))
-    frame.thumbnail((LONGEST_SIDE, LONGEST_SIDE), Image.Resampling.BOX)
-    grey = np.asarray(frame)
-    low, high = (float(limit) for limit in np.percentile(grey, WINDOW_PERCENTILES))
-    width = max(high - low, 1e-6)
-    shown = np.clip((grey - low) / width * 255.0, 0, 255).astype(np.uint8)
+def windowed_png(frame: Frame) -> bytes:
+    """Make an 8 bit picture of a frame in its window: PNG, at most 1600 pixels a side."""
+    picture = Image.fromarray(frame.stored.astype(np.float32))
+    picture.thumbnail((LONGEST_SIDE, LONGEST_SIDE), Image.Resampling.BOX)
+    low, high = frame.window
+    shown = np.clip((np.asarray(picture) - low) / (high - low) * 255.0, 0, 255).astype(np.uint8)
     return _png(Image.fromarray(shown))
 
 
@@ -104,13 +93,6 @@ def _smooth(corners: tuple[tuple[float, float], ...]) -> str:
     return " L".join(f"{x:.0f} {y:.0f}" for x, y in np.mean(shifted, axis=0))
 
 
-def _study_of(launch: OpenLaunch, result: Result) -> StudyReference:
-    """Return where the study lies: as the job knew it, else the tenant's own archive."""
-    owner = (result.tenant_id, result.patient_id)
-    job = launch.house.jobs.newest_for(*owner, [result.study_uid]).get(result.study_uid)
-    return job.study if job else StudyReference(result.tenant_id, result.study_uid, owner[1])
-
-
 def _activation(finding: Finding) -> Activation:
     if finding.activation is None:
         raise NotFound("This finding has no heat map.")
@@ -124,5 +106,5 @@ def _heat(activation: Activation) -> NDArray[np.float32]:
 
 def _png(image: Image.Image) -> bytes:
     stream = io.BytesIO()
-    image.save(stream, "PNG")
+    image.save(stream, "PNG", compress_level=FASTEST)
     return stream.getvalue()

@@ -11,6 +11,7 @@ from werkzeug.exceptions import NotFound as HttpNotFound
 
 from cds_service.errors import (
     DoorbellSilent,
+    ImageBusy,
     ImageChanged,
     LaunchRefused,
     LedgerUnavailable,
@@ -56,6 +57,7 @@ _PAGES: tuple[tuple[type[SightlineError], str, str], ...] = (
         "A system of the hospital did not answer",
         "Try again in a minute. If it happens again, tell your EHR administrator.",
     ),
+    (ImageBusy, "Many images are being opened", "Try again in a few seconds."),
     (DoorbellSilent, "Sightline is not ready", "Try again in a minute."),
     (LedgerUnavailable, "Sightline is not ready", "Try again in a minute."),
 )
@@ -78,7 +80,10 @@ def on_sightline_error(error: SightlineError) -> Response:
         ((title, then) for kind, title, then in _PAGES if isinstance(error, kind)), _UNEXPECTED
     )
     text = sentence(str(error)) if error.http_status != 500 else "The analysis could not be shown."
-    return _answer(title, text, then, error.http_status, error.issue_code)
+    response = _answer(title, text, then, error.http_status, error.issue_code)
+    if isinstance(error, ImageBusy):
+        response.headers["Retry-After"] = str(error.retry_after_s)
+    return response
 
 
 def on_http_error(error: HTTPException) -> Response:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from cds_service.domain.finding import ModelIdentity
 from cds_service.domain.job import Job
-from cds_service.domain.study import PatientFacts, StudyReference
+from cds_service.domain.study import InstanceHeader, PatientFacts, StudyReference
 from cds_service.domain.tenant import Tenant
 from cds_service.usecases.ports import (
     Archive,
@@ -89,6 +89,8 @@ class AppServices:
     archive: Archive
     # One decoded frame, (rows, columns), larger is brighter; raises StudyUnusable.
     read_pixels: Callable[[bytes], NDArray[np.float32]]
+    # What its header says; raises StudyUnusable.
+    read_header: Callable[[bytes], InstanceHeader]
     # The card of the model that computed a result; None when it is not installed any more.
     model_facts: Callable[[ModelIdentity], ModelFacts | None]
     clock: Clock

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date, datetime
 from io import BytesIO
+from math import inf
 
 from pydicom import Dataset, dcmread
 from pydicom.filereader import read_dataset, read_preamble
@@ -125,6 +126,9 @@ def _header(dataset: Dataset) -> InstanceHeader:
         rows=_number(dataset, "Rows", 0),
         columns=_number(dataset, "Columns", 0),
         frames=_number(dataset, "NumberOfFrames", 1),
+        series_number=_number(dataset, "SeriesNumber", 0),
+        instance_number=_number(dataset, "InstanceNumber", 0),
+        spacing_mm=_spacing(dataset),
     )
 
 
@@ -143,6 +147,16 @@ def _term(dataset: Dataset, keyword: str) -> str:
 def _number(dataset: Dataset, keyword: str, default: int) -> int:
     text = _text(dataset, keyword) or ""
     return int(text) if re.fullmatch(r"-?\d{1,9}", text) else default
+
+
+def _spacing(dataset: Dataset) -> tuple[float, float] | None:
+    """Return what the patient's spacing is, else the detector's; None unless both are positive."""
+    stated = dataset.get("PixelSpacing") or dataset.get("ImagerPixelSpacing") or ()
+    try:
+        rows, columns = (float(value) for value in stated)
+    except (TypeError, ValueError):
+        return None
+    return (rows, columns) if 0 < rows < inf and 0 < columns < inf else None
 
 
 def _date(dataset: Dataset, keyword: str) -> date | None:

@@ -69,6 +69,9 @@ class InstanceHeader:
     rows: int = 0
     columns: int = 0
     frames: int = 1
+    series_number: int = 0
+    instance_number: int = 0  # place in its series
+    spacing_mm: tuple[float, float] | None = None  # between rows, between columns
 
 
 @dataclass(frozen=True, slots=True)

@@ -136,6 +136,7 @@ class House:
             ehr=self.ehr,
             archive=FakeArchive({STUDY_UID: [self.instance]}),
             read_pixels=lambda instance: DicomReader().pixels(instance).values,
+            read_header=DicomReader().header,
             model_facts=lambda model: FACTS,
             clock=lambda: self.now(),
             new_id=lambda: uuid4().hex,

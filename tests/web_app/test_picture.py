@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from cds_service.domain.tenant import Tenant
+from smart_app.frame import frame_of
 from smart_app.picture import LONGEST_SIDE, stands_out, windowed_png
 from tests.builders import a_finding, a_result, an_analysis
 from tests.fakes.imaging import STUDY_UID, FakeArchive
@@ -61,13 +62,15 @@ def test_an_image_that_left_the_archive_is_said_in_words(
 def test_a_large_image_is_made_smaller_and_keeps_its_shape() -> None:
     noise = np.random.default_rng(0).random((2400, 3200), dtype=np.float32)
 
-    image = Image.open(BytesIO(windowed_png(noise)))
+    image = Image.open(BytesIO(windowed_png(frame_of(noise, None))))
 
     assert image.size == (LONGEST_SIDE, LONGEST_SIDE * 3 // 4)
 
 
 def test_an_even_image_is_a_picture_too() -> None:
-    assert Image.open(BytesIO(windowed_png(np.full((8, 8), 7, dtype=np.float32)))).size == (8, 8)
+    even = frame_of(np.full((8, 8), 7, dtype=np.float32), None)
+
+    assert Image.open(BytesIO(windowed_png(even))).size == (8, 8)
 
 
 def test_the_heat_map_is_clear_where_it_is_cold(

@@ -1,0 +1,115 @@
+"""The images of a result that may be shown, and how each gets from the archive to a frame.
+
+Only bytes that a worker has decoded under its limits are decoded in this process, one image at a
+time: their digests are in the result.
+
+Source: ADR 0001; ADR 0008; DICOM PS3.3 C.7.3.1 (Series Number), C.7.6.1 (Instance Number).
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from hashlib import sha256
+from threading import BoundedSemaphore
+
+from cds_service.domain.finding import Result
+from cds_service.domain.study import StudyReference
+from cds_service.errors import ImageBusy, ImageChanged, NotFound
+from cds_service.usecases.ports import Budget
+from smart_app.frame import Frame, frame_of, packed, unpacked
+from smart_app.frame_cache import FRAME_LIFE_S, FrameCache
+from smart_app.open_launch import OpenLaunch
+from smart_app.session import SealedStore
+
+DECODE_WAIT_S = 8.0  # below the timeout of the web process
+_DECODER = BoundedSemaphore(1)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where one image of a study is found."""
+
+    series_uid: str
+    sop_uid: str
+    view: str = ""  # "PA"
+
+
+def places_of(launch: OpenLaunch, result: Result) -> list[Place]:
+    """Return the images that were analysed, by series and by their number in it.
+
+    Raises what Archive.instances raises.
+    """
+    analysis = result.analysis
+    if len(analysis.instance_digests) == 1 and analysis.findings:
+        return [Place(analysis.findings[0].series_uid, analysis.findings[0].sop_uid)]
+    store, kind = SealedStore(launch.house.redis, launch.house.vault), f"images:{result.id}"
+    kept = store.get(kind, launch.handle)
+    if kept is None:
+        kept = {"places": [asdict(place) for place in _in_archive(launch, result)]}
+        store.put(kind, launch.handle, kept, FRAME_LIFE_S)
+    return [Place(**place) for place in kept["places"]]
+
+
+def frame_at(launch: OpenLaunch, result: Result, number: int) -> Frame:
+    """Return the image of this number in `places_of`; raises NotFound, and as `frame_in`."""
+    places = places_of(launch, result)
+    if not 0 <= number < len(places):
+        raise NotFound("This study has no such image.")
+    return frame_in(launch, result, places[number])
+
+
+def frame_in(launch: OpenLaunch, result: Result, place: Place) -> Frame:
+    """Return an image, from the cache or else from the archive.
+
+    Raises ImageChanged (409) unless the archive's bytes are among those that were analysed,
+    ImageBusy (503) when others keep the decoder, and what Archive.instance raises.
+    """
+    cache = FrameCache(launch)
+    if kept := cache.get(result.id, place.sop_uid):
+        return unpacked(kept)
+    instance = launch.house.archive.instance(
+        launch.tenant, _study_of(launch, result), place.series_uid, place.sop_uid
+    )
+    if _digest(instance) not in result.analysis.instance_digests:
+        raise ImageChanged("The archive's image is not the one that was analysed.")
+    with _turn():
+        if kept := cache.get(result.id, place.sop_uid):  # by whoever had the turn before
+            return unpacked(kept)
+        values = launch.house.read_pixels(instance)
+        frame = frame_of(values, launch.house.read_header(instance).spacing_mm)
+    cache.put(result.id, place.sop_uid, packed(frame))
+    return frame
+
+
+@contextmanager
+def _turn() -> Iterator[None]:
+    """Wait for the decoder: a decoded image is many times the size of its file."""
+    if not _DECODER.acquire(timeout=DECODE_WAIT_S):
+        raise ImageBusy("Other images are being opened.")
+    try:
+        yield
+    finally:
+        _DECODER.release()
+
+
+def _in_archive(launch: OpenLaunch, result: Result) -> list[Place]:
+    found = []
+    house, study = launch.house, _study_of(launch, result)
+    for instance in house.archive.instances(launch.tenant, study, Budget()):
+        if _digest(instance) in result.analysis.instance_digests:
+            header = house.read_header(instance)
+            place = Place(header.series_uid or "", header.sop_uid or "", header.view)
+            order = (header.series_number, place.series_uid, header.instance_number, place.sop_uid)
+            found.append((order, place))
+    return [place for _, place in sorted(found, key=lambda entry: entry[0])]
+
+
+def _study_of(launch: OpenLaunch, result: Result) -> StudyReference:
+    """Return where the study lies: as the job knew it, else the tenant's own archive."""
+    owner = (result.tenant_id, result.patient_id)
+    job = launch.house.jobs.newest_for(*owner, [result.study_uid]).get(result.study_uid)
+    return job.study if job else StudyReference(result.tenant_id, result.study_uid, owner[1])
+
+
+def _digest(instance: bytes) -> str:
+    return sha256(instance).hexdigest()

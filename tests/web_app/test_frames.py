@@ -1,0 +1,339 @@
+"""The images that the viewer reads: certified, sealed, one launch's own, one decoded at a time."""
+
+import json
+from collections.abc import Sequence
+from hashlib import sha256
+from threading import Event, Thread
+
+import numpy as np
+import pytest
+import redis
+from werkzeug.test import TestResponse
+
+from cds_service.domain.tenant import Tenant
+from smart_app import frame_cache, images
+from smart_app.frame import frame_of, packed, unpacked
+from tests.builders import a_finding, a_result, an_analysis
+from tests.fakes.imaging import STUDY_UID, FakeArchive
+from tests.unit.imaging.dicom import a_film, a_picture, as_file
+from tests.web_app.conftest import LaunchOf
+from tests.web_app.house import Browser, House, a_radiograph, a_seen_result
+
+SOP_UID = "1.2.840.99999.1.1.1"
+
+
+@pytest.fixture
+def opened(browser: Browser, tenant: Tenant, launch_of: LaunchOf) -> str:
+    """The page of patient p-1, opened from the chart."""
+    return browser.open(tenant.fhir_base, launch_of())
+
+
+def values_in(answer: TestResponse) -> np.ndarray:
+    """The modality values that an answer's bytes and its header stand for."""
+    facts = json.loads(answer.headers["Sightline-Frame"])
+    stored = np.frombuffer(answer.data, "<u2").reshape(facts["rows"], facts["columns"])
+    return np.asarray(stored * facts["slope"] + facts["intercept"])
+
+
+def a_series(count: int) -> list[bytes]:
+    """Films of one series, handed out in the wrong order."""
+    films = [
+        a_film(
+            a_picture() + np.uint16(number),
+            SOPInstanceUID=f"1.2.840.99999.1.1.{number}",
+            SeriesNumber=1,
+            InstanceNumber=number,
+            PixelSpacing=[0.4, 0.3],
+        )
+        for number in range(count, 0, -1)
+    ]
+    return [as_file(film) for film in films]
+
+
+def keep_series(house: House, instances: Sequence[bytes]) -> None:
+    digests = tuple(sorted(sha256(instance).hexdigest() for instance in instances))
+    analysis = an_analysis(
+        findings=(a_finding(sop_uid="1.2.840.99999.1.1.2"),), instance_digests=digests
+    )
+    house.keep(a_result(analysis=analysis))
+
+
+class CountingArchive(FakeArchive):
+    """An archive that finds one instance by its UID, and counts how often."""
+
+    def __init__(self, instances: Sequence[bytes]) -> None:
+        super().__init__({STUDY_UID: instances})
+        self.by_uid = {
+            f"1.2.840.99999.1.1.{len(instances) - at}": instance
+            for at, instance in enumerate(instances)
+        }
+        self.singles = 0
+
+    def instance(self, tenant: object, study: object, series_uid: str, sop_uid: str) -> bytes:
+        self.singles += 1
+        return self.by_uid[sop_uid]
+
+
+# --- the values -------------------------------------------------------------------------------
+
+
+def test_whole_values_come_back_exactly() -> None:
+    values = np.array([[-1024, 0], [40, 3071]], dtype=np.float32)
+
+    frame = frame_of(values, None)
+
+    assert (frame.slope, frame.intercept) == (1.0, -1024.0)
+    assert (frame.stored * frame.slope + frame.intercept == values).all()
+
+
+def test_fractions_come_back_to_a_65535th_of_their_range() -> None:
+    values = np.random.default_rng(1).random((40, 30), dtype=np.float32) * 7.5
+
+    frame = frame_of(values, None)
+
+    error = np.abs(frame.stored * frame.slope + frame.intercept - values)
+    assert error.max() <= 7.5 / 65535
+
+
+def test_an_even_frame_has_a_window_with_a_width() -> None:
+    low, high = frame_of(np.full((8, 8), 7, dtype=np.float32), None).window
+
+    assert low < high
+
+
+def test_a_packed_frame_is_the_frame() -> None:
+    frame = frame_of(a_picture().astype(np.float32), (0.2, 0.1))
+
+    again = unpacked(packed(frame))
+
+    assert again.facts == frame.facts and (again.stored == frame.stored).all()
+
+
+# --- the routes -------------------------------------------------------------------------------
+
+
+def test_the_viewer_gets_the_stored_values_and_how_to_show_them(
+    house: House, browser: Browser, opened: str
+) -> None:
+    house.keep(a_seen_result(house.instance))
+
+    listed = browser.get(f"{opened}r/r-1/images").json
+    assert listed is not None
+    answer = browser.get(listed["series"][0][0]["frame"])
+
+    ramp = np.linspace(0, 4095, 64 * 48).reshape(64, 48).astype("<u2")
+    assert (values_in(answer) == ramp).all()
+    assert listed["findings"] == {"233604007": 0}
+    assert answer.headers["Cache-Control"] == "no-store"
+
+
+def test_a_dark_is_bright_film_arrives_bright_is_bright(
+    house: House, browser: Browser, opened: str
+) -> None:
+    film = as_file(a_film(PhotometricInterpretation="MONOCHROME1"))
+    house.swap(archive=FakeArchive({STUDY_UID: [film]}))
+    house.keep(a_seen_result(film))
+
+    values = values_in(browser.get(f"{opened}r/r-1/i/0/frame"))
+
+    picture = a_picture().astype(float)
+    assert (values == picture.min() + picture.max() - picture).all()
+
+
+def test_the_images_of_a_study_are_in_the_order_of_their_numbers(
+    house: House, browser: Browser, opened: str
+) -> None:
+    instances = a_series(3)
+    house.swap(archive=CountingArchive(instances))
+    keep_series(house, instances)
+
+    listed = browser.get(f"{opened}r/r-1/images").json
+
+    assert listed is not None
+    [series] = listed["series"]
+    brightest = [int(values_in(browser.get(entry["frame"])).max()) for entry in series]
+    assert brightest == [a_picture().max() + number for number in (1, 2, 3)]
+    assert listed["findings"] == {"233604007": 1}
+    facts = json.loads(browser.get(series[0]["frame"]).headers["Sightline-Frame"])
+    assert facts["spacing_mm"] == [0.4, 0.3]
+
+
+def test_an_image_that_was_not_analysed_is_not_listed(
+    house: House, browser: Browser, opened: str
+) -> None:
+    instances = a_series(3)
+    house.swap(archive=CountingArchive(instances))
+    keep_series(house, instances[1:])
+
+    listed = browser.get(f"{opened}r/r-1/images").json
+
+    assert listed is not None and len(listed["series"][0]) == 2
+    assert browser.get(f"{opened}r/r-1/i/2/frame").status_code == 404
+
+
+def test_bytes_that_no_worker_has_decoded_are_not_decoded_for_the_viewer(
+    house: House, browser: Browser, opened: str
+) -> None:
+    house.keep(a_seen_result(house.instance))
+    house.swap(archive=FakeArchive({STUDY_UID: [a_radiograph(np.zeros((4, 4)))]}))
+    house.swap(read_pixels=lambda instance: pytest.fail("decoded"))
+
+    assert browser.get(f"{opened}r/r-1/i/0/frame").status_code == 409
+
+
+def test_a_study_that_was_not_analysed_has_no_images(
+    house: House, browser: Browser, opened: str
+) -> None:
+    house.keep(a_result(analysis=an_analysis(findings=(), instance_digests=())))
+
+    listed = browser.get(f"{opened}r/r-1/images").json
+
+    assert listed == {"series": [], "findings": {}}
+
+
+# --- the cache --------------------------------------------------------------------------------
+
+
+def test_preview_and_viewer_together_fetch_and_decode_once(
+    house: House, browser: Browser, opened: str
+) -> None:
+    archive = CountingArchive(a_series(1))
+    house.swap(archive=archive)
+    house.keep(a_seen_result(archive.by_uid[SOP_UID]))
+
+    browser.get(f"{opened}r/r-1/233604007/picture")
+    browser.get(f"{opened}r/r-1/i/0/frame")
+    browser.get(f"{opened}r/r-1/i/0/frame")
+
+    assert archive.singles == 1
+
+
+def test_a_kept_frame_is_sealed_and_ends(
+    house: House, browser: Browser, opened: str, keyspace: redis.Redis
+) -> None:
+    house.keep(a_seen_result(house.instance))
+
+    answer = browser.get(f"{opened}r/r-1/i/0/frame")
+
+    [key] = keyspace.scan_iter("sightline:frame:*")
+    assert 0 < keyspace.ttl(key) <= 900
+    assert answer.data[:64] not in keyspace.get(key)
+    assert SOP_UID.encode() not in b"".join(keyspace.scan_iter())
+
+
+def test_old_frames_give_way_when_the_limit_is_passed(
+    house: House,
+    browser: Browser,
+    opened: str,
+    keyspace: redis.Redis,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    instances = a_series(3)
+    house.swap(archive=CountingArchive(instances))
+    keep_series(house, instances)
+    monkeypatch.setattr(frame_cache, "TOTAL_LIMIT_BYTES", 2 * len(a_picture().tobytes()) + 2000)
+
+    for number in range(3):
+        browser.get(f"{opened}r/r-1/i/{number}/frame")
+
+    assert len(list(keyspace.scan_iter("sightline:frame:*"))) == 2
+    assert keyspace.zcard("sightline:frames") == 2
+
+
+def test_a_frame_too_large_to_keep_is_shown_all_the_same(
+    house: House,
+    browser: Browser,
+    opened: str,
+    keyspace: redis.Redis,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    house.keep(a_seen_result(house.instance))
+    monkeypatch.setattr(frame_cache, "ENTRY_LIMIT_BYTES", 100)
+
+    assert browser.get(f"{opened}r/r-1/i/0/frame").status_code == 200
+    assert list(keyspace.scan_iter("sightline:frame:*")) == []
+
+
+def test_a_frame_that_was_changed_in_the_cache_is_fetched_again(
+    house: House, browser: Browser, opened: str, keyspace: redis.Redis
+) -> None:
+    house.keep(a_seen_result(house.instance))
+    before = browser.get(f"{opened}r/r-1/i/0/frame")
+    [key] = keyspace.scan_iter("sightline:frame:*")
+    keyspace.set(key, bytes(keyspace.get(key))[:-1] + b"x")
+
+    assert browser.get(f"{opened}r/r-1/i/0/frame").data == before.data
+
+
+# --- one decoder ------------------------------------------------------------------------------
+
+
+def test_two_images_are_never_decoded_at_once_and_who_waits_too_long_is_told_when_to_return(
+    house: House, browser: Browser, opened: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house.keep(a_seen_result(house.instance))
+    entered, leave = Event(), Event()
+    read = house.app.extensions["sightline-app"].read_pixels
+
+    def slow(instance: bytes) -> np.ndarray:
+        entered.set()
+        assert leave.wait(60)
+        return np.asarray(read(instance))
+
+    house.swap(read_pixels=slow)
+    monkeypatch.setattr(images, "DECODE_WAIT_S", 0.05)
+    address = f"{opened}r/r-1/i/0/frame"
+    answers: list[TestResponse] = []
+    first = Thread(target=lambda: answers.append(browser.get(address)))
+    first.start()
+    assert entered.wait(60)
+
+    refused = browser.get(address)
+    leave.set()
+    first.join(60)
+
+    assert (refused.status_code, refused.headers["Retry-After"]) == (503, "2")
+    assert [answer.status_code for answer in answers] == [200]
+
+
+# --- nobody else's ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", ["images", "i/0/frame"])
+def test_another_patient_s_images_are_not_found_and_nothing_is_fetched(
+    house: House, browser: Browser, opened: str, path: str
+) -> None:
+    archive = FakeArchive({STUDY_UID: [house.instance]})
+    house.swap(archive=archive)
+    house.keep(a_seen_result(house.instance, id="r-2", key="k-2", patient_id="p-2"))
+
+    known = browser.get(f"{opened}r/r-2/{path}")
+    unknown = browser.get(f"{opened}r/r-9/{path}")
+
+    assert (known.status_code, known.data) == (404, unknown.data)
+    assert archive.fetched == [] and "Sightline-Frame" not in known.headers
+
+
+@pytest.mark.parametrize("path", ["images", "i/0/frame"])
+def test_another_browser_gets_nothing_from_a_copied_address(
+    house: House, opened: str, path: str
+) -> None:
+    house.keep(a_seen_result(house.instance))
+
+    answer = house.browser().get(f"{opened}r/r-1/{path}", Accept="application/json")
+
+    assert answer.status_code == 401 and "Sightline-Frame" not in answer.headers
+
+
+def test_a_frame_kept_for_one_launch_is_not_read_by_another(
+    house: House, browser: Browser, opened: str, tenant: Tenant, launch_of: LaunchOf
+) -> None:
+    archive = CountingArchive(a_series(1))
+    house.swap(archive=archive)
+    house.keep(a_seen_result(archive.by_uid[SOP_UID]))
+    browser.get(f"{opened}r/r-1/i/0/frame")
+
+    other = browser.open(tenant.fhir_base, launch_of())
+    browser.get(f"{other}r/r-1/i/0/frame")
+
+    assert archive.singles == 2
