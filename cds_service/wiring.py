@@ -198,7 +198,7 @@ def hook_services(settings: Settings, house: House) -> Services:
         clock=clock,
     )
     redis = redis_client(settings.redis_url, timeout_s=RING_TIMEOUT_S)
-    keys = ClientKeys(house.egress, ThreadPoolExecutor(2, thread_name_prefix="jwks"))
+    keys = ClientKeys(house.egress)
     return Services(
         public_url=settings.public_url,
         hook_deadline_s=settings.hook_deadline_ms / 1000,

@@ -6,7 +6,9 @@ RFC 6749 5.2 (errors).
 
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future
 from dataclasses import dataclass, field
+from functools import partial
 from threading import Lock
 from typing import Any
 from urllib.parse import urljoin
@@ -14,6 +16,7 @@ from urllib.parse import urljoin
 import requests
 from requests.auth import AuthBase
 
+from cds_service.adapters.background import in_background, wait_for
 from cds_service.adapters.client_assertion import ASSERTION_TYPE, ClientAssertion
 from cds_service.adapters.egress import Egress
 from cds_service.domain.tenant import Tenant
@@ -31,6 +34,7 @@ WRITE_SCOPES = (
 RENEW_BEFORE_S = 30.0
 DEFAULT_LIFE_S = 300.0  # SMART recommends at most this; used when the server names none
 DISCOVERY_LIFE_S = 600.0
+ASK_S = 10.0  # for discovery and token together; a hook that waits has less
 _OVERLOADED = {408, 429, 500, 502, 503, 504}
 
 
@@ -45,10 +49,10 @@ class Token:
 
 @dataclass(slots=True)
 class _Account:
-    """What is known about one tenant's token endpoint; its lock makes asking single-flight."""
+    """What is known about one tenant's token endpoint, and the asking that is under way."""
 
-    lock: Lock = field(default_factory=Lock)
     token: Token | None = None
+    asking: Future[Token] | None = None
     discovery: Mapping[str, Any] | None = None
     discovered_at: float = 0.0
 
@@ -64,7 +68,7 @@ class BackendTokens:
     ) -> None:
         self._egress, self._assertion, self._clock = egress, assertion, clock
         self._accounts: dict[Tenant, _Account] = {}
-        self._lock = Lock()
+        self._lock = Lock()  # never held during a call
 
     def token(self, tenant: Tenant, *, timeout_s: float = 5.0) -> Token | None:
         """Return a token with at least 30 s left, or None when we are no client of this EHR.
@@ -74,18 +78,15 @@ class BackendTokens:
         if tenant.client_id is None:
             return None
         account = self._account(tenant)
-        known = account.token
-        if known is not None and self._clock() < known.expires_at - RENEW_BEFORE_S:
-            return known
-        if not account.lock.acquire(timeout=timeout_s):
-            raise EhrTimedOut("The EHR's token endpoint gave no answer in time.")
-        try:
+        with self._lock:
             known = account.token
-            if known is None or self._clock() >= known.expires_at - RENEW_BEFORE_S:
-                account.token = known = self._ask(tenant, tenant.client_id, account, timeout_s)
-            return known
-        finally:
-            account.lock.release()
+            if known is not None and self._clock() < known.expires_at - RENEW_BEFORE_S:
+                return known
+            if account.asking is None or account.asking.done():
+                ask = partial(self._renew, tenant, tenant.client_id, account)
+                account.asking = in_background(ask, "backend-token")
+            asking = account.asking
+        return wait_for(asking, timeout_s, "The EHR's token endpoint gave no answer in time.")
 
     def auth(self, tenant: Tenant) -> "BackendAuth | None":
         """Return what signs requests to this EHR; None when we are no client of it."""
@@ -95,7 +96,7 @@ class BackendTokens:
     def forget(self, tenant: Tenant, token: Token) -> None:
         """Drop this token, because the EHR did not accept it."""
         account = self._account(tenant)
-        with account.lock:
+        with self._lock:
             if account.token is token:
                 account.token = None
 
@@ -103,25 +104,32 @@ class BackendTokens:
         with self._lock:
             return self._accounts.setdefault(tenant, _Account())
 
-    def _ask(self, tenant: Tenant, client_id: str, account: _Account, timeout_s: float) -> Token:
-        discovery = self._discover(tenant, account, timeout_s)
+    def _renew(self, tenant: Tenant, client_id: str, account: _Account) -> Token:
+        token = self._ask(tenant, client_id, account, time.monotonic() + ASK_S)
+        with self._lock:
+            account.token = token
+        return token
+
+    def _ask(self, tenant: Tenant, client_id: str, account: _Account, until: float) -> Token:
+        discovery = self._discover(tenant, account, until)
         endpoint = discovery.get("token_endpoint")
         if not isinstance(endpoint, str):
             raise EhrAnswerInvalid("The EHR's smart-configuration names no token endpoint.")
         url = urljoin(tenant.fhir_base + "/", endpoint)
         for scopes in _wishes(discovery):
-            answer = self._post(tenant, client_id, url, scopes, timeout_s)
+            answer = self._post(tenant, client_id, url, scopes, until)
             if answer.get("error") != "invalid_scope":
                 return self._read(answer, scopes)
         raise EhrRefused("The EHR grants none of the scopes that Sightline asks for.")
 
-    def _discover(self, tenant: Tenant, account: _Account, timeout_s: float) -> Mapping[str, Any]:
+    def _discover(self, tenant: Tenant, account: _Account, until: float) -> Mapping[str, Any]:
         now = self._clock()
         if account.discovery is None or now > account.discovered_at + DISCOVERY_LIFE_S:
             url = tenant.fhir_base + "/.well-known/smart-configuration"
             session = self._egress.session_for(tenant, body_s=5.0)
+            headers = {"Accept": "application/json"}
             response = _send(
-                lambda: session.get(url, headers={"Accept": "application/json"}, timeout=timeout_s)
+                lambda left_s: session.get(url, headers=headers, timeout=left_s), until
             )
             if response.status_code != 200:
                 raise EhrAnswerInvalid("The EHR publishes no smart-configuration.")
@@ -129,7 +137,7 @@ class BackendTokens:
         return account.discovery
 
     def _post(
-        self, tenant: Tenant, client_id: str, url: str, scopes: tuple[str, ...], timeout_s: float
+        self, tenant: Tenant, client_id: str, url: str, scopes: tuple[str, ...], until: float
     ) -> Mapping[str, Any]:
         form = {
             "grant_type": "client_credentials",
@@ -138,7 +146,7 @@ class BackendTokens:
             "client_assertion": self._assertion.sign(client_id, url),
         }
         session = self._egress.session_for(tenant, also=(url,), body_s=5.0)
-        response = _send(lambda: session.post(url, data=form, timeout=timeout_s))
+        response = _send(lambda left_s: session.post(url, data=form, timeout=left_s), until)
         if response.status_code == 400:
             answer = _json_object(response)
             if answer.get("error") == "invalid_scope":
@@ -193,9 +201,12 @@ def _wishes(discovery: Mapping[str, Any]) -> list[tuple[str, ...]]:
     return [wish for wish in dict.fromkeys((everything, known, READ_SCOPES)) if wish]
 
 
-def _send(call: Callable[[], requests.Response]) -> requests.Response:
+def _send(call: Callable[[float], requests.Response], until: float) -> requests.Response:
+    left_s = until - time.monotonic()
+    if left_s <= 0:
+        raise EhrTimedOut("The EHR's token endpoint gave no answer in time.")
     try:
-        response = call()
+        response = call(left_s)
     except requests.Timeout as error:
         raise EhrTimedOut("The EHR's token endpoint gave no answer in time.") from error
     except requests.RequestException as error:

@@ -1,13 +1,13 @@
 """The public keys of the CDS clients: pinned in the registration, or fetched and kept a while.
 
 Source: RFC 7517; CDS Hooks 2.0 "Trusting CDS Clients"; threat T2 (only the registered address is
-fetched, an unknown kid asks again at most once a minute).
+fetched, an unknown kid asks again at most once a minute). A hook waits no longer than it can.
 """
 
 import logging
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import Executor
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from functools import lru_cache
 from threading import Lock
@@ -16,6 +16,7 @@ import requests
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, OKPKey, RSAKey, import_key
 
+from cds_service.adapters.background import in_background, wait_for
 from cds_service.adapters.egress import MEBIBYTE, Egress
 from cds_service.domain.tenant import ALGORITHM_KEYS, Tenant
 from cds_service.errors import EhrAnswerInvalid, EhrBusy, EhrTimedOut, UpstreamFailed
@@ -26,7 +27,7 @@ log = logging.getLogger(__name__)
 FRESH_S = 600.0  # then it is fetched again, in the background
 STALE_S = 24 * 3600.0  # while the address does not answer, the last set is good for so long
 ASK_AGAIN_S = 60.0
-TIMEOUT_S = 1.0  # a hook is waiting
+TIMEOUT_S = 3.0  # for the address; a hook that waits has less, and the next one finds the keys
 MIN_RSA_BITS = 2048
 MAX_KEYS = 50
 
@@ -36,39 +37,36 @@ Keys = Mapping[str, PublicKey]
 
 @dataclass(slots=True)
 class _Shelf:
-    """What is known of the key set at one address; its lock makes fetching single-flight."""
+    """What is known of the key set at one address, and the download that is under way."""
 
-    address: str
-
-    lock: Lock = field(default_factory=Lock)
     keys: Keys = field(default_factory=dict)
     fetched_at: float = float("-inf")
     asked_at: float = float("-inf")
-    is_refreshing: bool = False
+    download: Future[None] | None = None
 
 
 class ClientKeys:
     """Finds the key of a tenant's token by its kid."""
 
-    def __init__(
-        self, egress: Egress, pool: Executor, clock: Callable[[], float] = time.monotonic
-    ) -> None:
-        """`pool` runs the refreshes that nobody waits for."""
-        self._egress, self._pool, self._clock = egress, pool, clock
+    def __init__(self, egress: Egress, clock: Callable[[], float] = time.monotonic) -> None:
+        self._egress, self._clock = egress, clock
         self._shelves: dict[tuple[Tenant, str], _Shelf] = {}
-        self._lock = Lock()
+        self._lock = Lock()  # never held during a download
 
-    def find(self, tenant: Tenant, kid: str, jku: str | None = None) -> PublicKey | None:
-        """Return the key, or None; raise UpstreamFailed when no usable set can be had.
+    def find(
+        self, tenant: Tenant, kid: str, jku: str | None = None, *, timeout_s: float = TIMEOUT_S
+    ) -> PublicKey | None:
+        """Return the key, or None; raise UpstreamFailed when no usable set can be had in time.
 
         jku  a registered one: looked at when the registered set has not got the key
         """
         if tenant.jwks is not None:
             return _parsed(tenant.jwks).get(kid)
+        until = time.monotonic() + timeout_s
         failure: UpstreamFailed | None = None
         for address in dict.fromkeys(one for one in (tenant.jwks_url, jku) if one):
             try:
-                key = self._find(tenant, address, kid)
+                key = self._find(tenant, address, kid, until)
             except UpstreamFailed as error:
                 failure = error
                 continue
@@ -78,37 +76,40 @@ class ClientKeys:
             raise failure
         return None
 
-    def _find(self, tenant: Tenant, address: str, kid: str) -> PublicKey | None:
+    def _find(self, tenant: Tenant, address: str, kid: str, until: float) -> PublicKey | None:
         with self._lock:
-            shelf = self._shelves.setdefault((tenant, address), _Shelf(address))
+            shelf = self._shelves.setdefault((tenant, address), _Shelf())
         age_s = self._clock() - shelf.fetched_at
         if kid not in shelf.keys or age_s > STALE_S:
-            self._fetch(tenant, shelf)
-        elif age_s > FRESH_S and not shelf.is_refreshing:
-            shelf.is_refreshing = True
-            self._pool.submit(self._refresh, tenant, shelf)
+            download = self._download(tenant, address, shelf)
+            if download is not None:
+                late = "The EHR's key set gave no answer in time."
+                wait_for(download, until - time.monotonic(), late)
+            elif age_s > STALE_S:
+                raise EhrBusy("The EHR's key set could not be read a moment ago.")
+        elif age_s > FRESH_S:
+            self._download(tenant, address, shelf)
         return shelf.keys.get(kid)
 
-    def _refresh(self, tenant: Tenant, shelf: _Shelf) -> None:
+    def _download(self, tenant: Tenant, address: str, shelf: _Shelf) -> Future[None] | None:
+        """Return the download under way, or a new one; None when one ended within the minute."""
+        with self._lock:
+            if shelf.download is None or shelf.download.done():
+                if self._clock() - shelf.asked_at < ASK_AGAIN_S:
+                    return None
+                shelf.asked_at = self._clock()
+                shelf.download = in_background(lambda: self._fill(tenant, address, shelf), "jwks")
+            return shelf.download
+
+    def _fill(self, tenant: Tenant, address: str, shelf: _Shelf) -> None:
         try:
-            self._fetch(tenant, shelf)
+            shelf.keys = self._fetch(tenant, address)
         except UpstreamFailed as error:
             log.warning("key set not read: ehr=%r error=%s", tenant.name, type(error).__name__)
-        finally:
-            shelf.is_refreshing = False
+            raise
+        shelf.fetched_at = self._clock()
 
-    def _fetch(self, tenant: Tenant, shelf: _Shelf) -> None:
-        """Fetch unless somebody did within the last minute."""
-        with shelf.lock:
-            if self._clock() - shelf.asked_at < ASK_AGAIN_S:
-                if self._clock() - shelf.fetched_at > STALE_S:
-                    raise EhrBusy("The EHR's key set could not be read a moment ago.")
-                return
-            shelf.asked_at = self._clock()
-            shelf.keys = self._download(tenant, shelf.address)
-            shelf.fetched_at = self._clock()
-
-    def _download(self, tenant: Tenant, address: str) -> Keys:
+    def _fetch(self, tenant: Tenant, address: str) -> Keys:
         session = self._egress.session_for(tenant, body_s=2.0, max_bytes=MEBIBYTE)
         try:
             response = session.get(

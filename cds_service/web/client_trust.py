@@ -27,6 +27,7 @@ from cds_service.web.rate_limit import RateLimit
 LEEWAY_S = 60
 LONGEST_LIFE_S = 3600
 JTI_LIMIT = 256
+KEYS_TIMEOUT_S = 2.0
 
 PublicKey = ECKey | RSAKey | OKPKey
 
@@ -34,8 +35,10 @@ PublicKey = ECKey | RSAKey | OKPKey
 class Keys(Protocol):
     """The public keys of the CDS clients."""
 
-    def find(self, tenant: Tenant, kid: str, jku: str | None) -> PublicKey | None:
-        """Return the key or None; raise UpstreamFailed when the set cannot be read.
+    def find(
+        self, tenant: Tenant, kid: str, jku: str | None, *, timeout_s: float
+    ) -> PublicKey | None:
+        """Return the key or None; raise UpstreamFailed when the set cannot be read in time.
 
         jku  of the token, when it is one of the registered ones
         """
@@ -51,8 +54,16 @@ class ClientTrust:
     clock: Clock
     limit: RateLimit = field(default_factory=RateLimit)
 
-    def verify(self, authorization: str | None, audiences: Sequence[str]) -> Tenant:
+    def verify(
+        self,
+        authorization: str | None,
+        audiences: Sequence[str],
+        *,
+        timeout_s: float = KEYS_TIMEOUT_S,
+    ) -> Tenant:
         """Return the EHR that sent this Authorization header for one of these addresses.
+
+        timeout_s  for the EHR's key set, where it has to be fetched first
 
         Raises UntrustedClient, whose reason is for the log alone; TooManyHooks; and
         LedgerUnavailable: without the ledger a replay cannot be told, so nobody is let in.
@@ -63,7 +74,7 @@ class ClientTrust:
             _check_header(token, tenant)
             _check_claims(token, tenant, audiences)
             self._check_times(token)
-            self._check_signature(token, tenant)
+            self._check_signature(token, tenant, timeout_s)
             self.limit.take(tenant)
             self._use_up(token, tenant)
         except _Refused as refused:
@@ -109,12 +120,13 @@ class ClientTrust:
         if expires - issued > LONGEST_LIFE_S:
             raise _Refused("lifetime-too-long")
 
-    def _check_signature(self, token: ClientToken, tenant: Tenant) -> None:
+    def _check_signature(self, token: ClientToken, tenant: Tenant, timeout_s: float) -> None:
         kid, jku = token.header.get("kid"), token.header.get("jku")
         if not isinstance(kid, str) or not kid:
             raise _Refused("kid-missing")
         try:
-            key = self.keys.find(tenant, kid, jku if jku in tenant.jkus else None)
+            own_jku = jku if jku in tenant.jkus else None
+            key = self.keys.find(tenant, kid, own_jku, timeout_s=timeout_s)
         except UpstreamFailed as error:
             raise _Refused("keys-not-available") from error
         if key is None:

@@ -19,6 +19,7 @@ from cds_service.errors import (
     MediaTypeRefused,
 )
 from cds_service.fhir import bounded_json
+from cds_service.usecases.answer_hook import COMPOSING_S
 from cds_service.web import feedback_json, hook_json, offered, problems
 from cds_service.web.cards_json import CardsJson
 from cds_service.web.epic_request import note_epic_request
@@ -64,15 +65,17 @@ def call(service_id: str) -> Response:
     """Answer a hook with cards."""
     offered.require_offered(service_id)
     here = services()
-    tenant = here.client_trust.verify(request.headers.get("Authorization"), [_address()])
+    authorization = request.headers.get("Authorization")
+    tenant = here.client_trust.verify(
+        authorization, [_address()], timeout_s=_left_s() - COMPOSING_S
+    )
     body = _json_body()
     if tenant.dialect is DialectName.EPIC:
         note_epic_request(body, tenant, address=_address(), request_id=problems.request_id())
     hook_call = hook_json.hook_call(body, tenant_id=tenant.id, service_id=service_id)
     _require_registered_server(hook_call, tenant)
-    left_s = here.hook_deadline_s - (time.monotonic() - g.started)
     writer = CardsJson(DIALECTS[tenant.dialect], partial(here.seal_context, tenant.id))
-    return jsonify(writer.response(here.answer_hook(hook_call, tenant, left_s)))
+    return jsonify(writer.response(here.answer_hook(hook_call, tenant, _left_s())))
 
 
 @blueprint.post("/cds-services/<service_id>/feedback")
@@ -97,6 +100,10 @@ def _is_registered_page(origin: str) -> bool:
 def _address() -> str:
     """Return our own address of this request, from the settings and never from Host."""
     return services().public_url + request.path
+
+
+def _left_s() -> float:
+    return services().hook_deadline_s - (time.monotonic() - float(g.started))
 
 
 def _json_body() -> object:

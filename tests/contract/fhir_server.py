@@ -36,6 +36,10 @@ class FhirServer:
     asked: list[str] = field(default_factory=list)
     assertions: list[dict[str, Any]] = field(default_factory=list)
     issued: list[str] = field(default_factory=list)
+    may_issue: threading.Event = field(default_factory=threading.Event)
+
+    def __post_init__(self) -> None:
+        self.may_issue.set()
 
     def app(self) -> Flask:
         app = Flask("fhir")
@@ -64,6 +68,7 @@ class FhirServer:
         if self.refuses_unknown_scopes and not set(scope.split()) <= set(self.known_scopes):
             return {"error": "invalid_scope"}, 400
         time.sleep(self.delay_s)
+        self.may_issue.wait(30)
         self.issued.append(f"{GOOD_TOKEN}-{len(self.issued)}")
         granted = scope if self.granted is None else self.granted
         return {

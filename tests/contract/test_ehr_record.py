@@ -393,6 +393,30 @@ def test_a_token_endpoint_that_hangs_costs_one_budget_and_not_one_per_caller(rea
     assert errors == [EhrTimedOut] * 4 and time.monotonic() - started < 0.9
 
 
+def test_a_slow_token_endpoint_costs_the_first_read_and_not_the_next(real: Real) -> None:
+    real.server.may_issue.clear()
+    with pytest.raises(EhrTimedOut):
+        real.read(timeout_s=0.2)
+    real.server.may_issue.set()
+
+    assert real.read(timeout_s=30.0)["id"] == "p-1"
+    assert real.server.asked.count("token") == 1
+
+
+def test_a_refused_token_is_forgotten_while_another_is_asked_for(real: Real) -> None:
+    real.server.expires_in = 20  # so that it is asked for again at each read
+    token = real.tokens.token(real.tenant)
+    assert token is not None
+    real.server.may_issue.clear()
+    with pytest.raises(EhrTimedOut):
+        real.tokens.token(real.tenant, timeout_s=0.05)
+
+    real.tokens.forget(real.tenant, token)  # would wait for the endpoint, and so for ever
+
+    real.server.may_issue.set()
+    assert real.tokens.token(real.tenant, timeout_s=30.0) != token
+
+
 def test_a_token_without_scope_or_life_has_what_was_asked_for_five_minutes(real: Real) -> None:
     real.server.token_answer = (200, b'{"access_token":"t","token_type":"bearer"}')
 

@@ -74,7 +74,7 @@ def door() -> Iterator[FrontDoor]:
             hook_deadline_s=0.45,
             hook_body_limit_bytes=200_000,
             tenants=tenants,
-            client_trust=ClientTrust(tenants, ClientKeys(Egress(), pool), replays, house.clock),
+            client_trust=ClientTrust(tenants, ClientKeys(Egress()), replays, house.clock),
             answer_hook=lambda call, tenant, left_s: answer_hook(
                 call, tenant, house.desk, budget_s=left_s
             ),

@@ -7,6 +7,7 @@ import socket
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from threading import Event
 from typing import Any
 
 import pytest
@@ -17,7 +18,7 @@ from joserfc.jwk import ECKey, OctKey, OKPKey, RSAKey
 from cds_service.adapters.egress import Egress
 from cds_service.adapters.jwks import ASK_AGAIN_S, FRESH_S, STALE_S, ClientKeys
 from cds_service.domain.tenant import Tenant
-from cds_service.errors import UntrustedClient
+from cds_service.errors import EhrTimedOut, UntrustedClient
 from cds_service.web.client_trust import ClientTrust
 from tests.builders import NOW
 from tests.contract.fhir_server import serving
@@ -29,18 +30,12 @@ RSA = RSAKey.generate_key(2048)
 
 
 @pytest.fixture
-def pool() -> Iterator[ThreadPoolExecutor]:
-    with ThreadPoolExecutor(1) as executor:
-        yield executor
-
-
-@pytest.fixture
 def ehr() -> AnEhr:
     return AnEhr()
 
 
-def a_trust(pool: ThreadPoolExecutor, *tenants: Tenant, clock: Any = None) -> ClientTrust:
-    keys = ClientKeys(Egress(), pool)
+def a_trust(*tenants: Tenant, clock: Any = None) -> ClientTrust:
+    keys = ClientKeys(Egress())
     return ClientTrust(FakeTenants(*tenants), keys, FakeReplays(), clock or FakeClock())
 
 
@@ -58,18 +53,16 @@ def unsigned(header: dict[str, Any], claims: dict[str, Any], signature: bytes = 
 # --- who comes in ----------------------------------------------------------------------------
 
 
-def test_ch2_205_es384_is_accepted_with_a_kid_of_any_characters(
-    pool: ThreadPoolExecutor, ehr: AnEhr
-) -> None:
-    trust = a_trust(pool, ehr.tenant())
+def test_ch2_205_es384_is_accepted_with_a_kid_of_any_characters(ehr: AnEhr) -> None:
+    trust = a_trust(ehr.tenant())
 
     assert trust.verify(f"Bearer {ehr.token()}", [SERVICE_URL]).id == "t-1"
 
 
-def test_ch2_205_rs384_is_accepted(pool: ThreadPoolExecutor) -> None:
+def test_ch2_205_rs384_is_accepted() -> None:
     ehr = AnEhr(RSA, "RS384")
 
-    assert a_trust(pool, ehr.tenant()).verify(f"Bearer {ehr.token()}", [SERVICE_URL])
+    assert a_trust(ehr.tenant()).verify(f"Bearer {ehr.token()}", [SERVICE_URL])
 
 
 @pytest.mark.parametrize(
@@ -84,36 +77,30 @@ def test_ch2_205_rs384_is_accepted(pool: ThreadPoolExecutor) -> None:
     ],
     ids=["aud list", "Epic's nbf and sub", "late by 30 s", "early by 30 s", "an hour", "extras"],
 )
-def test_what_real_clients_send_is_accepted(
-    pool: ThreadPoolExecutor, ehr: AnEhr, changes: dict[str, Any]
-) -> None:
-    assert a_trust(pool, ehr.tenant()).verify(f"Bearer {ehr.token(**changes)}", [SERVICE_URL])
+def test_what_real_clients_send_is_accepted(ehr: AnEhr, changes: dict[str, Any]) -> None:
+    assert a_trust(ehr.tenant()).verify(f"Bearer {ehr.token(**changes)}", [SERVICE_URL])
 
 
-def test_a_long_jku_fits_into_the_header(pool: ThreadPoolExecutor, ehr: AnEhr) -> None:
+def test_a_long_jku_fits_into_the_header(ehr: AnEhr) -> None:
     jku = "https://ehr.example.org/" + "k" * 600
 
     token = ehr.token(header={"jku": jku})
 
-    assert a_trust(pool, ehr.tenant(jkus=(jku,))).verify(f"Bearer {token}", [SERVICE_URL])
+    assert a_trust(ehr.tenant(jkus=(jku,))).verify(f"Bearer {token}", [SERVICE_URL])
 
 
-def test_without_a_registered_jku_the_header_is_ignored(
-    pool: ThreadPoolExecutor, ehr: AnEhr
-) -> None:
+def test_without_a_registered_jku_the_header_is_ignored(ehr: AnEhr) -> None:
     token = ehr.token(header={"jku": "https://evil.example/jwks.json"})
 
-    assert a_trust(pool, ehr.tenant()).verify(f"Bearer {token}", [SERVICE_URL])
+    assert a_trust(ehr.tenant()).verify(f"Bearer {token}", [SERVICE_URL])
 
 
-def test_a_jku_of_522_base64_characters_fits_into_the_header(
-    pool: ThreadPoolExecutor, ehr: AnEhr
-) -> None:
+def test_a_jku_of_522_base64_characters_fits_into_the_header(ehr: AnEhr) -> None:
     jku = "https://ehr.example.org/" + "k" * 330
     token = ehr.token(header={"jku": jku})
 
     assert len(token.split(".")[0]) > 522
-    assert a_trust(pool, ehr.tenant(jkus=(jku,))).verify(f"Bearer {token}", [SERVICE_URL])
+    assert a_trust(ehr.tenant(jkus=(jku,))).verify(f"Bearer {token}", [SERVICE_URL])
 
 
 @pytest.mark.parametrize(
@@ -130,60 +117,50 @@ def test_a_jku_of_522_base64_characters_fits_into_the_header(
     ],
 )
 def test_ch2_206_207_an_algorithm_is_accepted_from_the_ehr_that_is_registered_with_it(
-    pool: ThreadPoolExecutor, alg: str, make: Any
+    alg: str, make: Any
 ) -> None:
     ehr = AnEhr(make(), alg)
-    allowed = a_trust(pool, ehr.tenant(algorithms=(alg,)))
+    allowed = a_trust(ehr.tenant(algorithms=(alg,)))
 
     assert allowed.verify(f"Bearer {ehr.token()}", [SERVICE_URL])
-    by_default = a_trust(pool, ehr.tenant())
+    by_default = a_trust(ehr.tenant())
     assert refused(by_default, f"Bearer {ehr.token()}") == "algorithm-not-accepted"
 
 
-def test_ch2_205_an_ehr_registered_for_one_algorithm_may_not_use_the_other(
-    pool: ThreadPoolExecutor, ehr: AnEhr
-) -> None:
-    trust = a_trust(pool, ehr.tenant(algorithms=("RS384",)))
+def test_ch2_205_an_ehr_registered_for_one_algorithm_may_not_use_the_other(ehr: AnEhr) -> None:
+    trust = a_trust(ehr.tenant(algorithms=("RS384",)))
 
     assert refused(trust, f"Bearer {ehr.token()}") == "algorithm-not-accepted"
 
 
-def test_an_audience_typed_by_hand_is_accepted_besides_the_address(
-    pool: ThreadPoolExecutor, ehr: AnEhr
-) -> None:
-    trust = a_trust(pool, ehr.tenant(audiences=("Sightline PROD",)))
+def test_an_audience_typed_by_hand_is_accepted_besides_the_address(ehr: AnEhr) -> None:
+    trust = a_trust(ehr.tenant(audiences=("Sightline PROD",)))
 
     assert trust.verify(f"Bearer {ehr.token(aud='Sightline PROD')}", [SERVICE_URL])
     assert trust.verify(f"Bearer {ehr.token()}", [SERVICE_URL])
     assert refused(trust, f"Bearer {ehr.token(aud='Sightline TEST')}") == "audience-wrong"
 
 
-def test_epic_s_subject_is_checked_where_it_is_registered(
-    pool: ThreadPoolExecutor, ehr: AnEhr
-) -> None:
-    trust = a_trust(pool, ehr.tenant(subject="client-1"))
+def test_epic_s_subject_is_checked_where_it_is_registered(ehr: AnEhr) -> None:
+    trust = a_trust(ehr.tenant(subject="client-1"))
 
     assert trust.verify(f"Bearer {ehr.token(sub='client-1')}", [SERVICE_URL])
     for sub in ("client-2", "", 5, ["client-1"], None):
         assert refused(trust, f"Bearer {ehr.token(sub=sub)}") == "subject-wrong"
 
 
-def test_ch2_194_the_tenant_is_checked_where_it_is_registered(
-    pool: ThreadPoolExecutor, ehr: AnEhr
-) -> None:
-    trust = a_trust(pool, ehr.tenant(tenant_claims=("site-1", "site-2")))
+def test_ch2_194_the_tenant_is_checked_where_it_is_registered(ehr: AnEhr) -> None:
+    trust = a_trust(ehr.tenant(tenant_claims=("site-1", "site-2")))
 
     assert trust.verify(f"Bearer {ehr.token(tenant='site-2')}", [SERVICE_URL])
     for claim in ("site-3", "", 5, ["site-1"], {"site-1": 1}, None):
         assert refused(trust, f"Bearer {ehr.token(tenant=claim)}") == "tenant-not-registered"
 
 
-def test_t10_one_issuer_of_two_sites_is_told_apart_by_the_tenant(
-    pool: ThreadPoolExecutor, ehr: AnEhr
-) -> None:
+def test_t10_one_issuer_of_two_sites_is_told_apart_by_the_tenant(ehr: AnEhr) -> None:
     first = ehr.tenant(tenant_claims=("site-1",))
     second = ehr.tenant(id="t-2", name="Other", tenant_claims=("site-2",))
-    trust = a_trust(pool, first, second)
+    trust = a_trust(first, second)
 
     assert trust.verify(f"Bearer {ehr.token(tenant='site-1')}", [SERVICE_URL]).id == "t-1"
     assert trust.verify(f"Bearer {ehr.token(tenant='site-2')}", [SERVICE_URL]).id == "t-2"
@@ -191,30 +168,24 @@ def test_t10_one_issuer_of_two_sites_is_told_apart_by_the_tenant(
     assert refused(trust, f"Bearer {ehr.token()}") == "tenant-not-registered"
 
 
-def test_t10_a_token_that_fits_two_registrations_fits_none(
-    pool: ThreadPoolExecutor, ehr: AnEhr
-) -> None:
+def test_t10_a_token_that_fits_two_registrations_fits_none(ehr: AnEhr) -> None:
     first = ehr.tenant(tenant_claims=("site-1",))
     second = ehr.tenant(id="t-2", name="Other")  # as no register would take it
 
-    trust = a_trust(pool, first, second)
+    trust = a_trust(first, second)
 
     assert refused(trust, f"Bearer {ehr.token(tenant='site-1')}") == "tenant-not-registered"
 
 
 @pytest.mark.parametrize("jku", [JKU, JKU + "/2"])
-def test_ch2_195_each_registered_jku_is_accepted(
-    pool: ThreadPoolExecutor, ehr: AnEhr, jku: str
-) -> None:
-    trust = a_trust(pool, ehr.tenant(jkus=(JKU, JKU + "/2")))
+def test_ch2_195_each_registered_jku_is_accepted(ehr: AnEhr, jku: str) -> None:
+    trust = a_trust(ehr.tenant(jkus=(JKU, JKU + "/2")))
 
     assert trust.verify(f"Bearer {ehr.token(header={'jku': jku})}", [SERVICE_URL])
 
 
-def test_ch2_199_without_a_jku_the_pinned_keys_are_used(
-    pool: ThreadPoolExecutor, ehr: AnEhr
-) -> None:
-    trust = a_trust(pool, ehr.tenant(jkus=(JKU,)))
+def test_ch2_199_without_a_jku_the_pinned_keys_are_used(ehr: AnEhr) -> None:
+    trust = a_trust(ehr.tenant(jkus=(JKU,)))
 
     assert trust.verify(f"Bearer {ehr.token()}", [SERVICE_URL])
 
@@ -255,11 +226,11 @@ REFUSED_CLAIMS = [
 
 @pytest.mark.parametrize(("changes", "reason"), REFUSED_CLAIMS, ids=str)
 def test_t1_a_token_with_wrong_claims_is_refused(
-    pool: ThreadPoolExecutor, ehr: AnEhr, changes: dict[str, Any], reason: str
+    ehr: AnEhr, changes: dict[str, Any], reason: str
 ) -> None:
     token = ehr.token(**changes)
 
-    assert refused(a_trust(pool, ehr.tenant()), f"Bearer {token}") == reason
+    assert refused(a_trust(ehr.tenant()), f"Bearer {token}") == reason
 
 
 @pytest.mark.parametrize(
@@ -275,64 +246,62 @@ def test_t1_a_token_with_wrong_claims_is_refused(
     ids=str,
 )
 def test_t1_t2_a_token_with_a_wrong_header_is_refused(
-    pool: ThreadPoolExecutor, ehr: AnEhr, header: dict[str, Any], reason: str
+    ehr: AnEhr, header: dict[str, Any], reason: str
 ) -> None:
     token = ehr.token(header=header)
 
-    assert refused(a_trust(pool, ehr.tenant(jkus=(JKU,))), f"Bearer {token}") == reason
+    assert refused(a_trust(ehr.tenant(jkus=(JKU,))), f"Bearer {token}") == reason
 
 
-def test_ch2_201_an_unsigned_token_is_refused(pool: ThreadPoolExecutor, ehr: AnEhr) -> None:
+def test_ch2_201_an_unsigned_token_is_refused(ehr: AnEhr) -> None:
     for alg in ("none", "None", "NONE", "", None, 5):
         token = unsigned({"alg": alg, "kid": KID, "typ": "JWT"}, ehr.claims())
-        assert refused(a_trust(pool, ehr.tenant()), f"Bearer {token}") == "algorithm-not-accepted"
+        assert refused(a_trust(ehr.tenant()), f"Bearer {token}") == "algorithm-not-accepted"
 
 
-def test_ch2_203_a_mac_with_the_public_key_is_refused(pool: ThreadPoolExecutor) -> None:
+def test_ch2_203_a_mac_with_the_public_key_is_refused() -> None:
     ehr = AnEhr(RSA, "RS384")
     secret = OctKey.import_key(base64.b64encode(RSA.as_pem(private=False)))
     header = {"alg": "HS256", "kid": KID, "typ": "JWT"}
     token = jwt.encode(header, ehr.claims(), secret, algorithms=["HS256"])
 
-    assert refused(a_trust(pool, ehr.tenant()), f"Bearer {token}") == "algorithm-not-accepted"
+    assert refused(a_trust(ehr.tenant()), f"Bearer {token}") == "algorithm-not-accepted"
 
 
 @pytest.mark.parametrize("alg", ["RS256", "RS512", "PS384"])
-def test_an_algorithm_that_is_not_ours_is_refused(pool: ThreadPoolExecutor, alg: str) -> None:
+def test_an_algorithm_that_is_not_ours_is_refused(alg: str) -> None:
     ehr = AnEhr(RSA, alg)
 
-    reason = refused(a_trust(pool, ehr.tenant()), f"Bearer {ehr.token()}")
+    reason = refused(a_trust(ehr.tenant()), f"Bearer {ehr.token()}")
 
     assert reason == "algorithm-not-accepted"
 
 
-def test_the_algorithm_must_be_that_of_the_key(pool: ThreadPoolExecutor, ehr: AnEhr) -> None:
+def test_the_algorithm_must_be_that_of_the_key(ehr: AnEhr) -> None:
     token = unsigned({"alg": "RS384", "kid": KID, "typ": "JWT"}, ehr.claims(), b"x" * 256)
 
-    assert refused(a_trust(pool, ehr.tenant()), f"Bearer {token}") == "algorithm-not-accepted"
+    assert refused(a_trust(ehr.tenant()), f"Bearer {token}") == "algorithm-not-accepted"
 
 
-def test_a_key_in_the_token_is_not_believed(pool: ThreadPoolExecutor, ehr: AnEhr) -> None:
+def test_a_key_in_the_token_is_not_believed(ehr: AnEhr) -> None:
     forger = AnEhr()
     own_key = forger.key.as_dict(private=False)
 
     token = forger.token(header={"jwk": own_key})
 
-    assert refused(a_trust(pool, ehr.tenant()), f"Bearer {token}") == "signature-wrong"
+    assert refused(a_trust(ehr.tenant()), f"Bearer {token}") == "signature-wrong"
 
 
-def test_a_critical_header_that_we_do_not_know_is_refused(
-    pool: ThreadPoolExecutor, ehr: AnEhr
-) -> None:
+def test_a_critical_header_that_we_do_not_know_is_refused(ehr: AnEhr) -> None:
     token = unsigned(
         {"alg": "ES384", "kid": KID, "typ": "JWT", "crit": ["exp"]}, ehr.claims(), b"x" * 96
     )
 
-    assert refused(a_trust(pool, ehr.tenant()), f"Bearer {token}") == "signature-wrong"
+    assert refused(a_trust(ehr.tenant()), f"Bearer {token}") == "signature-wrong"
 
 
-def test_t1_no_changed_character_goes_through(pool: ThreadPoolExecutor, ehr: AnEhr) -> None:
-    trust = a_trust(pool, ehr.tenant())
+def test_t1_no_changed_character_goes_through(ehr: AnEhr) -> None:
+    trust = a_trust(ehr.tenant())
     header, payload, signature = ehr.token().split(".")
     changed = ehr.claims(sub="somebody")
     other = unsigned({}, changed).split(".")[1]
@@ -363,37 +332,35 @@ def test_t1_no_changed_character_goes_through(pool: ThreadPoolExecutor, ehr: AnE
         ("Bearer " + "a" * 3000 + ".b.c", "token-malformed"),
     ],
 )
-def test_what_is_no_token_is_refused(
-    pool: ThreadPoolExecutor, ehr: AnEhr, header: str | None, reason: str
-) -> None:
-    assert refused(a_trust(pool, ehr.tenant()), header) == reason
+def test_what_is_no_token_is_refused(ehr: AnEhr, header: str | None, reason: str) -> None:
+    assert refused(a_trust(ehr.tenant()), header) == reason
 
 
-def test_a_deep_token_is_refused(pool: ThreadPoolExecutor, ehr: AnEhr) -> None:
+def test_a_deep_token_is_refused(ehr: AnEhr) -> None:
     deep = base64.urlsafe_b64encode(b"[" * 1000).decode()
 
-    assert refused(a_trust(pool, ehr.tenant()), f"Bearer {deep}.{deep}.c") == "token-malformed"
+    assert refused(a_trust(ehr.tenant()), f"Bearer {deep}.{deep}.c") == "token-malformed"
 
 
-def test_t3_a_jti_is_used_once_per_issuer(pool: ThreadPoolExecutor, ehr: AnEhr) -> None:
-    trust, token = a_trust(pool, ehr.tenant()), ehr.token(jti="j-1")
+def test_t3_a_jti_is_used_once_per_issuer(ehr: AnEhr) -> None:
+    trust, token = a_trust(ehr.tenant()), ehr.token(jti="j-1")
     trust.verify(f"Bearer {token}", [SERVICE_URL])
 
     assert refused(trust, f"Bearer {token}") == "replayed"
     assert refused(trust, f"Bearer {ehr.token(jti='j-1')}") == "replayed"
 
 
-def test_a_forged_token_does_not_use_up_a_jti(pool: ThreadPoolExecutor, ehr: AnEhr) -> None:
-    trust = a_trust(pool, ehr.tenant())
+def test_a_forged_token_does_not_use_up_a_jti(ehr: AnEhr) -> None:
+    trust = a_trust(ehr.tenant())
     refused(trust, f"Bearer {AnEhr().token(jti='j-1')}")
 
     assert trust.verify(f"Bearer {ehr.token(jti='j-1')}", [SERVICE_URL])
 
 
-def test_t10_one_ehr_cannot_sign_for_another(pool: ThreadPoolExecutor, ehr: AnEhr) -> None:
+def test_t10_one_ehr_cannot_sign_for_another(ehr: AnEhr) -> None:
     other = AnEhr()
     second = other.tenant(id="t-2", name="Other", hook_issuer="https://other.example.org")
-    trust = a_trust(pool, ehr.tenant(), second)
+    trust = a_trust(ehr.tenant(), second)
 
     assert refused(trust, f"Bearer {other.token()}") == "signature-wrong"
 
@@ -408,10 +375,10 @@ def test_t10_one_ehr_cannot_sign_for_another(pool: ThreadPoolExecutor, ehr: AnEh
     ids=["secp256k1", "secret", "weak RSA"],
 )
 @pytest.mark.filterwarnings("ignore")  # joserfc's own, about the weak keys made here
-def test_a_weak_registered_key_is_no_key(pool: ThreadPoolExecutor, make: Any, ehr: AnEhr) -> None:
+def test_a_weak_registered_key_is_no_key(make: Any, ehr: AnEhr) -> None:
     pinned = json.dumps({"keys": [{**make().as_dict(), "kid": KID}, "odd", {"kid": 5}]})
 
-    reason = refused(a_trust(pool, ehr.tenant(jwks=pinned)), f"Bearer {ehr.token()}")
+    reason = refused(a_trust(ehr.tenant(jwks=pinned)), f"Bearer {ehr.token()}")
 
     assert reason == "kid-unknown"
 
@@ -426,6 +393,8 @@ class KeyServer:
         self.body: str | None = None
         self.asked = 0
         self.now_s = 0.0
+        self.may_answer = Event()
+        self.may_answer.set()
 
     def app(self) -> Flask:
         logging.getLogger("werkzeug").setLevel(logging.ERROR)
@@ -434,6 +403,7 @@ class KeyServer:
         @app.get("/jwks.json")
         def keys() -> Response:
             self.asked += 1
+            self.may_answer.wait(30)
             return Response(status=500) if self.body is None else Response(self.body)
 
         return app
@@ -446,11 +416,12 @@ def server() -> KeyServer:
 
 @pytest.fixture
 def find(server: KeyServer, ehr: AnEhr) -> Iterator[Any]:
-    with serving(server.app()) as base, ThreadPoolExecutor(1) as pool:
+    with serving(server.app()) as base:
         server.body = ehr.public_keys()
         tenant = ehr.tenant(jwks=None, jwks_url=f"{base}/jwks.json")
-        keys = ClientKeys(Egress(), pool, clock=lambda: server.now_s)
-        yield lambda kid=KID: keys.find(tenant, kid)
+        keys = ClientKeys(Egress(), clock=lambda: server.now_s)
+        yield lambda kid=KID, timeout_s=30.0: keys.find(tenant, kid, timeout_s=timeout_s)
+        server.may_answer.set()
 
 
 def test_a_key_set_is_fetched_once_and_kept(find: Any, server: KeyServer) -> None:
@@ -486,8 +457,34 @@ def test_an_old_key_set_is_renewed_without_anybody_waiting(find: Any, server: Ke
     assert server.asked == 2
 
 
+def test_a_hook_waits_for_a_slow_key_set_no_longer_than_it_can_and_the_next_one_has_it(
+    find: Any, server: KeyServer
+) -> None:
+    server.may_answer.clear()
+    with ThreadPoolExecutor(4) as hooks:
+        hurried = [hooks.submit(find, timeout_s=0.05) for _ in range(4)]
+        errors = [type(one.exception(timeout=30)) for one in hurried]
+    server.may_answer.set()
+
+    assert errors == [EhrTimedOut] * 4
+    assert find() is not None and server.asked == 1
+
+
+def test_an_unknown_kid_at_a_slow_address_holds_up_nobody_whose_key_is_known(
+    find: Any, server: KeyServer
+) -> None:
+    find()
+    server.may_answer.clear()
+    server.now_s += ASK_AGAIN_S + 1
+
+    with pytest.raises(EhrTimedOut):
+        find("unknown", timeout_s=0.05)
+
+    assert find(KID, timeout_s=0.0) is not None
+
+
 def test_while_the_address_is_away_known_keys_stay_good_for_a_day(
-    pool: ThreadPoolExecutor, find: Any, server: KeyServer
+    find: Any, server: KeyServer
 ) -> None:
     find()
     server.body, server.now_s = None, server.now_s + FRESH_S + 1
@@ -499,14 +496,14 @@ def test_while_the_address_is_away_known_keys_stay_good_for_a_day(
 
 
 def test_t2_a_key_that_the_registered_set_has_not_got_is_looked_for_at_a_registered_jku(
-    pool: ThreadPoolExecutor, server: KeyServer, ehr: AnEhr
+    server: KeyServer, ehr: AnEhr
 ) -> None:
     with serving(server.app()) as base, serving(KeyServer().app()) as other:
         server.body = ehr.public_keys()
         tenant = ehr.tenant(
             jwks=None, jwks_url=f"{other}/jwks.json", jkus=(f"{base}/jwks.json", JKU)
         )
-        trust = a_trust(pool, tenant)
+        trust = a_trust(tenant)
 
         token = ehr.token(header={"jku": f"{base}/jwks.json"})
         assert trust.verify(f"Bearer {token}", [SERVICE_URL])
@@ -516,27 +513,23 @@ def test_t2_a_key_that_the_registered_set_has_not_got_is_looked_for_at_a_registe
     assert server.asked == 1
 
 
-def test_t2_a_jku_that_is_not_registered_is_never_asked(
-    pool: ThreadPoolExecutor, server: KeyServer, ehr: AnEhr
-) -> None:
+def test_t2_a_jku_that_is_not_registered_is_never_asked(server: KeyServer, ehr: AnEhr) -> None:
     with serving(server.app()) as base:
         server.body = ehr.public_keys()
         token = ehr.token(header={"jku": f"{base}/jwks.json"})
 
-        assert a_trust(pool, ehr.tenant()).verify(f"Bearer {token}", [SERVICE_URL])
-        listed = a_trust(pool, ehr.tenant(jkus=(JKU,)))
+        assert a_trust(ehr.tenant()).verify(f"Bearer {token}", [SERVICE_URL])
+        listed = a_trust(ehr.tenant(jkus=(JKU,)))
         assert refused(listed, f"Bearer {token}") == "jku-not-registered"
 
     assert server.asked == 0
 
 
-def test_a_key_that_is_no_point_of_its_curve_costs_itself_alone(
-    pool: ThreadPoolExecutor, ehr: AnEhr
-) -> None:
+def test_a_key_that_is_no_point_of_its_curve_costs_itself_alone(ehr: AnEhr) -> None:
     off_curve = {"kty": "EC", "crv": "P-384", "kid": "other", "x": "AQAB", "y": "AQAB"}
     broken = {"kty": "RSA", "kid": "third", "n": "!", "e": "AQAB"}
     keys = [off_curve, broken, *json.loads(ehr.public_keys())["keys"]]
-    trust = a_trust(pool, ehr.tenant(jwks=json.dumps({"keys": keys})))
+    trust = a_trust(ehr.tenant(jwks=json.dumps({"keys": keys})))
 
     assert trust.verify(f"Bearer {ehr.token()}", [SERVICE_URL])
     for kid in ("other", "third"):
@@ -544,26 +537,24 @@ def test_a_key_that_is_no_point_of_its_curve_costs_itself_alone(
         assert refused(trust, f"Bearer {token}") in ("kid-unknown", "signature-wrong")
 
 
-def test_while_nobody_answers_at_the_address_of_the_keys_nobody_is_let_in(
-    pool: ThreadPoolExecutor, ehr: AnEhr
-) -> None:
+def test_while_nobody_answers_at_the_address_of_the_keys_nobody_is_let_in(ehr: AnEhr) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:  # connects, and then says nothing
         port = silent.getsockname()[1]
         hanging = ehr.tenant(jwks=None, jwks_url=f"http://127.0.0.1:{port}/jwks.json")
-        assert refused(a_trust(pool, hanging), f"Bearer {ehr.token()}") == "keys-not-available"
+        assert refused(a_trust(hanging), f"Bearer {ehr.token()}") == "keys-not-available"
 
     gone = ehr.tenant(jwks=None, jwks_url=f"http://127.0.0.1:{port}/jwks.json")
-    assert refused(a_trust(pool, gone), f"Bearer {ehr.token()}") == "keys-not-available"
+    assert refused(a_trust(gone), f"Bearer {ehr.token()}") == "keys-not-available"
 
 
 @pytest.mark.parametrize("body", [None, "", "<html>", "[]", '{"keys": 5}', '{"keys": []}'])
 def test_without_a_usable_key_set_nobody_is_let_in(
-    pool: ThreadPoolExecutor, server: KeyServer, ehr: AnEhr, body: str | None
+    server: KeyServer, ehr: AnEhr, body: str | None
 ) -> None:
     server.body = body
     with serving(server.app()) as base:
         tenant = ehr.tenant(jwks=None, jwks_url=f"{base}/jwks.json")
-        trust = a_trust(pool, tenant)
+        trust = a_trust(tenant)
 
         assert refused(trust, f"Bearer {ehr.token()}") == "keys-not-available"
         assert refused(trust, f"Bearer {ehr.token()}") == "keys-not-available"
