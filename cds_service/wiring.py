@@ -54,6 +54,7 @@ from cds_service.usecases.seal_context import seal_context
 from cds_service.usecases.sweep_jobs import sweep_jobs
 from cds_service.web.client_trust import ClientTrust
 from cds_service.web.rate_limit import RateLimit
+from cds_service.web.registrations import Registrations
 from cds_service.web.services import Services
 from models.contract import ModelCard
 from models.registry import card_of
@@ -203,9 +204,8 @@ def hook_services(settings: Settings, house: House) -> Services:
         public_url=settings.public_url,
         hook_deadline_s=settings.hook_deadline_ms / 1000,
         hook_body_limit_bytes=settings.hook_body_limit_bytes,
-        tenants=house.tenants,
         client_trust=ClientTrust(
-            house.tenants,
+            Registrations(house.tenants),
             keys,
             ledger.SqlReplays(house.engine),
             clock,

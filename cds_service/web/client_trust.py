@@ -20,9 +20,10 @@ from joserfc.jws import JWSRegistry
 from cds_service.domain.dialect import DialectName
 from cds_service.domain.tenant import ALGORITHM_KEYS, Tenant
 from cds_service.errors import UntrustedClient, UpstreamFailed
-from cds_service.usecases.ports import Clock, Replays, Tenants
+from cds_service.usecases.ports import Clock, Replays
 from cds_service.web.client_token import HEADER_LIMIT, ClientToken, token_in
 from cds_service.web.rate_limit import RateLimit
+from cds_service.web.registrations import Registrations
 
 LEEWAY_S = 60
 LONGEST_LIFE_S = 3600
@@ -48,7 +49,7 @@ class Keys(Protocol):
 class ClientTrust:
     """Verifies the tokens of CDS clients."""
 
-    tenants: Tenants
+    tenants: Registrations
     keys: Keys
     replays: Replays
     clock: Clock
@@ -85,11 +86,11 @@ class ClientTrust:
         """Return the dialect of whoever reads discovery.
 
         Once one EHR is registered to need a token there, everybody does, and `verify` decides.
-        Until then it is public: a token that is sent all the same is not looked at, and the
-        dialect is the one that all EHRs share, else that of the standard. Raises what `verify`
-        raises.
+        Until then it is public, also while the ledger is away (ch2:5): a token that is sent all
+        the same is not looked at, and the dialect is the one that all EHRs share, else that of
+        the standard. Raises what `verify` raises.
         """
-        tenants = self.tenants.all()
+        tenants = self.tenants.last_known()
         if any(tenant.discovery_needs_token for tenant in tenants):
             return self.verify(authorization, [audience]).dialect
         shared = {tenant.dialect for tenant in tenants}

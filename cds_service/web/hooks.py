@@ -91,8 +91,9 @@ def feedback(service_id: str) -> Response:
 
 
 def _is_registered_page(origin: str) -> bool:
+    here = services().client_trust
     try:
-        return any(origin in tenant.origins for tenant in services().tenants.all())
+        return any(origin in tenant.origins for tenant in here.tenants.last_known())
     except LedgerUnavailable:
         return False
 

@@ -10,7 +10,7 @@ from cds_service.domain.card import Card, Feedback
 from cds_service.domain.hook import HookCall
 from cds_service.domain.tenant import Tenant
 from cds_service.usecases.compose_card import CardModel
-from cds_service.usecases.ports import AuditLog, Clock, Tenants
+from cds_service.usecases.ports import AuditLog, Clock
 from cds_service.web.client_trust import ClientTrust
 
 EXTENSION = "sightline"  # its place in Flask's `app.extensions`
@@ -23,7 +23,6 @@ class Services:
     public_url: str  # no trailing slash; audiences are compared with it, never with Host
     hook_deadline_s: float
     hook_body_limit_bytes: int
-    tenants: Tenants
     client_trust: ClientTrust
     answer_hook: Callable[[HookCall, Tenant, float], Sequence[Card]]  # the last: seconds left
     record_feedback: Callable[[Sequence[Feedback]], int]

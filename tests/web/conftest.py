@@ -20,6 +20,7 @@ from cds_service.usecases.record_feedback import record_feedback
 from cds_service.usecases.seal_context import seal_context
 from cds_service.web import fhir_api, health, hooks, problems
 from cds_service.web.client_trust import ClientTrust
+from cds_service.web.registrations import Registrations
 from cds_service.web.services import EXTENSION, Services
 from tests.fakes.ledger import FakeReplays, FakeTenants
 from tests.unit.cards.builders import PUBLIC_URL, SERVICE_ID, House
@@ -68,13 +69,13 @@ def door() -> Iterator[FrontDoor]:
         for blueprint in (hooks.blueprint, health.blueprint, fhir_api.blueprint):
             app.register_blueprint(blueprint)
         problems.install(app)
+        trust = ClientTrust(Registrations(tenants), ClientKeys(Egress()), replays, house.clock)
         front = FrontDoor(ehr, house, tenants, replays, app.test_client(), app)
         app.extensions[EXTENSION] = Services(
             public_url=PUBLIC_URL,
             hook_deadline_s=0.45,
             hook_body_limit_bytes=200_000,
-            tenants=tenants,
-            client_trust=ClientTrust(tenants, ClientKeys(Egress()), replays, house.clock),
+            client_trust=trust,
             answer_hook=lambda call, tenant, left_s: answer_hook(
                 call, tenant, house.desk, budget_s=left_s
             ),

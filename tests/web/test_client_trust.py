@@ -20,6 +20,7 @@ from cds_service.adapters.jwks import ASK_AGAIN_S, FRESH_S, STALE_S, ClientKeys
 from cds_service.domain.tenant import Tenant
 from cds_service.errors import EhrTimedOut, UntrustedClient
 from cds_service.web.client_trust import ClientTrust
+from cds_service.web.registrations import Registrations
 from tests.builders import NOW
 from tests.contract.fhir_server import serving
 from tests.fakes.ledger import FakeClock, FakeReplays, FakeTenants
@@ -36,7 +37,8 @@ def ehr() -> AnEhr:
 
 def a_trust(*tenants: Tenant, clock: Any = None) -> ClientTrust:
     keys = ClientKeys(Egress())
-    return ClientTrust(FakeTenants(*tenants), keys, FakeReplays(), clock or FakeClock())
+    registrations = Registrations(FakeTenants(*tenants))
+    return ClientTrust(registrations, keys, FakeReplays(), clock or FakeClock())
 
 
 def refused(trust: ClientTrust, header: str | None) -> str:

@@ -97,13 +97,44 @@ def test_ch2_4_while_discovery_is_public_a_token_is_not_looked_at(door: FrontDoo
     assert discovered(door, token).status_code == discovered(door, token).status_code == 200
 
 
-def test_while_nobody_can_tell_whether_discovery_needs_a_token_it_is_503(
-    door: FrontDoor, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def ledger_goes_away(door: FrontDoor, monkeypatch: pytest.MonkeyPatch) -> None:
     def away() -> list[Tenant]:
         raise LedgerUnavailable("The ledger is away.")
 
     monkeypatch.setattr(door.tenants, "all", away)
+
+
+@pytest.mark.requirement("ch2:5")
+def test_discovery_stays_as_it_was_while_the_ledger_is_away(
+    door: FrontDoor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    origin = "https://ehr.example.org"
+    becomes(door, origins=(origin,))
+    before = discovered(door)
+    ledger_goes_away(door, monkeypatch)
+
+    after = door.client.get("/cds-services", headers={"Origin": origin})
+
+    assert before.status_code == after.status_code == 200 and after.json == before.json
+    assert after.headers["Access-Control-Allow-Origin"] == origin
+    assert door.post().status_code == 503  # but nobody is let in
+
+
+def test_ch2_178_discovery_that_needs_a_token_stays_closed_while_the_ledger_is_away(
+    door: FrontDoor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    becomes(door, discovery_needs_token=True)
+    assert discovered(door).status_code == 401
+    ledger_goes_away(door, monkeypatch)
+
+    assert discovered(door).status_code == 401
+    assert discovered(door, door.ehr.token(aud=DISCOVERY)).status_code == 503
+
+
+def test_while_nobody_can_tell_whether_discovery_needs_a_token_it_is_503(
+    door: FrontDoor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger_goes_away(door, monkeypatch)
 
     assert discovered(door).status_code == 503
 
