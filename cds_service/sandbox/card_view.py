@@ -4,7 +4,7 @@ Source: CDS Hooks 2.0 "Card Attributes", "Link", "Overriding Reasons".
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -49,6 +49,7 @@ class CardView:
     links: tuple[LinkView, ...]
     suggestions: tuple[Choice, ...]
     reasons: tuple[Choice, ...]
+    about: tuple[str, ...] = ()  # what its suggestions would remove, "ServiceRequest/<id>"
 
 
 def card_view(card: dict[str, Any], app_launch_url: str) -> CardView:
@@ -73,7 +74,16 @@ def card_view(card: dict[str, Any], app_launch_url: str) -> CardView:
             for reason in card.get("overrideReasons") or []
             if reason.get("code") and reason.get("display")
         ),
+        about=tuple(references_of(card)),
     )
+
+
+def references_of(card: dict[str, Any]) -> Iterator[str]:
+    """Yield the name of each resource that a suggestion of the card would remove."""
+    for suggestion in card.get("suggestions") or []:
+        for action in suggestion.get("actions") or []:
+            if isinstance(reference := action.get("resourceId"), str):
+                yield reference
 
 
 def says_running(cards: Sequence[dict[str, Any]]) -> bool:

@@ -1,7 +1,7 @@
 """The chart page: patient list, banner, studies, results, the cards and the app's frame.
 
-Source: CDS Hooks 2.0 (patient-view at chart open); SMART App Launch 2.2 (embedded launch);
-CSP Level 3 (frame-src, frame-ancestors).
+Source: CDS Hooks Library 1.0.1 (patient-view at chart open); SMART App Launch 2.2 (embedded
+launch); CSP Level 3 (frame-src, frame-ancestors).
 """
 
 from typing import Any
@@ -9,8 +9,17 @@ from urllib.parse import urlsplit
 
 from flask import Blueprint, Response, abort, jsonify, render_template, request
 
-from cds_service.sandbox import ehr_client
-from cds_service.sandbox.card_view import card_view, says_running
+from cds_service.sandbox import chart_feedback, chart_orders, chart_visit, ehr_client
+from cds_service.sandbox.chart_answer import (
+    about,
+    json_body,
+    orders_html,
+    rail,
+    require_patient,
+    visit_html,
+)
+from cds_service.sandbox.orders import CATALOGUE
+from cds_service.sandbox.outcomes import SandboxRefusal
 from cds_service.sandbox.parts import sandbox_parts
 from cds_service.sandbox.patients import CLINICIAN_NAME
 from cds_service.sandbox.record_view import PatientView, patient_view, result_views, study_views
@@ -22,6 +31,15 @@ blueprint = Blueprint(
     static_folder="static",
     static_url_path="/chart-static",
 )
+for part in (chart_orders, chart_visit, chart_feedback):
+    blueprint.register_blueprint(part.blueprint)
+
+
+@blueprint.before_request
+def known_patient() -> None:
+    """Answer 404 in a chart that is not there."""
+    if patient_id := (request.view_args or {}).get("patient_id"):
+        require_patient(patient_id)
 
 
 @blueprint.route("/", methods=["GET", "POST"])
@@ -36,77 +54,51 @@ def patient_list() -> str:
 def chart(patient_id: str) -> str:
     """Show one chart; its cards are fetched by the page once it is shown."""
     people = _people()
-    patient = next((view for view in people if view.id == patient_id), None)
-    if patient is None:
-        abort(404)
+    patient = next(view for view in people if view.id == patient_id)
     return render_template(
         "chart/chart.html",
         people=people,
         patient=patient,
-        studies=study_views(_about("ImagingStudy", patient_id)),
+        studies=study_views(about("ImagingStudy", patient_id)),
         results=_results(patient_id),
+        catalogue=CATALOGUE,
+        orders=orders_html(patient_id),
+        visit=visit_html(patient_id),
     )
 
 
 @blueprint.get("/chart/<patient_id>/cards")
 def cards(patient_id: str) -> Response:
-    """Fire patient-view and return what to show in the rail.
-
-    `state` is cards, quiet (the service had nothing to say) or failed; `running` asks the page to
-    come again.
-    """
-    _require_patient(patient_id)
-    answer = ehr_client.open_chart(sandbox_parts(), patient_id)
-    launch = sandbox_parts().config.app_launch_url
-    studies = _about("ImagingStudy", patient_id)
-    html = render_template(
-        "chart/_cards.html",
-        cards=[card_view(card, launch) for card in answer.cards],
-        failure=answer.failure,
-        refused=answer.refused,
-        # appContext is opaque to an EHR, so only a sole study is certain to be the card's.
-        study_id=studies[0]["id"] if len(studies) == 1 else None,
+    """Fire patient-view and return what to show in the rail (`chart_answer.rail`)."""
+    hook = ehr_client.PATIENT_VIEW
+    return jsonify(
+        **rail(patient_id, ehr_client.fire(sandbox_parts(), patient_id, hook)),
+        note=f"Chart opened ({hook})",
     )
-    state = "failed" if answer.failure else "cards" if answer.cards else "quiet"
-    return jsonify(state=state, running=says_running(answer.cards), html=html)
 
 
 @blueprint.get("/chart/<patient_id>/results")
 def results(patient_id: str) -> str:
     """Return the results section as it stands now."""
-    _require_patient(patient_id)
     return render_template("chart/_results.html", results=_results(patient_id))
 
 
 @blueprint.post("/chart/<patient_id>/launch")
 def launch(patient_id: str) -> Response:
     """Register a launch and return the address the frame opens."""
-    _require_patient(patient_id)
-    wanted = _json_body()
+    wanted = json_body()
     study_id = wanted.get("study")
-    if study_id and study_id not in {study["id"] for study in _about("ImagingStudy", patient_id)}:
+    if study_id and study_id not in {study["id"] for study in about("ImagingStudy", patient_id)}:
         abort(404)
     return jsonify(
         url=ehr_client.launch_url(sandbox_parts(), patient_id, study_id, wanted.get("appContext"))
     )
 
 
-@blueprint.post("/chart/<patient_id>/feedback")
-def feedback(patient_id: str) -> Response:
-    """Pass on what the clinician did with a card; `failure` says what went wrong, or is null."""
-    _require_patient(patient_id)
-    stated = _json_body()
-    reason = stated.get("reason")
-    if reason is not None and not isinstance(reason, dict):
-        abort(400)
-    decision = ehr_client.Decision(
-        card_uuid=str(stated.get("card")),
-        is_accepted=stated.get("outcome") == "accepted",
-        suggestion=stated.get("suggestion"),
-        reason=reason,
-        comment=stated.get("comment"),
-    )
-    return jsonify(failure=ehr_client.send_feedback(sandbox_parts(), decision))
+@blueprint.errorhandler(SandboxRefusal)
+def refused(refusal: SandboxRefusal) -> tuple[Response, int]:
+    """Say to the page why this EHR did not do it."""
+    return jsonify(failure=f"This EHR refused it: {refusal}."), refusal.http_status
 
 
 @blueprint.errorhandler(404)
@@ -139,26 +131,9 @@ def guard(response: Response) -> Response:
 def _people() -> list[PatientView]:
     today = sandbox_parts().config.now().date()
     patients = sandbox_parts().fhir.search("Patient", {})
-    views = [patient_view(item, _about("Encounter", item["id"]), today) for item in patients]
+    views = [patient_view(item, about("Encounter", item["id"]), today) for item in patients]
     return sorted(views, key=lambda view: view.mrn)
 
 
-def _about(type_: str, patient_id: str) -> list[dict[str, Any]]:
-    return sandbox_parts().fhir.search(type_, {"patient": patient_id})
-
-
 def _results(patient_id: str) -> list[Any]:
-    return result_views(_about("DiagnosticReport", patient_id), _about("Observation", patient_id))
-
-
-def _require_patient(patient_id: str) -> None:
-    if sandbox_parts().fhir.read("Patient", patient_id) is None:
-        abort(404)
-
-
-def _json_body() -> dict[str, Any]:
-    """Read a JSON object; a form of another site cannot send one without being asked first."""
-    body = request.get_json()
-    if not isinstance(body, dict):
-        abort(400)
-    return body
+    return result_views(about("DiagnosticReport", patient_id), about("Observation", patient_id))

@@ -1,36 +1,43 @@
-"""What the EHR's backend says to a CDS service: patient-view at chart open, and feedback.
+"""What the EHR's backend says to CDS services: every hook of the chart, and feedback.
 
-Source: CDS Hooks 2.0 "Discovery", "HTTP Request", "Prefetch Template", "HTTP Response",
-"Feedback", "Trusting CDS Clients"; SMART App Launch 2.2 "EHR Launch".
+Source: CDS Hooks 2.0 "Discovery", "HTTP Request", "Feedback"; CDS Hooks Library 1.0.1;
+SMART App Launch 2.2 "EHR Launch".
 """
 
 import uuid
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC
 from functools import lru_cache
+from typing import Any
 from urllib.parse import urlencode
 
-import requests
-
+from cds_service.sandbox.conversation import Exchange
 from cds_service.sandbox.outcomes import Resource
 from cds_service.sandbox.parts import Sandbox
 from cds_service.sandbox.prefetch import prefetched
+from cds_service.sandbox.service_call import ServiceSilent, call
+from cds_service.sandbox.visits import open_visit
 
-HOOK = "patient-view"
-TIMEOUT_S = 5.0
+PATIENT_VIEW = "patient-view"
+ORDER_SELECT = "order-select"
+ORDER_SIGN = "order-sign"
+ORDER_DISPATCH = "order-dispatch"
+ENCOUNTER_START = "encounter-start"
+ENCOUNTER_DISCHARGE = "encounter-discharge"
+APPOINTMENT_BOOK = "appointment-book"
+
 SUMMARY_LIMIT = 140  # characters, exclusive; CDS Hooks 2.0 "Card Attributes"
 INDICATORS = ("info", "warning", "critical")
 
 
-class ServiceSilent(Exception):
-    """The CDS service gave no usable answer; `str()` is a sentence for the clinician."""
-
-
 @dataclass(frozen=True, slots=True)
-class ChartCards:
-    """What came back for one opening of a chart: cards as sent, or why there are none."""
+class ServiceCards:
+    """What one service answered to one hook: cards as sent, or why there are none."""
 
+    service_id: str
+    title: str
     cards: tuple[Resource, ...] = ()
     failure: str | None = None
     refused: tuple[str, ...] = field(default=())  # why a card was not shown, one sentence each
@@ -47,24 +54,32 @@ class Decision:
     comment: str | None = None
 
 
-def open_chart(parts: Sandbox, patient_id: str) -> ChartCards:
-    """Call the service's patient-view hook for this patient, within TIMEOUT_S per request."""
+def fire(
+    parts: Sandbox, patient_id: str, hook: str, more: Mapping[str, Any] | None = None
+) -> tuple[ServiceCards, ...]:
+    """Call every service of this hook, all at the same time; one answer for each.
+
+    more   the hook's own context fields, as `draftOrders`
+    """
     try:
-        service = _service(parts)
-        answer = _call(parts, _service_url(parts), body=_hook_call(parts, service, patient_id))
+        services = [one for one in _services(parts) if one.get("hook") == hook]
     except ServiceSilent as silent:
-        return ChartCards(failure=str(silent))
-    cards = answer.get("cards")
-    if not isinstance(cards, list):
-        return ChartCards(
-            failure="The AI service answered with something that is no list of cards."
-        )
-    problems = [problem_of(card) for card in cards]
-    shown = tuple(card for card, problem in zip(cards, problems, strict=True) if problem is None)
-    return ChartCards(shown, refused=tuple(problem for problem in problems if problem))
+        ours = parts.config.service_id
+        return (ServiceCards(ours, ours, failure=str(silent)),)
+    if not services:
+        return ()
+    context = _context(parts, patient_id, hook) | dict(more or {})
+    with ThreadPoolExecutor(len(services)) as pool:
+        asked = list(pool.map(lambda one: _ask(parts, patient_id, one, context), services))
+    parts.conversation.say(patient_id, [exchange for _, exchange in asked])
+    for answer, _ in asked:
+        parts.conversation.keep(patient_id, answer.service_id, answer.cards)
+    return tuple(answer for answer, _ in asked)
 
 
-def send_feedback(parts: Sandbox, decision: Decision) -> str | None:
+def send_feedback(
+    parts: Sandbox, patient_id: str, service_id: str, decision: Decision
+) -> str | None:
     """Report the clinician's decision; return None, or a sentence that says what failed."""
     moment = parts.config.now().astimezone(UTC).isoformat(timespec="milliseconds")
     entry: Resource = {
@@ -78,11 +93,14 @@ def send_feedback(parts: Sandbox, decision: Decision) -> str | None:
     stated = {key: value for key, value in reason.items() if value}
     if stated:
         entry["overrideReason"] = stated
-    try:
-        _call(parts, f"{_service_url(parts)}/feedback", body={"feedback": [entry]})
-    except ServiceSilent as silent:
-        return str(silent)
-    return None
+    url, body = f"{_service_url(parts, service_id)}/feedback", {"feedback": [entry]}
+    reply = call(parts, url, body, expects_body=False)
+    parts.conversation.say(
+        patient_id, [Exchange(service_id, "feedback", url, reply.took_ms, reply.status, body)]
+    )
+    if reply.failure is None:
+        parts.conversation.decide(patient_id, decision.card_uuid)
+    return reply.failure
 
 
 def launch_url(
@@ -94,10 +112,11 @@ def launch_url(
         if imaging_study_id
         else []
     )
+    visit = open_visit(parts, patient_id)
     launch = parts.authorization.new_launch(
         patient=patient_id,
         user=parts.config.clinician,
-        encounter=_encounter_id(parts, patient_id),
+        encounter=visit["id"] if visit else None,
         fhir_context=context,
         app_context=app_context,
     )
@@ -121,80 +140,73 @@ def problem_of(card: object) -> str | None:
     return None
 
 
-def _hook_call(parts: Sandbox, service: Resource, patient_id: str) -> Resource:
-    user = parts.config.clinician
-    context = {"userId": user, "patientId": patient_id}
-    encounter = _encounter_id(parts, patient_id)
-    if encounter:
-        context["encounterId"] = encounter
-    tokens = {f"context.{name}": value for name, value in context.items()}
-    tokens["userPractitionerId"] = user.removeprefix("Practitioner/")
-    call: Resource = {
-        "hook": HOOK,
+def _context(parts: Sandbox, patient_id: str, hook: str) -> Resource:
+    """Return the context fields that are not the hook's own; order-dispatch names no user."""
+    context: Resource = {"patientId": patient_id}
+    if hook == ORDER_DISPATCH:
+        return context
+    context["userId"] = parts.config.clinician
+    if visit := open_visit(parts, patient_id):
+        context["encounterId"] = visit["id"]
+    return context
+
+
+def _ask(
+    parts: Sandbox, patient_id: str, service: Resource, context: Resource
+) -> tuple[ServiceCards, Exchange]:
+    service_id, hook = str(service.get("id")), str(service.get("hook"))
+    body: Resource = {
+        "hook": hook,
         "hookInstance": str(uuid.uuid4()),
         "fhirServer": parts.config.fhir_base,
         "fhirAuthorization": parts.authorization.issue_hook_token(patient_id),
         "context": context,
     }
-    prefetch = prefetched(parts, service.get("prefetch") or {}, tokens)
-    return {**call, "prefetch": prefetch} if prefetch else call
+    prefetch = prefetched(parts, service.get("prefetch") or {}, _tokens(context))
+    if prefetch:
+        body["prefetch"] = prefetch
+    url = _service_url(parts, service_id)
+    reply = call(parts, url, body)
+    title = str(service.get("title") or service_id)
+    answer = _judged(service_id, title, reply.content, reply.failure)
+    return answer, Exchange(service_id, hook, url, reply.took_ms, reply.status, body, reply.content)
 
 
-def _encounter_id(parts: Sandbox, patient_id: str) -> str | None:
-    encounters = parts.fhir.search("Encounter", {"patient": patient_id})
-    return str(encounters[0]["id"]) if encounters else None
+def _tokens(context: Resource) -> dict[str, str]:
+    """Return what prefetch templates may name (CDS Hooks 2.0 "Prefetch Tokens")."""
+    texts = {name: value for name, value in context.items() if isinstance(value, str)}
+    tokens = {f"context.{name}": value for name, value in texts.items()}
+    if "userId" in texts:
+        tokens["userPractitionerId"] = texts["userId"].removeprefix("Practitioner/")
+    return tokens
+
+
+def _judged(
+    service_id: str, title: str, content: Resource | None, failure: str | None
+) -> ServiceCards:
+    cards = (content or {}).get("cards")
+    if failure is None and not isinstance(cards, list):
+        failure = "The AI service answered with something that is no list of cards."
+    if failure is not None or not isinstance(cards, list):
+        return ServiceCards(service_id, title, failure=failure)
+    problems = [problem_of(card) for card in cards]
+    shown = tuple(card for card, problem in zip(cards, problems, strict=True) if problem is None)
+    refused = tuple(problem for problem in problems if problem)
+    return ServiceCards(service_id, title, shown, refused=refused)
 
 
 # Once per sandbox: a failed reading is not kept, so a service that starts later is found.
 @lru_cache(maxsize=8)
-def _service(parts: Sandbox) -> Resource:
-    """Return our service's entry in the discovery document."""
-    answer = _call(parts, f"{parts.config.service_base}/cds-services")
-    services: Sequence[Resource] = answer.get("services") or []
-    for service in services:
-        if service.get("id") == parts.config.service_id and service.get("hook") == HOOK:
-            return service
-    raise ServiceSilent("The AI service does not offer guidance at the opening of a chart.")
+def _services(parts: Sandbox) -> Sequence[Resource]:
+    """Return the services of the discovery document; raise ServiceSilent."""
+    document = call(parts, f"{parts.config.service_base}/cds-services").require()
+    services = document.get("services")
+    listed = services if isinstance(services, list) else []
+    found = [one for one in listed if isinstance(one, dict)]
+    if not found:
+        raise ServiceSilent("The AI service offers no guidance.")
+    return found
 
 
-def _service_url(parts: Sandbox) -> str:
-    return f"{parts.config.service_base}/cds-services/{parts.config.service_id}"
-
-
-def _call(parts: Sandbox, url: str, body: Resource | None = None) -> Resource:
-    """GET, or POST the body, signed for exactly this URL; raise ServiceSilent unless 2xx."""
-    headers = {"Authorization": f"Bearer {parts.authorization.sign_hook_jwt(url)}"}
-    with requests.Session() as session:
-        session.trust_env = False  # a proxy has no business between two loopback addresses
-        try:
-            answer = session.request(
-                "GET" if body is None else "POST",
-                url,
-                json=body,
-                headers=headers,
-                timeout=TIMEOUT_S,
-                allow_redirects=False,
-            )
-        except requests.Timeout:
-            raise ServiceSilent(
-                f"The AI service did not answer within {TIMEOUT_S:.0f} seconds."
-            ) from None
-        except requests.RequestException:
-            raise ServiceSilent("The AI service did not answer.") from None
-    return _content(answer, expects_body=not url.endswith("/feedback"))
-
-
-def _content(answer: requests.Response, *, expects_body: bool) -> Resource:
-    if answer.status_code == 401:
-        raise ServiceSilent("The AI service does not trust this EHR's signature (HTTP 401).")
-    if not answer.ok or answer.is_redirect:
-        raise ServiceSilent(f"The AI service answered with an error (HTTP {answer.status_code}).")
-    if not expects_body:
-        return {}
-    try:
-        content = answer.json()
-    except ValueError:
-        content = None
-    if not isinstance(content, dict):
-        raise ServiceSilent("The AI service answered with something this EHR cannot read.")
-    return content
+def _service_url(parts: Sandbox, service_id: str) -> str:
+    return f"{parts.config.service_base}/cds-services/{service_id}"

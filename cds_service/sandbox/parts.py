@@ -8,6 +8,7 @@ from flask import current_app
 from cds_service.sandbox.archive_store import ArchiveStore
 from cds_service.sandbox.authorization import Authorization
 from cds_service.sandbox.config import SandboxConfig
+from cds_service.sandbox.conversation import Conversation
 from cds_service.sandbox.fhir_store import FhirStore
 
 EXTENSION = "sandbox"
@@ -15,12 +16,13 @@ EXTENSION = "sandbox"
 
 @dataclass(frozen=True, slots=True)
 class Sandbox:
-    """The record, the archive and the authorization server of one EHR."""
+    """The record, the archive, the authorization server and the CDS memory of one EHR."""
 
     config: SandboxConfig
     fhir: FhirStore
     archive: ArchiveStore
     authorization: Authorization
+    conversation: Conversation
 
 
 def open_sandbox(config: SandboxConfig) -> Sandbox:
@@ -30,6 +32,7 @@ def open_sandbox(config: SandboxConfig) -> Sandbox:
         fhir=FhirStore(config.data / "fhir.sqlite", now=config.now),
         archive=ArchiveStore(config.data / "archive"),
         authorization=Authorization(config),
+        conversation=Conversation(),
     )
 
 

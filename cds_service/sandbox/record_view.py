@@ -124,7 +124,7 @@ def _issued(resource: Resource) -> str:
 
 def _report(report: Resource) -> ResultView:
     return ResultView(
-        name=_words(report.get("code")) or "Report",
+        name=words(report.get("code")) or "Report",
         value=report.get("conclusion", ""),
         details=(),
         status=report.get("status", "unknown"),
@@ -136,7 +136,7 @@ def _report(report: Resource) -> ResultView:
 
 def _observation(observation: Resource, *, is_member: bool = False) -> ResultView:
     return ResultView(
-        name=_words(observation.get("code")) or "Observation",
+        name=words(observation.get("code")) or "Observation",
         value=_value(observation),
         details=tuple(_components(observation)),
         status=observation.get("status", "unknown"),
@@ -149,7 +149,7 @@ def _observation(observation: Resource, *, is_member: bool = False) -> ResultVie
 def _components(observation: Resource) -> Iterator[str]:
     for component in observation.get("component", []):
         if value := _value(component):
-            yield f"{_words(component.get('code'))} {value}"
+            yield f"{words(component.get('code'))} {value}"
 
 
 def _value(element: Resource) -> str:
@@ -158,11 +158,11 @@ def _value(element: Resource) -> str:
         number, unit = quantity.get("value", ""), quantity.get("unit", "")
         return f"{number:.2f}" if quantity.get("code") == "1" else f"{number} {unit}".strip()
     if "dataAbsentReason" in element:
-        return _words(element["dataAbsentReason"])
-    return _words(element.get("valueCodeableConcept")) or str(element.get("valueString", ""))
+        return words(element["dataAbsentReason"])
+    return words(element.get("valueCodeableConcept")) or str(element.get("valueString", ""))
 
 
-def _words(concept: Resource | None) -> str:
+def words(concept: Resource | None) -> str:
     """Return what a CodeableConcept says to people."""
     if not concept:
         return ""

@@ -21,9 +21,10 @@ from cds_service.sandbox.patients import (
 from cds_service.sandbox.radiographs import CT_SLICES
 
 ENDPOINT_ID = "dicom-web"
+RADIOLOGIST_ID = "radiologist"
 _DCM = "http://dicom.nema.org/resources/ontology/DCM"
-_SNOMED = "http://snomed.info/sct"
-_LOINC = "http://loinc.org"
+SNOMED = "http://snomed.info/sct"
+LOINC = "http://loinc.org"
 _V2_0203 = "http://terminology.hl7.org/CodeSystem/v2-0203"
 _SEXES = {"F": "female", "M": "male"}
 _PROCEDURES = {
@@ -33,7 +34,7 @@ _PROCEDURES = {
 
 
 def house(config: SandboxConfig) -> list[Resource]:
-    """Return what belongs to no patient: the signed-in clinician and the archive's Endpoint."""
+    """Return what belongs to no patient: the clinician, radiology and the archive's Endpoint."""
     given, family = CLINICIAN_NAME.split()
     return [
         {
@@ -41,6 +42,12 @@ def house(config: SandboxConfig) -> list[Resource]:
             "id": config.clinician.removeprefix("Practitioner/"),
             "active": True,
             "name": [{"family": family, "given": [given], "prefix": ["Dr."]}],
+        },
+        {
+            "resourceType": "Practitioner",
+            "id": RADIOLOGIST_ID,
+            "active": True,
+            "name": [{"text": "Radiology desk"}],
         },
         {
             "resourceType": "Endpoint",
@@ -60,7 +67,8 @@ def house(config: SandboxConfig) -> list[Resource]:
 
 def chart(row: PatientRow, config: SandboxConfig, today: date) -> list[Resource]:
     """Return the patient's resources, what is referred to before what refers to it."""
-    resources = [_patient(row, today), _encounter(row, config, today)]
+    encounter = visit(row.id, row.reason, config.clinician, today.isoformat())
+    resources = [_patient(row, today), {**encounter, "id": f"{row.id}-visit"}]
     for study in row.studies:
         resources += [_order(row, study, config, today), _imaging_study(row, study, today)]
     return resources
@@ -88,20 +96,20 @@ def _patient(row: PatientRow, today: date) -> Resource:
     }
 
 
-def _encounter(row: PatientRow, config: SandboxConfig, today: date) -> Resource:
+def visit(patient_id: str, reason: str, clinician: str, start: str) -> Resource:
+    """Return an Encounter in progress, without an id; `start` is a FHIR dateTime."""
     return {
         "resourceType": "Encounter",
-        "id": f"{row.id}-visit",
         "status": "in-progress",
         "class": {
             "system": "http://terminology.hl7.org/CodeSystem/v3-ActCode",
             "code": "AMB",
             "display": "ambulatory",
         },
-        "subject": {"reference": f"Patient/{row.id}"},
-        "participant": [{"individual": {"reference": config.clinician}}],
-        "period": {"start": today.isoformat()},
-        "reasonCode": [{"text": row.reason}],
+        "subject": {"reference": f"Patient/{patient_id}"},
+        "participant": [{"individual": {"reference": clinician}}],
+        "period": {"start": start},
+        "reasonCode": [{"text": reason}],
     }
 
 
@@ -114,7 +122,7 @@ def _order(row: PatientRow, study: StudyRow, config: SandboxConfig, today: date)
         "status": "completed",
         "intent": "order",
         "code": {
-            "coding": [{"system": _LOINC, "code": code, "display": display}],
+            "coding": [{"system": LOINC, "code": code, "display": display}],
             "text": study.description,
         },
         "subject": {"reference": f"Patient/{row.id}"},
@@ -155,7 +163,7 @@ def _series(study: StudyRow, today: date, count: int) -> Resource:
         "modality": {"system": _DCM, "code": study.modality},
         "description": study.description,
         "numberOfInstances": count,
-        "bodySite": {"system": _SNOMED, "code": "51185008", "display": "Thoracic structure"},
+        "bodySite": {"system": SNOMED, "code": "51185008", "display": "Thoracic structure"},
         "started": study.started(today).isoformat(),
         "instance": [
             {

@@ -100,6 +100,12 @@ class ResourceTable:
                 raise VersionConflict("If-Match does not name the current version")
             return self._write(resource, version=int(version or 0) + 1)
 
+    def remove(self, type_: str, id_: str) -> None:
+        """Forget a resource; the chart's own right, which no REST client has."""
+        with self.all_or_nothing():
+            self._db.execute("DELETE FROM resource WHERE type = ? AND id = ?", (type_, id_))
+            self._db.execute("DELETE FROM search_index WHERE type = ? AND id = ?", (type_, id_))
+
     def search(self, type_: str, params: Mapping[str, str]) -> list[Resource]:
         """Return what matches all of these FHIR search parameters (everything, without _count)."""
         return self.find(parse_query(require_type(type_), params.items())).resources

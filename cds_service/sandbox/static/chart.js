@@ -1,4 +1,5 @@
-// The chart's behaviour: fetch cards after the page, open the app in the frame, report decisions.
+// The chart's behaviour: fetch cards after the page, act on orders and the visit, open the app in
+// the frame, report decisions.
 // Source: CDS Hooks 2.0 "Feedback"; the page works as a record without it.
 "use strict";
 
@@ -13,17 +14,22 @@ const results = document.getElementById("results");
 const activity = document.getElementById("activity");
 const frame = document.getElementById("frame");
 const narrow = document.getElementById("narrow");
+const orders = document.getElementById("orders");
+const visit = document.getElementById("visit");
+const note = document.getElementById("note");
+const said = document.getElementById("said");
 const decided = new Set(); // cards already accepted or dismissed on this page
-let shownHtml = "";
 let timer = 0;
 
-async function post(path, body) {
+async function post(path, body = {}) {
   const answer = await fetch(`${base}/${path}`, {
     method: "POST",
     headers: { "Content-Type": "application/json" },
     body: JSON.stringify(body),
   });
-  if (!answer.ok) throw new Error(String(answer.status));
+  if (!answer.headers.get("Content-Type").startsWith("application/json")) {
+    throw new Error(String(answer.status));
+  }
   return answer.json();
 }
 
@@ -36,21 +42,64 @@ async function ask(until = Date.now() + AGAIN_FOR_MS) {
   try {
     answer = await (await fetch(`${base}/cards`)).json();
   } catch {
-    answer = { state: "failed", running: false, html: railFailure() };
+    answer = { groups: [{ service: "", html: railFailure() }] };
   }
-  show(answer.html);
+  show(answer);
   rail.setAttribute("aria-busy", "false");
   await refreshResults();
   if (answer.running && Date.now() < until) timer = setTimeout(ask, AGAIN_MS, until);
 }
 
-function show(html) {
-  if (html === shownHtml) return;
-  shownHtml = html;
-  rail.innerHTML = html; // rendered and escaped by our own server
-  for (const card of rail.querySelectorAll("[data-card]")) {
+// What an answer brings takes its place: cards by service, orders, visit, and the line on top.
+function show(answer) {
+  if (answer.failure) answer.note = answer.failure;
+  if (answer.note) note.textContent = answer.note;
+  if (answer.orders) replace(orders, answer.orders);
+  if (answer.visit) replace(visit, answer.visit);
+  for (const group of answer.groups ?? []) showGroup(group);
+  dropStale();
+  if (said.open) refreshSaid();
+}
+
+function showGroup({ service, html }) {
+  let group = [...rail.querySelectorAll("[data-service]")].find(
+    (one) => one.dataset.service === service,
+  );
+  if (!group) {
+    rail.querySelector(".waiting")?.remove();
+    group = document.createElement("div");
+    group.dataset.service = service;
+    rail.prepend(group);
+  }
+  if (group.shown === html) return;
+  group.shown = html;
+  group.innerHTML = html; // rendered and escaped by our own server
+  for (const card of group.querySelectorAll("[data-card]")) {
     if (decided.has(card.dataset.card)) card.remove();
   }
+}
+
+// A card about drafts that are signed or gone says nothing any more, unless it says what was done.
+function dropStale() {
+  const drafts = new Set();
+  for (const line of orders.querySelectorAll('[data-status="draft"]')) drafts.add(line.dataset.order);
+  for (const card of rail.querySelectorAll("[data-about]:not(.decided)")) {
+    if (!card.dataset.about.split(" ").some((name) => drafts.has(name))) card.remove();
+  }
+  for (const group of rail.querySelectorAll("[data-service]")) {
+    group.hidden = !group.querySelector(".card, .failure");
+  }
+  rail.querySelector(".empty")?.remove();
+  if (!rail.querySelector("[data-service]:not([hidden]), .waiting")) {
+    rail.append(document.getElementById("quiet").content.cloneNode(true));
+  }
+}
+
+// The keyboard must not lose its place when what had the focus is replaced.
+function replace(part, html) {
+  const hadFocus = part.contains(document.activeElement);
+  part.innerHTML = html;
+  if (hadFocus) (part.querySelector("button") ?? note).focus({ preventScroll: true });
 }
 
 function railFailure() {
@@ -67,20 +116,23 @@ async function refreshResults() {
 async function decide(card, decision) {
   const outcome = card.querySelector(".outcome");
   const words = decision.outcome === "accepted" ? "Accepted." : "Dismissed.";
-  let failure;
+  let answer;
   try {
-    ({ failure } = await post("feedback", { card: card.dataset.card, ...decision }));
+    answer = await post("feedback", { card: card.dataset.card, ...decision });
   } catch {
-    failure = "This EHR did not answer.";
+    answer = { failure: "This EHR did not answer." };
   }
+  const { failure } = answer;
   outcome.hidden = false;
   outcome.textContent = failure ? `Not reported: ${failure}` : `${words} The AI service was told.`;
-  if (failure) return;
-  decided.add(card.dataset.card);
-  card.classList.add("decided");
-  for (const part of card.querySelectorAll(":scope > .detail, :scope > .acts, :scope > form")) {
-    part.remove();
+  if (!failure) {
+    decided.add(card.dataset.card);
+    card.classList.add("decided");
+    for (const part of card.querySelectorAll(":scope > .detail, :scope > .acts, :scope > form")) {
+      part.remove();
+    }
   }
+  show({ ...answer, failure: null });
 }
 
 rail.addEventListener("click", (event) => {
@@ -109,6 +161,48 @@ rail.addEventListener("submit", (event) => {
 });
 
 document.getElementById("again").addEventListener("click", () => ask());
+
+// Orders and the visit ------------------------------------------------------------------------
+
+async function act(path, body) {
+  clearTimeout(timer);
+  rail.setAttribute("aria-busy", "true");
+  let answer;
+  try {
+    answer = await post(path, body);
+  } catch {
+    answer = { failure: "This EHR did not answer. Reload the page." };
+  }
+  show(answer);
+  rail.setAttribute("aria-busy", "false");
+  if (answer.groups?.some((group) => group.state === "cards")) {
+    rail.scrollIntoView({ block: "nearest" });
+  }
+  if (answer.running) timer = setTimeout(ask, AGAIN_MS);
+}
+
+for (const part of [orders, visit]) {
+  part.addEventListener("click", (event) => {
+    const { act: path, body } = event.target.closest("button")?.dataset ?? {};
+    if (path) act(path, body ? JSON.parse(body) : {});
+  });
+}
+
+document.getElementById("new-order").addEventListener("submit", (event) => {
+  event.preventDefault();
+  act("orders", { procedure: new FormData(event.target).get("procedure") });
+});
+
+// What was said -------------------------------------------------------------------------------
+
+async function refreshSaid() {
+  const answer = await fetch(`${base}/said`).catch(() => null);
+  if (answer?.ok) document.getElementById("exchanges").innerHTML = await answer.text();
+}
+
+said.addEventListener("toggle", () => {
+  if (said.open) refreshSaid();
+});
 
 // The app's frame -----------------------------------------------------------------------------
 

@@ -14,6 +14,15 @@ from joserfc.jwk import KeySet
 from werkzeug.serving import make_server
 from werkzeug.wrappers import Request, Response
 
+HOOKS = (
+    "patient-view",
+    "order-select",
+    "order-sign",
+    "order-dispatch",
+    "encounter-start",
+    "encounter-discharge",
+    "appointment-book",
+)
 PREFETCH = {
     "patient": "Patient/{{context.patientId}}",
     "studies": "ImagingStudy?patient={{context.patientId}}&_sort=-started",
@@ -26,13 +35,16 @@ PREFETCH = {
 
 @dataclass
 class SmallService:
-    """Answers discovery, patient-view and feedback; what it was sent lies in `hooks`, `feedback`.
+    """Answers discovery, hooks and feedback; what it was sent lies in `hooks`, `feedback`.
+
+    Like Sightline it has one service under every hook, and one more for orders, "order-check".
 
     `keys` gives the EHR's public keys, `answer` the body of a hook's answer (or a Response).
     """
 
     keys: Callable[[], Any]
     answer: Callable[[dict[str, Any]], Any]
+    check: Callable[[dict[str, Any]], Any] = lambda _: cards()
     base: str = ""
     discoveries: int = 0
     hooks: list[dict[str, Any]] = field(default_factory=list)
@@ -51,13 +63,19 @@ class SmallService:
         path = request.path
         if path == "/cds-services":
             self.discoveries += 1
-            service = {"hook": "patient-view", "id": "imaging-ai-findings", "prefetch": PREFETCH}
-            return _json({"services": [{**service, "description": "In the test"}]})
+            about = {"title": "In the test", "description": "In the test"}
+            findings = {**about, "id": "imaging-ai-findings", "prefetch": PREFETCH}
+            check = {**about, "id": "order-check"}
+            services = [{**findings, "hook": hook} for hook in HOOKS]
+            services += [{**check, "hook": hook} for hook in ("order-select", "order-sign")]
+            return _json({"services": services})
         if path.endswith("/feedback"):
             self.feedback.append(request.get_json())
             return Response(status=200)
-        self.hooks.append(request.get_json())
-        answer = self.answer(self.hooks[-1])
+        call = request.get_json()
+        self.hooks.append(call)
+        is_check = path.endswith("/order-check")
+        answer = self.check(call) if is_check else self.answer(call)
         return answer if isinstance(answer, Response) else _json(answer)
 
     def _trusts(self, request: Request) -> bool:

@@ -76,19 +76,21 @@ def test_cards_come_with_word_shape_and_a_launch(
 
     answer = browser.get("/chart/p101/cards").get_json()
 
-    assert (answer["state"], answer["running"]) == ("cards", False)
+    [group] = answer["groups"]
+    assert (group["state"], answer["running"]) == ("cards", False)
     for words in ("Warning", "#mark-warning", "See it", 'data-app-context="opaque"', "I disagree"):
-        assert words in answer["html"]
-    assert 'data-study="p101-study-A-24001"' in answer["html"]
+        assert words in group["html"]
+    assert 'data-study="p101-study-A-24001"' in group["html"]
 
 
 def test_a_card_of_a_patient_with_two_studies_claims_neither(
     browser: FlaskClient, service: SmallService
 ) -> None:
     link = {"type": "smart", "label": "See it", "url": f"{service.base}/app/launch"}
-    service.answer = lambda _: cards(a_card(links=[link]))
+    service.answer = lambda _: cards(a_card(links=[{**link, "appContext": "opaque"}]))
 
-    assert "data-study" not in browser.get("/chart/p107/cards").get_json()["html"]
+    [group] = browser.get("/chart/p107/cards").get_json()["groups"]
+    assert "data-app-context" in group["html"] and "data-study" not in group["html"]
 
 
 def test_a_running_analysis_asks_the_page_to_come_again(
@@ -104,9 +106,9 @@ def test_a_silent_service_is_told_in_the_rail_and_the_chart_stays_whole(
 ) -> None:
     service.answer = lambda _: {"cards": "none"}
 
-    answer = browser.get("/chart/p101/cards").get_json()
+    [group] = browser.get("/chart/p101/cards").get_json()["groups"]
 
-    assert answer["state"] == "failed" and "No decision support right now." in answer["html"]
+    assert group["state"] == "failed" and "No decision support right now." in group["html"]
 
 
 def test_a_launch_for_a_study_of_this_patient_gives_the_apps_address(browser: FlaskClient) -> None:
@@ -127,6 +129,8 @@ def test_a_launch_for_another_patients_study_or_from_a_form_is_refused(
 
 
 def test_a_dismissal_reaches_the_service(browser: FlaskClient, service: SmallService) -> None:
+    service.answer = lambda _: cards(a_card(uuid="c-1"))
+    browser.get("/chart/p101/cards")
     reason = {"code": "no", "system": "urn:x", "display": "I disagree"}
 
     answer = browser.post(
@@ -134,7 +138,7 @@ def test_a_dismissal_reaches_the_service(browser: FlaskClient, service: SmallSer
         json={"card": "c-1", "outcome": "overridden", "reason": reason, "comment": None},
     )
 
-    assert answer.get_json() == {"failure": None}
+    assert answer.get_json()["failure"] is None
     (entry,) = service.feedback[0]["feedback"]
     assert entry["outcome"] == "overridden"
     assert entry["overrideReason"] == {"reason": reason}

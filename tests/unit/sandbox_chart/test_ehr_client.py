@@ -8,10 +8,26 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from werkzeug.wrappers import Response
 
-from cds_service.sandbox import ehr_client
-from cds_service.sandbox.ehr_client import Decision, launch_url, open_chart, send_feedback
+from cds_service.sandbox import service_call
+from cds_service.sandbox.ehr_client import (
+    PATIENT_VIEW,
+    Decision,
+    ServiceCards,
+    fire,
+    launch_url,
+    send_feedback,
+)
 from cds_service.sandbox.parts import Sandbox
 from tests.unit.sandbox_chart.service import SmallService, a_card, cards
+
+
+def open_chart(parts: Sandbox, patient: str) -> ServiceCards:
+    [answer] = fire(parts, patient, PATIENT_VIEW)
+    return answer
+
+
+def report(parts: Sandbox, decision: Decision) -> str | None:
+    return send_feedback(parts, "p101", "imaging-ai-findings", decision)
 
 
 def test_opening_a_chart_sends_a_signed_hook_and_shows_the_cards(
@@ -87,7 +103,7 @@ def test_a_service_that_is_not_there_becomes_a_sentence_and_is_found_later(
 def test_a_slow_service_is_not_waited_for(
     parts: Sandbox, service: SmallService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ehr_client, "TIMEOUT_S", 0.2)
+    monkeypatch.setattr(service_call, "TIMEOUT_S", 0.2)
     given_up = Event()
     service.answer = lambda _: cards(a_card()) if given_up.wait(3) else cards()
 
@@ -139,7 +155,7 @@ def test_a_card_that_breaks_the_standard_is_refused_and_the_others_are_shown(
 def test_a_dismissal_reports_its_reason(parts: Sandbox, service: SmallService) -> None:
     reason = {"code": "disagree", "system": "urn:x", "display": "I disagree"}
 
-    failure = send_feedback(parts, Decision("c-1", False, reason=reason, comment="Rotated film"))
+    failure = report(parts, Decision("c-1", False, reason=reason, comment="Rotated film"))
 
     assert failure is None
     (entry,) = service.feedback[0]["feedback"]
@@ -151,7 +167,7 @@ def test_a_dismissal_reports_its_reason(parts: Sandbox, service: SmallService) -
 def test_an_acceptance_names_the_suggestion_and_nothing_empty(
     parts: Sandbox, service: SmallService
 ) -> None:
-    send_feedback(parts, Decision("c-1", True, suggestion="s-9"))
+    report(parts, Decision("c-1", True, suggestion="s-9"))
 
     (entry,) = service.feedback[0]["feedback"]
     assert set(entry) == {"card", "outcome", "outcomeTimestamp", "acceptedSuggestions"}
