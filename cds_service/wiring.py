@@ -58,7 +58,7 @@ from cds_service.web.registrations import Registrations
 from cds_service.web.services import Services
 from models.contract import ModelCard
 from models.registry import card_of
-from smart_app import AppServices, ModelFacts
+from smart_app import AppServices, Measured, ModelFacts, Share
 
 log = logging.getLogger(__name__)
 
@@ -295,7 +295,24 @@ def _model_facts(model: ModelIdentity) -> ModelFacts | None:
         intended_use=_scope(card),
         does_not_look_for=card.does_not_look_for,
         limits=card.limits,
+        measured=_measured(card),
     )
+
+
+def _measured(card: ModelCard) -> Measured | None:
+    """Read the figures of the card's operating point; None where it has not all of them."""
+    performance = card.details.get("performance", {})
+    try:
+        figures = performance["figures"]
+        return Measured(
+            sensitivity=Share(**figures["sensitivity"]),
+            specificity=Share(**figures["specificity"]),
+            images=figures["images"],
+            with_finding=figures["with_finding"],
+            is_external=performance["external_validation"] != "none",
+        )
+    except (KeyError, TypeError):
+        return None
 
 
 def _scope(card: ModelCard) -> str:

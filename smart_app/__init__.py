@@ -4,6 +4,14 @@
 """
 
 from smart_app.blueprint import create_blueprint
-from smart_app.services import EXTENSION, AppServices, ModelFacts
+from smart_app.model_facts import Measured, ModelFacts, Share
+from smart_app.services import EXTENSION, AppServices
 
-__all__ = ["EXTENSION", "AppServices", "ModelFacts", "create_blueprint"]
+__all__ = [
+    "EXTENSION",
+    "AppServices",
+    "Measured",
+    "ModelFacts",
+    "Share",
+    "create_blueprint",
+]

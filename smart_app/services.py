@@ -28,6 +28,7 @@ from cds_service.usecases.ports import (
     Reviews,
     Tenants,
 )
+from smart_app.model_facts import ModelFacts
 
 EXTENSION = "sightline-app"  # its place in Flask's `app.extensions`
 
@@ -57,16 +58,6 @@ class Vault(Protocol):
 
     def open(self, purpose: str, tenant_id: str, sealed: bytes) -> bytes:
         """Decrypt; raise when it was sealed for something else or changed."""
-
-
-@dataclass(frozen=True, slots=True)
-class ModelFacts:
-    """What the model card tells a reader of a result."""
-
-    looks_for: str  # "signs of pneumonia"
-    intended_use: str  # "frontal chest X-rays of children aged 1-5"
-    does_not_look_for: tuple[str, ...]
-    limits: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)

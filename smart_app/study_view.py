@@ -9,10 +9,12 @@ from flask import Response, jsonify, make_response, render_template, request, ur
 
 from cds_service.domain.audit import AuditAction, AuditEvent
 from cds_service.domain.finding import Result
-from smart_app import words
+from cds_service.usecases.finding_history import newest_after
+from smart_app import reasons, words
 from smart_app.chart import banner_of
 from smart_app.open_launch import OpenLaunch, within_launch
 from smart_app.picture import stands_out
+from smart_app.priors import Priors, priors_of
 from smart_app.study_choice import StudyChoice, choose_study, with_analysis
 
 
@@ -73,11 +75,15 @@ def _panel(launch: OpenLaunch, choice: StudyChoice | None) -> dict[str, Any]:
         "launch": launch,
         "choice": choice,
         "words": words,
+        "reasons": reasons,
         "stands_out": stands_out,
         "may_review": launch.session.facts.may_review,
     }
     if choice is None:
         return values
+    values["newer"] = newest_after(
+        launch.session.facts, choice.study_uid, choice.started, results=launch.house.results
+    )
     if choice.job is not None:
         values["status_url"] = url_for("app.status", handle=launch.handle, job=choice.job.id)
         values["panel_url"] = url_for("app.panel", handle=launch.handle, job=choice.job.id)
@@ -85,9 +91,19 @@ def _panel(launch: OpenLaunch, choice: StudyChoice | None) -> dict[str, Any]:
             values["expected_s"] = launch.house.jobs.expected_seconds(choice.job)
     if choice.result is not None:
         _seen(launch, choice.result)
+        values["histories"] = _histories(launch, choice.result)
         values["facts"] = launch.house.model_facts(choice.result.analysis.model)
         values["reviews"] = launch.house.reviews.latest(choice.result.id, launch.session.agent)
     return values
+
+
+def _histories(launch: OpenLaunch, result: Result) -> dict[str, Priors]:
+    """Return each finding's earlier studies, by its code."""
+    beside = request.args.get("beside")
+    return {
+        finding.coding.code: priors_of(launch, result, finding, beside)
+        for finding in result.analysis.findings
+    }
 
 
 def _seen(launch: OpenLaunch, result: Result) -> None:

@@ -4,7 +4,7 @@ Source: DESIGN "What a card says" (it never says that an image is normal).
 """
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from cds_service.domain.finding import AnalysisStatus, Finding, Reason, Result, score_text
 from cds_service.domain.guards import MISMATCH_CODES
@@ -89,10 +89,30 @@ def day(moment: datetime | None) -> str:
     return f"{moment.day} {moment:%b %Y}" if moment else "date not stated"
 
 
-def minute(moment: datetime) -> str:
-    """Return "2 Jan 2026, 09:05 UTC"."""
-    utc = moment.astimezone(UTC)
-    return f"{day(utc)}, {utc:%H:%M} UTC"
+def minute(moment: datetime, like: datetime | None = None) -> str:
+    """Return "2 Jan 2026, 10:05 UTC+1", in the offset in which the EHR states `like`; else UTC."""
+    zone = like.tzinfo if like and like.tzinfo else UTC
+    local = moment.astimezone(zone)
+    return f"{day(local)}, {local:%H:%M} {_offset(local)}"
+
+
+def span(earlier: datetime, later: datetime) -> str:
+    """Return how long it took in one unit: "35 s", "4 min", "3 h", "2 days"; "" when reversed."""
+    seconds = (later - earlier).total_seconds()
+    if seconds < 0:
+        return ""
+    for unit, length, limit in (("s", 1, 100), ("min", 60, 100), ("h", 3600, 48)):
+        if seconds < limit * length:
+            return f"{round(seconds / length)} {unit}"
+    return f"{round(seconds / 86_400)} days"
+
+
+def _offset(local: datetime) -> str:
+    minutes = round((local.utcoffset() or timedelta()).total_seconds() / 60)
+    if minutes == 0:
+        return "UTC"
+    hours, rest = divmod(abs(minutes), 60)
+    return f"UTC{'+' if minutes > 0 else '-'}{hours}" + (f":{rest:02d}" if rest else "")
 
 
 def steps_done(job: Job) -> int:

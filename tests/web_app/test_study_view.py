@@ -331,6 +331,7 @@ def every_route(house: House, opened: str) -> Iterator[tuple[str, str]]:
     handle = opened.split("/l/")[1].split("/")[0]
     values = {"handle": handle, "result_id": "r-1", "code": "233604007", "filename": "app.css"}
     values["rest"] = "nothing"
+    values["number"] = "0"
     with house.app.test_request_context(base_url="https://sightline.example.org"):
         for rule in house.app.url_map.iter_rules():
             if rule.endpoint.startswith("app."):

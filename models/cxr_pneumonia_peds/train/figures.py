@@ -111,6 +111,7 @@ def measure(images: data.Radiographs, logit: Floats) -> dict[str, Any]:
     everything = np.ones(len(label), dtype=bool)
     return {
         "images": len(label),
+        "with_finding": int(label.sum()),
         "persons": len(np.unique(images.person)),
         "auc": auc(everything),
         "auc_by_fold": [

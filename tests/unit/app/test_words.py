@@ -1,6 +1,6 @@
 """The words of the page: a score, a date, an age."""
 
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta, timezone
 
 import pytest
 from hypothesis import given
@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from cds_service.domain.finding import score_text
 from smart_app.chart import age_in_words, birth_date_in_words
-from smart_app.words import day, minute, statement_of, summary_of
+from smart_app.words import day, minute, span, statement_of, summary_of
 from tests.builders import a_finding, a_result, an_analysis
 
 TODAY = date(2026, 3, 1)
@@ -63,3 +63,22 @@ def test_the_gravest_finding_stands_for_the_study() -> None:
 def test_times_are_said_in_utc() -> None:
     assert minute(datetime(2026, 1, 2, 9, 5, tzinfo=UTC)) == "2 Jan 2026, 09:05 UTC"
     assert day(None) == "date not stated"
+
+
+def test_a_time_is_said_in_the_offset_in_which_the_ehr_states_the_study() -> None:
+    seoul, india = timezone(timedelta(hours=9)), timezone(timedelta(hours=5, minutes=30))
+    moment = datetime(2026, 1, 5, 23, 0, tzinfo=UTC)
+
+    assert minute(moment) == "5 Jan 2026, 23:00 UTC"
+    assert minute(moment, moment.astimezone(seoul)) == "6 Jan 2026, 08:00 UTC+9"
+    assert minute(moment, moment.astimezone(india)) == "6 Jan 2026, 04:30 UTC+5:30"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [(35, "35 s"), (240, "4 min"), (3 * 3600, "3 h"), (5 * 86_400, "5 days"), (-1, "")],
+)
+def test_a_wait_is_said_in_one_unit(seconds: int, said: str) -> None:
+    start = datetime(2026, 1, 5, tzinfo=UTC)
+
+    assert span(start, start + timedelta(seconds=seconds)) == said
