@@ -13,6 +13,7 @@ import requests
 
 from cds_service.adapters.backend_token import BackendTokens, Token
 from cds_service.adapters.egress import MEBIBYTE, Egress, same_origin
+from cds_service.adapters.pauses import Pauses
 from cds_service.domain.hook import FhirAuthorization
 from cds_service.domain.smart_scope import allows
 from cds_service.domain.tenant import Tenant
@@ -34,7 +35,7 @@ BODY_S = 5.0  # for one body
 # For one body of a hook, which leaves at 0.45 s: an EHR that drips held the threads that all
 # hooks share for 5 s after each of them had gone.
 SHORT_BODY_S = 0.5
-LONGEST_PAUSE_S = 60.0
+FAIR_S = 0.2  # an EHR that is late within less has not failed
 _BUSY = {408, 429, 500, 502, 503, 504}  # Oracle answers 500 for both kinds of trouble
 
 
@@ -48,7 +49,7 @@ class FhirRecord:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._egress, self._tokens, self._clock = egress, tokens, clock
-        self._quiet_until: dict[str, float] = {}  # tenant id: Retry-After, kept
+        self._pauses = Pauses(clock)
 
     def read(
         self,
@@ -94,8 +95,26 @@ class FhirRecord:
         authorization: FhirAuthorization | None,
         timeout_s: float,
     ) -> Resource:
-        if self._clock() < self._quiet_until.get(tenant.id, 0.0):
-            raise EhrBusy("The EHR asked us to come back later.")
+        self._pauses.require_none(tenant)
+        try:
+            resource = self._read_now(tenant, asked, authorization, timeout_s)
+        except (EhrBusy, EhrTimedOut):
+            if timeout_s >= FAIR_S:
+                self._pauses.failed(tenant)
+            raise
+        except (EhrRefused, EhrAnswerInvalid):
+            self._pauses.answered(tenant)
+            raise
+        self._pauses.answered(tenant)
+        return resource
+
+    def _read_now(
+        self,
+        tenant: Tenant,
+        asked: "_Asked",
+        authorization: FhirAuthorization | None,
+        timeout_s: float,
+    ) -> Resource:
         deadline = self._clock() + timeout_s
         if authorization is not None:
             asked.require_scope(authorization.scope)
@@ -143,10 +162,7 @@ class FhirRecord:
         if status in {401, 403}:
             raise EhrRefused(f"The EHR answered {status} to a read.")
         if status in _BUSY:
-            after = response.headers.get("Retry-After", "")
-            if after.isdigit():
-                pause_s = min(float(after), LONGEST_PAUSE_S)
-                self._quiet_until[tenant.id] = self._clock() + pause_s
+            self._pauses.asked_for(tenant, response.headers)
             raise EhrBusy(f"The EHR answered {status} to a read.")
         if status != 200:
             raise EhrAnswerInvalid(f"The EHR answered {status} to a read.")

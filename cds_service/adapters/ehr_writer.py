@@ -16,6 +16,7 @@ from typing import Any
 import requests
 from requests.auth import AuthBase
 
+from cds_service.adapters.pauses import Pauses
 from cds_service.domain.tenant import Tenant
 from cds_service.errors import EhrAnswerInvalid, EhrBusy, EhrRefused, EhrTimedOut, UpstreamFailed
 from cds_service.fhir import bounded_json
@@ -38,6 +39,7 @@ class FhirWriter:
     ) -> None:
         self._session_for = session_for
         self._auth_for = auth_for
+        self._pauses = Pauses()
 
     def publish(self, tenant: Tenant, bundle: Resource) -> tuple[str, ...]:
         """Write the entries of a transaction Bundle; return their references, in order.
@@ -45,7 +47,9 @@ class FhirWriter:
         Raises EhrRefused, EhrBusy, EhrTimedOut or EhrAnswerInvalid. After EhrTimedOut nothing is
         known: the next call searches first and so finds what was written.
         """
-        server = _Server(tenant, self._session_for(tenant), self._auth_for(tenant))
+        self._pauses.require_none(tenant)
+        session = self._session_for(tenant)
+        server = _Server(tenant, session, self._auth_for(tenant), self._pauses)
         written: dict[str, str] = {}  # fullUrl -> "Type/id"
         pending: list[Json] = []
         for entry in deepcopy(list(bundle["entry"])):
@@ -71,8 +75,10 @@ class FhirWriter:
 class _Server:
     """One EHR during one publication."""
 
-    def __init__(self, tenant: Tenant, session: requests.Session, auth: AuthBase | None) -> None:
-        self._base = tenant.fhir_base
+    def __init__(
+        self, tenant: Tenant, session: requests.Session, auth: AuthBase | None, pauses: Pauses
+    ) -> None:
+        self._tenant, self._base, self._pauses = tenant, tenant.fhir_base, pauses
         self._session = session
         self._session.auth = auth
 
@@ -157,7 +163,11 @@ class _Server:
             raise EhrTimedOut("The EHR gave no answer in time.") from None
         except requests.RequestException:
             raise EhrBusy("The EHR could not be reached.") from None
-        _check(response.status_code)
+        try:
+            _check(response.status_code)
+        except EhrBusy:
+            self._pauses.asked_for(self._tenant, response.headers)
+            raise
         return response
 
 
