@@ -8,17 +8,14 @@ import json
 import uuid
 from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import requests
 
 from benchmarks.figures import MeasurementFailed
 from benchmarks.running_demo import RunningDemo
-from cds_service.adapters.client_assertion import (
-    ASSERTION_TYPE,
-    ClientAssertion,
-    load_or_create_signing_key,
-)
+from cds_service.adapters.client_assertion import ASSERTION_TYPE
 from cds_service.sandbox import records
 from cds_service.sandbox.config import SandboxConfig
 from cds_service.sandbox.multipart import write_parts
@@ -27,6 +24,7 @@ from cds_service.sandbox.patients import PATIENTS, PatientRow
 from cds_service.sandbox.prefetch import prefetched
 from cds_service.sandbox.radiographs import Pictures, instances
 from cds_service.sandbox.seed import PICTURES
+from cds_service.wiring import open_house
 
 TIMEOUT_S = 10.0
 SERVICE = "imaging-ai-findings"
@@ -42,27 +40,44 @@ class HookRequest:
     body: str  # JSON
 
 
-class Ehr:
-    """The sandbox EHR of a running demo."""
+def sandbox_config(chart: str, service: str, records: Path) -> SandboxConfig:
+    """Return what a sandbox needs that is served at `chart` and calls `service`."""
+    return SandboxConfig(
+        origin=chart,
+        data=records,
+        service_base=service,
+        app_launch_url=f"{service}/app/launch",
+        app_redirect_uris=(f"{service}/app/callback",),
+        app_jwks_url=f"{service}/app/.well-known/jwks.json",
+    )
 
-    def __init__(self, demo: RunningDemo) -> None:
-        config = SandboxConfig(
-            origin=demo.chart,
-            data=demo.data / "sandbox",
-            service_base=demo.service,
-            app_launch_url=demo.app,
-            app_redirect_uris=(f"{demo.service}/app/callback",),
-            app_jwks_url=demo.jwks,
-        )
+
+class Ehr:
+    """A sandbox EHR beside a running service.
+
+    demo     its addresses
+    records  the folder of its record and archive
+    """
+
+    def __init__(self, demo: RunningDemo, records: Path) -> None:
+        config = sandbox_config(demo.chart, demo.service, records)
         self._demo = demo
         self._parts = open_sandbox(config)
-        self._assertion = ClientAssertion(load_or_create_signing_key(demo.data / "signing.pem"))
+        self._assertion = open_house(demo.settings()).assertion
         self._pictures = Pictures.in_folder(PICTURES)
         self._http = requests.Session()
         self._http.trust_env = False
 
     def add_patient(self) -> str:
         """Add a patient with one chest X-ray that nobody has seen yet; return the Patient's id."""
+        return self.add_patients(1)[0]
+
+    def add_patients(self, count: int) -> list[str]:
+        """Add so many, by one and the same token of the archive."""
+        bearer = self._bearer("system/ImagingStudy.c")
+        return [self._add_patient(bearer) for _ in range(count)]
+
+    def _add_patient(self, bearer: str) -> str:
         row = self._new_row()
         today = self._parts.config.now().date()
         files = instances(row, row.studies[0], self._pictures, today)
@@ -73,7 +88,7 @@ class Ehr:
             headers={
                 "Content-Type": content_type,
                 "Accept": "application/dicom+json",
-                "Authorization": self._bearer("system/ImagingStudy.c"),
+                "Authorization": bearer,
             },
             timeout=TIMEOUT_S,
         )
@@ -83,19 +98,21 @@ class Ehr:
                 self._parts.fhir.update(resource)
         return row.id
 
-    def hook_requests(self, patient_id: str, count: int = 1) -> list[HookRequest]:
-        """Return `count` patient-view calls about the patient, each with its own JWT."""
+    def hook_requests(
+        self, patient_id: str, count: int = 1, *, has_prefetch: bool = True
+    ) -> list[HookRequest]:
+        """Return `count` patient-view calls about the patient, each with its own JWT.
+
+        Without prefetch, and without a token of the EHR, the service reads with its own.
+        """
         url = f"{self._demo.service}/cds-services/{SERVICE}"
         user = self._parts.config.clinician
         context = {"userId": user, "patientId": patient_id, "encounterId": f"{patient_id}-visit"}
         tokens = {f"context.{name}": value for name, value in context.items()}
         tokens["userPractitionerId"] = user.removeprefix("Practitioner/")
-        call = {
-            "hook": "patient-view",
-            "fhirServer": self._demo.fhir,
-            "context": context,
-            "prefetch": prefetched(self._parts, self._templates, tokens),
-        }
+        call = {"hook": "patient-view", "fhirServer": self._demo.fhir, "context": context}
+        if has_prefetch:
+            call["prefetch"] = prefetched(self._parts, self._templates, tokens)
         return [
             HookRequest(
                 url,

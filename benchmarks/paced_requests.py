@@ -9,12 +9,12 @@ import sys
 import threading
 import time
 from dataclasses import asdict, dataclass
-from http.client import HTTPConnection
+from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-SENDERS = 16
+SENDERS = 64  # at 50 a second each has 1.28 s for a call before the next one of its own is due
 TIMEOUT_S = 10.0
 LEAD_S = 0.5  # until the first call, so that every sender is there
 
@@ -26,7 +26,14 @@ class Answer:
     since_due_ms: float  # from the moment it was due: a call that left late counts as slow
     since_sent_ms: float
     code: str  # HTTP status, or the class of an error
-    cards: int
+    cards: tuple[str, ...]  # the indicator of each
+
+    @property
+    def kind(self) -> str:
+        """Name what came: a card by the loudest indicator's name, no card, or what refused it."""
+        if self.code != "200":
+            return f"HTTP {self.code}" if self.code.isdigit() else self.code
+        return f"{self.cards[0]} card" if self.cards else "no card"
 
 
 def send_all(calls: list[dict[str, str]], rate: float) -> list[Answer]:
@@ -41,7 +48,7 @@ def send_all(calls: list[dict[str, str]], rate: float) -> list[Answer]:
             sent = time.monotonic()
             code, content = _send(calls[number])
             done = time.monotonic()
-            cards = len(content.get("cards", []))
+            cards = tuple(card["indicator"] for card in content.get("cards", []))
             answers[number] = Answer((done - due) * 1000, (done - sent) * 1000, code, cards)
 
     senders = [threading.Thread(target=send_every, args=(nth,)) for nth in range(SENDERS)]
@@ -60,7 +67,7 @@ def _send(call: dict[str, str]) -> tuple[str, dict[str, Any]]:
         connection.request("POST", address.path, call["body"], headers)
         answer = connection.getresponse()
         content = answer.read()
-    except OSError as error:
+    except (OSError, HTTPException) as error:
         return type(error).__name__, {}
     finally:
         connection.close()

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.figures import Figure, MeasurementFailed
+from cds_service.settings import Settings
 
 START_TIMEOUT_S = 120.0
 STOP_TIMEOUT_S = 60.0
@@ -30,9 +31,17 @@ class RunningDemo:
     service: str
     fhir: str
     archive: str
-    app: str
-    jwks: str
     data: Path
+
+    def settings(self) -> Settings:
+        """Return the settings that open its ledger and its keys from here."""
+        return Settings.from_env(
+            {
+                "SIGHTLINE_PUBLIC_URL": self.service,
+                "SIGHTLINE_DATA": str(self.data),
+                "SIGHTLINE_REDIS_URL": "redis://nobody.invalid",  # nothing here rings
+            }
+        )
 
     def start_time(self) -> Figure:
         """Return how long the start took, until `ready:` was on the terminal."""
@@ -52,7 +61,7 @@ def running_demo() -> Iterator[RunningDemo]:
         home = Path(folder)
         state, output = home / "state.json", home / "output.txt"
         command = [sys.executable, "-m", "cds_service.cli", "demo"]
-        command += ["--port", str(_free_port()), "--data", str(home / "data")]
+        command += ["--port", str(free_port()), "--data", str(home / "data")]
         with output.open("wb") as sink:
             process = subprocess.Popen(
                 [*command, "--state", str(state)],
@@ -87,12 +96,13 @@ def _read(pid: int, seconds: float, state: Path) -> RunningDemo:
     while not state.exists() and time.monotonic() < deadline:  # written after the lines
         time.sleep(0.02)
     facts = json.loads(state.read_text())
-    names = ("chart", "service", "fhir", "archive", "app", "jwks")
+    names = ("chart", "service", "fhir", "archive")
     addresses = {name: facts[name].rstrip("/") for name in names}
     return RunningDemo(pid=pid, ready_after_s=seconds, data=Path(facts["data"]), **addresses)
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Return a port of the loopback address that nobody listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
