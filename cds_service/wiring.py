@@ -7,7 +7,6 @@ the command line.
 import json
 import logging
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -25,6 +24,7 @@ from cds_service.adapters.egress import Egress
 from cds_service.adapters.ehr import FhirRecord
 from cds_service.adapters.ehr_writer import FhirWriter
 from cds_service.adapters.jwks import ClientKeys
+from cds_service.adapters.lanes import Lanes
 from cds_service.adapters.queue import (
     RING_TIMEOUT_S,
     SESSION_TIMEOUT_S,
@@ -184,9 +184,8 @@ def hook_services(settings: Settings, house: House) -> Services:
     card = card_of(settings.model_id)
     model = _card_model(card)
     cards = ledger.SqlCardLog(house.engine)
-    pool = ThreadPoolExecutor(max_workers=8, thread_name_prefix="prefetch")
     desk = HookDesk(
-        gatherer=Gatherer(FhirRecord(house.egress, house.tokens), house.audit, pool, clock),
+        gatherer=Gatherer(FhirRecord(house.egress, house.tokens), house.audit, Lanes(), clock),
         jobs=house.jobs,
         results=house.results,
         cards=cards,

@@ -45,7 +45,7 @@ class Gatherer:
 
     record: EhrRecord
     audit: AuditLog
-    pool: Executor  # bounded; the reads run in it, so that a hook can leave a hanging one
+    lane: Callable[[str], Executor]  # of an EHR, bounded: a hook can leave a hanging read there
     clock: Clock
     timer: Callable[[], float] = time.monotonic
 
@@ -59,6 +59,7 @@ class Gathering:
 
     def __init__(self, by: Gatherer, call: HookCall, tenant: Tenant, deadline: float) -> None:
         self._by, self._call, self._tenant, self._deadline = by, call, tenant, deadline
+        self._lane = by.lane(tenant.id)
         self._partial: dict[str, Resource] = {}  # what there is of a key, should its rest fail
         self._reading = {key: self._source(key) for key in PREFETCH}
 
@@ -85,7 +86,7 @@ class Gathering:
 
     def further(self, path: str) -> Resource:
         """Read one resource more, such as "Endpoint/1"; waits and raises as `document`."""
-        return self._wait(self._by.pool.submit(self._read, path, self._lent_token()))
+        return self._wait(self._lane.submit(self._read, path, self._lent_token()))
 
     def _wait(self, reading: Future[Resource]) -> Resource:
         try:
@@ -102,13 +103,13 @@ class Gathering:
                 return sent.resource
             self._partial[key] = sent.resource
             if sent.state is PrefetchState.PRESENT and following is not None:
-                return self._by.pool.submit(self._rest, key, sent.resource, following)
+                return self._lane.submit(self._rest, key, sent.resource, following)
         if sent.state is PrefetchState.NULL and key == STUDIES:
             return None
         # What the client could not read with its own rights is not tried again with its token.
         lent = None if sent.state is PrefetchState.FAILED else self._lent_token()
         path = PREFETCH[key].replace("{{context.patientId}}", self._call.patient_id)
-        return self._by.pool.submit(self._read, path, lent)
+        return self._lane.submit(self._read, path, lent)
 
     def _has_newest(self, page: Resource) -> bool:
         """Tell whether a page holds, in order, as many studies as are looked at.

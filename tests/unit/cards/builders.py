@@ -139,7 +139,7 @@ class House:
     @property
     def desk(self) -> HookDesk:
         return HookDesk(
-            gatherer=Gatherer(self.record, self.audit, self.pool, self.clock),
+            gatherer=Gatherer(self.record, self.audit, lambda _tenant_id: self.pool, self.clock),
             jobs=self.jobs,
             results=self.results,
             cards=self.cards,
