@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urljoin
+from urllib.parse import parse_qsl, urlencode, urljoin
 
 import requests
 
@@ -25,7 +25,7 @@ from cds_service.errors import (
     ScopeDenied,
 )
 from cds_service.fhir import bounded_json
-from cds_service.fhir.bundle import next_link
+from cds_service.fhir.bundle import next_link, searchset
 from cds_service.usecases.ports import Resource
 
 FHIR_JSON = "application/fhir+json"
@@ -36,6 +36,8 @@ BODY_S = 5.0  # for one body
 # hooks share for 5 s after each of them had gone.
 SHORT_BODY_S = 0.5
 FAIR_S = 0.2  # an EHR that is late within less has not failed
+UNSORTED_COUNT = 100  # asked for on a page where the newest may be anywhere
+_NOT_UNDERSTOOD = {400, 422, 501}
 _BUSY = {408, 429, 500, 502, 503, 504}  # Oracle answers 500 for both kinds of trouble
 
 
@@ -50,6 +52,7 @@ class FhirRecord:
     ) -> None:
         self._egress, self._tokens, self._clock = egress, tokens, clock
         self._pauses = Pauses(clock)
+        self.unsorted: set[str] = set()  # tenant ids: these EHRs refuse _sort
 
     def read(
         self,
@@ -60,6 +63,8 @@ class FhirRecord:
         timeout_s: float,
     ) -> Resource:
         """Read "Patient/1", or search "ImagingStudy?patient=1" into one searchset Bundle.
+
+        An EHR that refuses `_sort` is asked without, and so answers in an order of its own.
 
         Without `authorization` our Backend Services token is used, or no token at an EHR where
         we are no client (an open server). Raises ScopeDenied before any call, EhrRefused,
@@ -164,6 +169,8 @@ class FhirRecord:
         if status in _BUSY:
             self._pauses.asked_for(tenant, response.headers)
             raise EhrBusy(f"The EHR answered {status} to a read.")
+        if status in _NOT_UNDERSTOOD:
+            raise _NotUnderstood(f"The EHR answered {status} to a read.")
         if status != 200:
             raise EhrAnswerInvalid(f"The EHR answered {status} to a read.")
 
@@ -180,17 +187,31 @@ class _Reading:
     def resource_at(self, path: str) -> Resource:
         url = f"{self._tenant.fhir_base}/{path}"
         if "?" in path:
-            return self.search_from(url)
+            return self._search(url)
         kind, _, logical_id = path.partition("/")
         resource = self._get(url)
         if resource.get("resourceType") != kind or resource.get("id") != logical_id:
             raise EhrAnswerInvalid("The EHR answered another resource than the one asked for.")
         return resource
 
+    def _search(self, url: str) -> Resource:
+        plain = _without_sort(url)
+        if plain == url or self._tenant.id in self._record.unsorted:
+            return self.search_from(plain)
+        try:
+            return self.search_from(url)
+        except _NotUnderstood:
+            found = self.search_from(plain)
+            self._record.unsorted.add(self._tenant.id)
+            return found
+
     def search_from(self, url: str) -> Resource:
+        """Read all pages; the Bundle keeps its `next` link when there are more than MAX_PAGES."""
         entries: list[Any] = []
         for _ in range(MAX_PAGES):
             page = self._get(url)
+            if page.get("resourceType") == "OperationOutcome":
+                raise _NotUnderstood("The EHR answered a search with an OperationOutcome.")
             if page.get("resourceType") != "Bundle":
                 raise EhrAnswerInvalid("The EHR did not answer a search with a Bundle.")
             found = page.get("entry", [])
@@ -199,16 +220,20 @@ class _Reading:
             entries.extend(found)
             following = next_link(page)
             if following is None:
-                break
+                return searchset(entries)
             _require_same_place(following, url)
             url = urljoin(url, following)
-        return {"resourceType": "Bundle", "type": "searchset", "entry": entries}
+        return searchset(entries, following=url)
 
     def _get(self, url: str) -> dict[str, Any]:
         document = self._record.get(self._tenant, url, self._bearer, self._deadline)
         if not isinstance(document, dict):
             raise EhrAnswerInvalid("The EHR did not answer a FHIR resource.")
         return document
+
+
+class _NotUnderstood(EhrAnswerInvalid):
+    """The EHR does not do what was asked for; perhaps it does less."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,6 +247,15 @@ class _Asked:
     def require_scope(self, scope: str) -> None:
         if not allows(scope, self.kind, self.letter):
             raise ScopeDenied(f"The granted scopes do not allow to read {self.kind}.")
+
+
+def _without_sort(url: str) -> str:
+    base, _, query = url.partition("?")
+    parameters = parse_qsl(query, keep_blank_values=True)
+    if "_sort" not in dict(parameters):
+        return url
+    others = [(name, value) for name, value in parameters if name not in ("_sort", "_count")]
+    return f"{base}?{urlencode([*others, ('_count', UNSORTED_COUNT)])}"
 
 
 def _require_same_place(url: str, base: str) -> None:

@@ -27,6 +27,8 @@ class FhirServer:
     known_scopes: list[str] = field(default_factory=list)
     refuses_unknown_scopes: bool = False
     is_open: bool = False
+    refuses: frozenset[str] = frozenset()  # search parameters
+    refusal_status: int = 400
     page_size: int = 50
     expires_in: int = 300
     answer: tuple[int, dict[str, str], bytes] | None = None  # instead of a resource
@@ -84,6 +86,11 @@ class FhirServer:
 
     def search(self, kind: str) -> Any:
         found = [r for r in self.resources if r["resourceType"] == kind]
+        if self.refuses.intersection(request.args):
+            self.asked.append(request.full_path)
+            issue = {"severity": "error", "code": "not-supported"}
+            outcome = {"resourceType": "OperationOutcome", "issue": [issue]}
+            return Response(json.dumps(outcome), self.refusal_status)
         start = int(request.args.get("start", 0))
         page = {
             "resourceType": "Bundle",

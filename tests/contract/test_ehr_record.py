@@ -24,6 +24,7 @@ from cds_service.errors import (
     EndpointNotAllowed,
     ScopeDenied,
 )
+from cds_service.fhir.bundle import is_complete
 from cds_service.usecases.ports import EhrRecord, Resource
 from tests.builders import a_tenant
 from tests.contract.fhir_server import FhirServer, a_fhir_server
@@ -175,6 +176,38 @@ def test_all_pages_are_read_up_to_a_limit(real: Real) -> None:
 
     real.server.resources = [{"resourceType": "ImagingStudy", "id": f"{n}"} for n in range(40)]
     assert len(real.read(SEARCH)["entry"]) == 2 * MAX_PAGES
+
+
+def test_more_pages_than_are_read_are_said_to_follow(real: Real) -> None:
+    real.server.page_size = 1
+    assert is_complete(real.read(SEARCH))
+
+    real.server.resources = [{"resourceType": "ImagingStudy", "id": f"{n}"} for n in range(9)]
+    assert not is_complete(real.read(SEARCH))
+
+
+@pytest.mark.parametrize("status", [400, 422, 501, 200])
+def test_an_ehr_that_refuses_to_sort_is_asked_without_and_that_is_remembered(
+    real: Real, status: int
+) -> None:
+    real.server.refuses, real.server.refusal_status = frozenset({"_sort"}), status
+    path = f"{SEARCH}&_sort=-started&_count=20"
+
+    for _ in range(2):
+        assert len(real.read(path)["entry"]) == 3
+
+    searches = [one for one in real.server.asked if "ImagingStudy" in one]
+    assert ["_sort" in one for one in searches] == [True, False, False]
+    assert all("patient=p-1" in one and "_count=" in one for one in searches)
+
+
+def test_an_ehr_that_refuses_the_search_itself_is_asked_twice_and_no_more(real: Real) -> None:
+    real.server.refuses = frozenset({"_sort", "patient"})
+
+    for asked in (2, 4):  # not remembered: it was not the sorting
+        with pytest.raises(EhrAnswerInvalid):
+            real.read(f"{SEARCH}&_sort=-started")
+        assert sum("ImagingStudy" in one for one in real.server.asked) == asked
 
 
 def test_a_next_page_at_another_origin_is_not_asked_for(real: Real) -> None:
