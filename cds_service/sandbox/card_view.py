@@ -88,7 +88,8 @@ def references_of(card: dict[str, Any]) -> Iterator[str]:
 
 def says_running(cards: Sequence[dict[str, Any]]) -> bool:
     """Tell whether a card announces a result that is still to come, so that asking again helps."""
-    return any("running" in card["summary"].lower() for card in cards)
+    words = ("analysis running", "analysis queued")
+    return any(word in card["summary"].lower() for card in cards for word in words)
 
 
 def render_markdown(text: str) -> Markup:

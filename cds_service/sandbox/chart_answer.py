@@ -13,6 +13,7 @@ from cds_service.sandbox.ehr_client import ServiceCards
 from cds_service.sandbox.order_view import order_views
 from cds_service.sandbox.outcomes import Resource
 from cds_service.sandbox.parts import sandbox_parts
+from cds_service.sandbox.record_view import words
 from cds_service.sandbox.visits import open_visit
 
 
@@ -56,8 +57,14 @@ def orders_html(patient_id: str, held: str | None = None) -> str:
 
 def visit_html(patient_id: str, *, is_leaving: bool = False) -> str:
     """Return what can be done with the visit now."""
-    going_on = open_visit(sandbox_parts(), patient_id) is not None
-    return render_template("chart/_visit.html", going_on=going_on, is_leaving=is_leaving)
+    visit = open_visit(sandbox_parts(), patient_id)
+    reasons = [words(reason) for reason in (visit or {}).get("reasonCode", [])]
+    return render_template(
+        "chart/_visit.html",
+        going_on=visit is not None,
+        reason=", ".join(reasons),
+        is_leaving=is_leaving,
+    )
 
 
 def about(type_: str, patient_id: str) -> list[Resource]:

@@ -88,7 +88,7 @@ def _undecided(patient_id: str, fired: tuple[ServiceCards, ...], order: Resource
     known = sandbox_parts().conversation
     return any(
         _reference(order) in references_of(card)
-        and not known.is_decided(patient_id, card.get("uuid"))
+        and not known.is_decided(patient_id, card.get("uuid"), _reference(order))
         for answer in fired
         for card in answer.cards
     )

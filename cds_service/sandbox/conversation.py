@@ -46,7 +46,7 @@ class Conversation:
     def __init__(self) -> None:
         self._lock = Lock()
         self._shown: dict[str, OrderedDict[str, ShownCard]] = {}
-        self._decided: dict[str, set[str]] = {}
+        self._decided: dict[str, set[tuple[str, str]]] = {}
         self._last: dict[str, tuple[Exchange, ...]] = {}
 
     def keep(self, patient_id: str, service_id: str, cards: Sequence[Resource]) -> None:
@@ -58,23 +58,25 @@ class Conversation:
                     shown[uuid] = ShownCard(service_id, card)
                     shown.move_to_end(uuid)
             while len(shown) > CARDS_PER_CHART:
-                forgotten, _ = shown.popitem(last=False)
-                self._decided.get(patient_id, set()).discard(forgotten)
+                shown.popitem(last=False)
 
     def card(self, patient_id: str, card_uuid: str) -> ShownCard | None:
         """Return a card that this chart showed, or None."""
         with self._lock:
             return self._shown.get(patient_id, OrderedDict()).get(card_uuid)
 
-    def decide(self, patient_id: str, card_uuid: str) -> None:
-        """Remember that the clinician accepted or overrode the card."""
+    def decide(self, patient_id: str, card_uuid: str, order: str) -> None:
+        """Remember that the clinician answered a card as far as it is about this order."""
         with self._lock:
-            self._decided.setdefault(patient_id, set()).add(card_uuid)
+            self._decided.setdefault(patient_id, set()).add((card_uuid, order))
 
-    def is_decided(self, patient_id: str, card_uuid: str | None) -> bool:
-        """Tell whether the clinician has answered the card."""
+    def is_decided(self, patient_id: str, card_uuid: str | None, order: str) -> bool:
+        """Tell whether the clinician has answered the card about this order.
+
+        A service may give the card the same uuid again for the next order.
+        """
         with self._lock:
-            return card_uuid in self._decided.get(patient_id, set())
+            return (card_uuid, order) in self._decided.get(patient_id, set())
 
     def say(self, patient_id: str, exchanges: Sequence[Exchange]) -> None:
         """Replace what was last said about this chart."""

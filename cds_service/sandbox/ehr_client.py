@@ -98,8 +98,6 @@ def send_feedback(
     parts.conversation.say(
         patient_id, [Exchange(service_id, "feedback", url, reply.took_ms, reply.status, body)]
     )
-    if reply.failure is None:
-        parts.conversation.decide(patient_id, decision.card_uuid)
     return reply.failure
 
 

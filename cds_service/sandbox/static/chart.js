@@ -52,13 +52,18 @@ async function ask(until = Date.now() + AGAIN_FOR_MS) {
 
 // What an answer brings takes its place: cards by service, orders, visit, and the line on top.
 function show(answer) {
-  if (answer.failure) answer.note = answer.failure;
-  if (answer.note) note.textContent = answer.note;
+  const words = answer.failure || answer.note;
+  if (words !== undefined) note.textContent = words;
   if (answer.orders) replace(orders, answer.orders);
   if (answer.visit) replace(visit, answer.visit);
   for (const group of answer.groups ?? []) showGroup(group);
   dropStale();
   if (said.open) refreshSaid();
+}
+
+// The same guidance about the next order comes under the same uuid.
+function identity({ dataset }) {
+  return `${dataset.card} ${dataset.about ?? ""}`;
 }
 
 function showGroup({ service, html }) {
@@ -75,7 +80,7 @@ function showGroup({ service, html }) {
   group.shown = html;
   group.innerHTML = html; // rendered and escaped by our own server
   for (const card of group.querySelectorAll("[data-card]")) {
-    if (decided.has(card.dataset.card)) card.remove();
+    if (decided.has(identity(card))) card.remove();
   }
 }
 
@@ -95,11 +100,11 @@ function dropStale() {
   }
 }
 
-// The keyboard must not lose its place when what had the focus is replaced.
+// The keyboard must not lose its place when what had the focus is replaced, nor land on a button.
 function replace(part, html) {
   const hadFocus = part.contains(document.activeElement);
   part.innerHTML = html;
-  if (hadFocus) (part.querySelector("button") ?? note).focus({ preventScroll: true });
+  if (hadFocus) note.focus({ preventScroll: true });
 }
 
 function railFailure() {
@@ -122,17 +127,19 @@ async function decide(card, decision) {
   } catch {
     answer = { failure: "This EHR did not answer." };
   }
-  const { failure } = answer;
+  const { failure, note: done } = answer;
   outcome.hidden = false;
-  outcome.textContent = failure ? `Not reported: ${failure}` : `${words} The AI service was told.`;
-  if (!failure) {
-    decided.add(card.dataset.card);
+  outcome.textContent = failure
+    ? `${done ? `${done}. But not` : "Not"} reported: ${failure}`
+    : `${words} The AI service was told.`;
+  if (done || !failure) {
+    decided.add(identity(card));
     card.classList.add("decided");
     for (const part of card.querySelectorAll(":scope > .detail, :scope > .acts, :scope > form")) {
       part.remove();
     }
   }
-  show({ ...answer, failure: null });
+  show({ ...answer, failure: "", note: done ?? "" });
 }
 
 rail.addEventListener("click", (event) => {
@@ -167,6 +174,7 @@ document.getElementById("again").addEventListener("click", () => ask());
 async function act(path, body) {
   clearTimeout(timer);
   rail.setAttribute("aria-busy", "true");
+  for (const card of rail.querySelectorAll(".decided")) card.remove();
   let answer;
   try {
     answer = await post(path, body);
@@ -176,7 +184,7 @@ async function act(path, body) {
   show(answer);
   rail.setAttribute("aria-busy", "false");
   if (answer.groups?.some((group) => group.state === "cards")) {
-    rail.scrollIntoView({ block: "nearest" });
+    document.querySelector(".rail-head").scrollIntoView({ block: "nearest" });
   }
   if (answer.running) timer = setTimeout(ask, AGAIN_MS);
 }
