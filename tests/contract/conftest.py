@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy.engine import Engine
 
-from cds_service.adapters.ledger import upgrade
+from cds_service.adapters.ledger import connection, upgrade
 from tests.contract.ledgers import (
     Ledger,
     fake_ledger,
@@ -18,7 +18,14 @@ from tests.contract.ledgers import (
     sqlite_url,
 )
 
+LONG_MS = 60_000
 DATABASES = ["sqlite", pytest.param("postgresql", marks=pytest.mark.real)]
+
+
+@pytest.fixture(autouse=True)
+def a_slow_disk_is_no_finding(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a SQLite writer wait for its turn as long as a busy machine may need."""
+    monkeypatch.setattr(connection, "BUSY_TIMEOUT_MS", LONG_MS)
 
 
 @pytest.fixture(scope="session")

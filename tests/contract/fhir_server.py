@@ -38,10 +38,10 @@ class FhirServer:
     asked: list[str] = field(default_factory=list)
     assertions: list[dict[str, Any]] = field(default_factory=list)
     issued: list[str] = field(default_factory=list)
-    may_issue: threading.Event = field(default_factory=threading.Event)
+    may_answer: threading.Event = field(default_factory=threading.Event)
 
     def __post_init__(self) -> None:
-        self.may_issue.set()
+        self.may_answer.set()
 
     def app(self) -> Flask:
         app = Flask("fhir")
@@ -69,8 +69,7 @@ class FhirServer:
         scope = request.form["scope"]
         if self.refuses_unknown_scopes and not set(scope.split()) <= set(self.known_scopes):
             return {"error": "invalid_scope"}, 400
-        time.sleep(self.delay_s)
-        self.may_issue.wait(30)
+        self._hang()
         self.issued.append(f"{GOOD_TOKEN}-{len(self.issued)}")
         granted = scope if self.granted is None else self.granted
         return {
@@ -79,6 +78,19 @@ class FhirServer:
             "expires_in": self.expires_in,
             "scope": granted,
         }, 200
+
+    @contextmanager
+    def hanging(self) -> Iterator[None]:
+        """Answer nothing until the block ends."""
+        self.may_answer.clear()
+        try:
+            yield
+        finally:
+            self.may_answer.set()
+
+    def _hang(self) -> None:
+        time.sleep(self.delay_s)
+        assert self.may_answer.wait(60), "nobody gave up"
 
     def one(self, kind: str, logical_id: str) -> Any:
         found = [r for r in self.resources if (r["resourceType"], r["id"]) == (kind, logical_id)]
@@ -104,7 +116,7 @@ class FhirServer:
 
     def _reply(self, document: dict[str, Any] | None) -> Response:
         self.asked.append(request.full_path.rstrip("?"))
-        time.sleep(self.delay_s)
+        self._hang()
         bearer = request.headers.get("Authorization", "").removeprefix("Bearer ")
         if not self.is_open and bearer not in {GOOD_TOKEN, *self.issued}:
             return Response(status=401)

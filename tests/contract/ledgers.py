@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -142,6 +143,7 @@ def _cluster(programs: Path, folder: Path) -> Iterator[str]:
     try:
         yield address
     finally:
+        server.process.send_signal(signal.SIGINT)  # SIGTERM would wait for open connections
         server.stop()
 
 
@@ -167,7 +169,9 @@ def _as_postgres(folder: Path) -> Sequence[str]:
     if os.geteuid() != 0:
         return []
     shutil.chown(folder, "postgres")
-    return ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"]
+    # With a pdeathsig of its own: to become somebody else undoes the one before (prctl(2)).
+    become = ["--reuid=postgres", "--regid=postgres", "--clear-groups"]
+    return ["setpriv", "--pdeathsig", "TERM", *become]
 
 
 def _answers(address: str) -> bool:

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from threading import Barrier
 from typing import Any
 
 import pytest
@@ -58,7 +59,7 @@ class Real:
     server: FhirServer
     tenant: Tenant
 
-    def read(self, path: str = "Patient/p-1", timeout_s: float = 2.0) -> Resource:
+    def read(self, path: str = "Patient/p-1", timeout_s: float = 60) -> Resource:
         return self.record.read(self.tenant, path, authorization=None, timeout_s=timeout_s)
 
 
@@ -90,7 +91,7 @@ def read(ehr: tuple[EhrRecord, Tenant]) -> Read:
     record, tenant = ehr
 
     def read(path: str, authorization: FhirAuthorization | None = None) -> Resource:
-        return record.read(tenant, path, authorization=authorization, timeout_s=2.0)
+        return record.read(tenant, path, authorization=authorization, timeout_s=60)
 
     return read
 
@@ -102,7 +103,7 @@ def read_on(ehr: tuple[EhrRecord, Tenant]) -> Read:
     def read_on(url: str, authorization: FhirAuthorization) -> Resource:
         url = url.replace("{base}", tenant.fhir_base)
         return record.read_on(
-            tenant, "ImagingStudy", url, authorization=authorization, timeout_s=2.0
+            tenant, "ImagingStudy", url, authorization=authorization, timeout_s=60
         )
 
     return read_on
@@ -165,7 +166,7 @@ def test_t7_a_page_at_another_origin_is_never_asked_for(read_on: Read) -> None:
 
 def test_a_denied_scope_costs_no_call(real: Real) -> None:
     with pytest.raises(ScopeDenied):
-        real.record.read(real.tenant, SEARCH, authorization=authorized("launch"), timeout_s=2.0)
+        real.record.read(real.tenant, SEARCH, authorization=authorized("launch"), timeout_s=60)
 
     assert real.server.asked == []
 
@@ -298,13 +299,9 @@ def test_an_ehr_that_said_later_is_left_alone_until_then(real: Real) -> None:
 
 def test_a_slow_ehr_times_out_within_the_budget(real: Real) -> None:
     real.read()
-    real.server.delay_s = 1.0
-    started = time.monotonic()
 
-    with pytest.raises(EhrTimedOut):
+    with real.server.hanging(), pytest.raises(EhrTimedOut):
         real.read(timeout_s=0.1)
-
-    assert time.monotonic() - started < 0.6
 
 
 def test_an_ehr_that_is_away_is_busy(real: Real) -> None:
@@ -416,21 +413,25 @@ def test_a_configuration_that_leads_nowhere_is_an_upstream_failure(
 
 
 def test_a_token_endpoint_that_hangs_costs_one_budget_and_not_one_per_caller(real: Real) -> None:
-    real.server.delay_s = 1.0
-    started = time.monotonic()
+    together = Barrier(4)
 
-    with ThreadPoolExecutor(4) as pool:
-        outcomes = [pool.submit(real.read, timeout_s=0.2) for _ in range(4)]
+    def read() -> None:
+        together.wait()
+        real.read(timeout_s=2)
+
+    with real.server.hanging(), ThreadPoolExecutor(4) as pool:
+        outcomes = [pool.submit(read) for _ in range(4)]
         errors = [type(one.exception()) for one in outcomes]
 
-    assert errors == [EhrTimedOut] * 4 and time.monotonic() - started < 0.9
+    assert errors == [EhrTimedOut] * 4
+    assert real.server.asked.count("token") == 1
 
 
 def test_a_slow_token_endpoint_costs_the_first_read_and_not_the_next(real: Real) -> None:
-    real.server.may_issue.clear()
+    real.server.may_answer.clear()
     with pytest.raises(EhrTimedOut):
         real.read(timeout_s=0.2)
-    real.server.may_issue.set()
+    real.server.may_answer.set()
 
     assert real.read(timeout_s=30.0)["id"] == "p-1"
     assert real.server.asked.count("token") == 1
@@ -440,13 +441,13 @@ def test_a_refused_token_is_forgotten_while_another_is_asked_for(real: Real) -> 
     real.server.expires_in = 20  # so that it is asked for again at each read
     token = real.tokens.token(real.tenant)
     assert token is not None
-    real.server.may_issue.clear()
+    real.server.may_answer.clear()
     with pytest.raises(EhrTimedOut):
         real.tokens.token(real.tenant, timeout_s=0.05)
 
     real.tokens.forget(real.tenant, token)  # would wait for the endpoint, and so for ever
 
-    real.server.may_issue.set()
+    real.server.may_answer.set()
     assert real.tokens.token(real.tenant, timeout_s=30.0) != token
 
 

@@ -8,6 +8,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from threading import Event
 from typing import Any
 
 import pytest
@@ -92,7 +93,7 @@ class Live:
             "Content-Type": "application/fhir+json",
         }
         answer = requests.request(
-            method, f"{self.base}/{path}", json=body, headers=headers, timeout=30
+            method, f"{self.base}/{path}", json=body, headers=headers, timeout=120
         )
         assert answer.ok, answer.text
         return dict(answer.json())
@@ -379,16 +380,21 @@ def test_a_server_that_hangs_times_out_and_what_it_wrote_is_found(
 ) -> None:
     result = a_result_in(at_sandbox)
 
+    given_up = Event()
+
     def hangs_over_the_transaction() -> Response | None:
-        if request.method == "POST":
-            time.sleep(0.6)
+        assert request.method != "POST" or given_up.wait(60)
         return None
 
     servers.trouble.answer = hangs_over_the_transaction
     with monkeypatch.context() as patched, pytest.raises(EhrTimedOut):
-        patched.setattr(ehr_writer, "TIMEOUT_S", 0.3)
+        patched.setattr(ehr_writer, "TIMEOUT_S", 2.0)  # enough for what comes before
         publish(at_sandbox, result)
-    time.sleep(0.8)  # until the server has finished what nobody waits for
+    given_up.set()
+    deadline = time.monotonic() + 60  # the server finishes what nobody waits for
+    while not of_patient(at_sandbox, "Observation", result):
+        assert time.monotonic() < deadline, "the transaction never came"
+        time.sleep(0.05)
 
     publish(at_sandbox, result)
 

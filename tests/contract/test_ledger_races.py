@@ -108,8 +108,8 @@ def test_a_sweep_that_waited_for_another_one_rings_nothing(engine: Engine) -> No
     with ThreadPoolExecutor(1) as pool, writing(engine) as other:
         other.execute(sa.update(job_table).values(rung_at=clock.now))
         waiting = pool.submit(jobs.reclaim)
-        time.sleep(0.3)
-        assert not waiting.done()
+        with pytest.raises(TimeoutError):
+            waiting.result(timeout=0.3)
         other.commit()
         assert waiting.result() == []
 
@@ -125,16 +125,16 @@ def test_a_jti_sent_to_all_processes_at_once_is_used_once(engines: list[Engine])
 # --- the database's own clock ---
 
 
-def test_a_lease_ends_by_the_ledgers_clock_to_less_than_a_second(engine: Engine) -> None:
-    jobs = jobs_on(engine, lease_s=1)
+def test_a_lease_ends_by_the_ledgers_clock_and_not_before(engine: Engine) -> None:
+    jobs = jobs_on(engine, lease_s=3)  # so long that the second take comes in time
     job, _ = jobs.open("key", a_study(), a_patient(), "model")
     before = datetime.now(UTC)
     lease = jobs.take(job.id, "worker-1")
     assert lease is not None
 
-    assert 0.9 < (lease.expires_at - before).total_seconds() < 5
+    assert 2.9 < (lease.expires_at - before).total_seconds() < 60
     assert jobs.take(job.id, "worker-2") is None
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 60
     while (second := jobs.take(job.id, "worker-2")) is None and time.monotonic() < deadline:
         time.sleep(0.05)
 
@@ -209,7 +209,7 @@ def test_a_postgresql_that_accepts_and_says_nothing_is_unavailable_in_time() -> 
         with opened(address) as engine, pytest.raises(LedgerUnavailable):
             SqlTenants(engine).all()
 
-    assert time.monotonic() - begun < 10
+    assert time.monotonic() - begun < 60  # without our limits it is never
 
 
 def test_an_error_never_quotes_the_row(engine: Engine) -> None:

@@ -6,7 +6,27 @@ import pytest
 from playwright.sync_api import Browser, Page
 
 from tests.e2e.running_demo import Demo, running_demo
-from tests.real.servers import chromium
+from tests.real.pages import blank_page, chromium, without_errors
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Function) -> Iterator[None]:
+    """Show the end of each log of the demos that a failed test has used."""
+    report: pytest.TestReport = yield
+    if report.failed:
+        for demo in _demos_of(item):
+            report.sections += [(f"demo: {name}", end) for name, end in demo.last_words()]
+    return report
+
+
+def _demos_of(item: pytest.Function) -> list[Demo]:
+    """Return the demos among a test's fixtures, also one that came with something."""
+    found = [
+        part
+        for value in item.funcargs.values()
+        for part in (value if isinstance(value, tuple) else (value,))
+    ]
+    return [part for part in found if isinstance(part, Demo)]
 
 
 @pytest.fixture(scope="package")
@@ -25,11 +45,5 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture
 def page(browser: Browser) -> Iterator[Page]:
     """A page with no cookies, which fails the test on any error that the browser reports."""
-    context = browser.new_context(viewport={"width": 1280, "height": 800})
-    page = context.new_page()
-    errors: list[str] = []
-    page.on("pageerror", lambda error: errors.append(str(error)))
-    page.on("console", lambda said: errors.append(said.text) if said.type == "error" else None)
-    yield page
-    context.close()
-    assert errors == []
+    with blank_page(browser) as page, without_errors(page):
+        yield page

@@ -6,17 +6,21 @@ import re
 import signal
 import sqlite3
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from cds_service.demo import redis_binary
 from cds_service.errors import SettingsInvalid
 from tests.real.servers import Child, free_port, require
 
-STOP_S = 40.0
+STOP_S = 120.0
+WAIT_S = 180.0
+TAIL = 40  # lines of each log that a failed test shows
+T = TypeVar("T")
 KEYS = {"ready", "chart", "service", "fhir", "archive", "app", "jwks", "data"}
 
 
@@ -25,7 +29,7 @@ class Demo:
     """A running demo in `folder`; its data, its output and its state file lie there."""
 
     folder: Path
-    port: int = field(default_factory=free_port)
+    port: int = field(default_factory=lambda: free_port(3))  # its neighbours take the next two
     child: Child = field(init=False)
     addresses: dict[str, str] = field(init=False)
 
@@ -42,6 +46,12 @@ class Demo:
         """Everything that the terminal shows."""
         return self.child.log.read_text()
 
+    def last_words(self) -> Iterator[tuple[str, str]]:
+        """Yield the name and the end of each log that there is."""
+        for log in (self.child.log, *sorted(self.data.glob("logs/*.log"))):
+            lines = log.read_text(errors="replace").splitlines()[-TAIL:]
+            yield log.name, "\n".join(lines)
+
     @property
     def chart(self) -> str:
         """The origin of the EHR's pages, without a trailing slash."""
@@ -52,7 +62,12 @@ class Demo:
         command = [sys.executable, "-m", "cds_service.cli", "demo", "--port", str(self.port)]
         command += ["--data", str(self.data), "--state", str(self.state)]
         self.child = Child(command, self.folder / "output.txt", {"NO_BROWSER": "1"})
-        self.child.wait_until(self._is_ready)
+        try:
+            self.child.wait_until(self._is_ready)
+        except AssertionError as error:
+            for name, end in self.last_words():
+                error.add_note(f"--- {name}\n{end}")
+            raise
 
     def _is_ready(self) -> bool:
         """Read the state file whenever it is there: a half-written one fails the test."""
@@ -84,11 +99,23 @@ class Demo:
         [worker] = [
             pid for pid in self.pids() if _arguments(pid)[-3:-1] == ["worker", "--processes"]
         ]
-        os.killpg(worker, signal.SIGSTOP)  # the demo gave it a group of its own
+        until(lambda: self._holds_between_writes(worker))
         try:
             yield
         finally:
             os.killpg(worker, signal.SIGCONT)
+
+    def _holds_between_writes(self, worker: int) -> bool:
+        """Stop the worker's group; let it go on if it has the ledger's write lock just now."""
+        os.killpg(worker, signal.SIGSTOP)  # the demo gave it a group of its own
+        with closing(sqlite3.connect(self.data / "ledger.sqlite", timeout=1.0)) as connection:
+            try:
+                connection.execute("BEGIN IMMEDIATE").close()
+            except sqlite3.OperationalError:
+                os.killpg(worker, signal.SIGCONT)
+                return False
+            connection.rollback()
+        return True
 
     def ledger(self, query: str, *values: str) -> list[tuple[Any, ...]]:
         """Ask the ledger without changing it."""
@@ -111,6 +138,15 @@ def running_demo(folder: Path) -> Iterator[Demo]:
     finally:
         if demo.child.process.poll() is None:
             demo.interrupt()
+
+
+def until(condition: Callable[[], T | None]) -> T:
+    """Return the first truthy answer."""
+    deadline = time.monotonic() + WAIT_S
+    while not (answer := condition()):
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.2)
+    return answer
 
 
 def is_alive(pid: int) -> bool:

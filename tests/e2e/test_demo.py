@@ -25,10 +25,12 @@ from cds_service.adapters.client_assertion import (
     load_or_create_signing_key,
 )
 from cds_service.sandbox.patients import PATIENTS
-from tests.e2e.running_demo import KEYS, Demo, is_alive, running_demo
+from tests.e2e.running_demo import KEYS, Demo, is_alive, running_demo, until
+from tests.real.pages import DECODED_WIDTH
 
 pytestmark = [pytest.mark.real, pytest.mark.slow, pytest.mark.xdist_group("e2e")]
 
+ANALYSED_MS = 180_000  # a niced worker on a busy machine
 ANALYSED = {"p101": 1, "p102": 1, "p107": 2, "p109": 1}  # studies, and so findings, per patient
 DAY = r"\d{1,2} [A-Z][a-z]{2} \d{4}"
 FOUND = re.compile(
@@ -52,7 +54,7 @@ def open_app(page: Page, card: Locator) -> Frame:
 def frame_after(page: Page, button: Locator) -> Frame:
     """Press a button that opens the app and return its frame."""
     button.click()
-    expect(page.frame_locator("#frame").locator("#panel")).to_be_visible(timeout=15_000)
+    expect(page.frame_locator("#frame").locator("#panel")).to_be_visible()
     frame = page.frame("activity")
     assert frame is not None
     return frame
@@ -165,7 +167,7 @@ def test_the_app_shows_image_overlay_and_score_in_a_frame_of_another_site(
     assert (urlsplit(page.url).hostname, urlsplit(app.url).hostname) == ("localhost", "127.0.0.1")
     expect(app.locator(".stage")).to_have_attribute("data-picture", "shown")
     for name in ("picture", "heatmap", "outline"):
-        assert app.locator(f"img.{name}").evaluate("image => image.naturalWidth") > 0
+        assert app.locator(f"img.{name}").evaluate(DECODED_WIDTH) > 0
     expect(app.locator(".score")).to_contain_text(f"{said[1]} AI score, from 0 to 1")
     expect(app.locator(".score")).to_contain_text(f"threshold {said[2]}")
     bare, outlined, heated = (show(app, name) for name in ("Image only", "Outline", "Heat map"))
@@ -233,11 +235,11 @@ def test_a_running_analysis_becomes_its_result_without_a_reload(page: Page, demo
         app.evaluate("window.stillTheSamePage = true")
         expect(page.locator("#results")).to_contain_text("No results yet")
 
-    expect(app.locator(".finding")).to_contain_text("signs of pneumonia", timeout=20_000)
+    expect(app.locator(".finding")).to_contain_text("signs of pneumonia", timeout=ANALYSED_MS)
     expect(app.locator(".stage")).to_have_attribute("data-picture", "shown")
     assert app.evaluate("window.stillTheSamePage")
-    expect(page.locator("#results")).to_contain_text("Pneumonia", timeout=15_000)
-    expect(card.locator("h3")).to_have_text(FOUND, timeout=15_000)
+    expect(page.locator("#results")).to_contain_text("Pneumonia", timeout=ANALYSED_MS)
+    expect(card.locator("h3")).to_have_text(FOUND, timeout=ANALYSED_MS)
 
 
 # --- the record and the logs ------------------------------------------------------------------
@@ -253,11 +255,11 @@ def observations(demo: Demo) -> list[dict[str, object]]:
         "client_assertion_type": ASSERTION_TYPE,
         "client_assertion": assertion.sign("sightline", token_url),
     }
-    token = requests.post(token_url, data=form, timeout=10).json()["access_token"]
+    token = requests.post(token_url, data=form, timeout=60).json()["access_token"]
     bundle = requests.get(
         f"{demo.addresses['fhir']}/Observation?_count=100",
         headers={"Authorization": f"Bearer {token}"},
-        timeout=10,
+        timeout=60,
     ).json()
     return [entry["resource"] for entry in bundle["entry"]]
 
@@ -266,9 +268,13 @@ def test_opening_charts_again_and_again_leaves_one_observation_per_finding(demo:
     charts = [f"{demo.chart}/chart/{row.id}/cards" for row in PATIENTS] * 3
 
     with ThreadPoolExecutor(4) as clinicians:
-        states = list(clinicians.map(lambda url: requests.get(url, timeout=30).status_code, charts))
+        states = list(
+            clinicians.map(lambda url: requests.get(url, timeout=120).status_code, charts)
+        )
 
     assert set(states) == {200}
+    # What was found is written to the record a moment after it is known.
+    until(lambda: len(observations(demo)) >= sum(ANALYSED.values()))
     found = observations(demo)
     subjects = [str(one["subject"]["reference"]) for one in found]  # type: ignore[index]
     counts = {patient: subjects.count(f"Patient/{patient}") for patient in ANALYSED}
@@ -358,7 +364,7 @@ def test_a_busy_port_ends_with_code_2_and_a_sentence(tmp_path: Path) -> None:
             capture_output=True,
             text=True,
             check=False,
-            timeout=60,
+            timeout=300,
         )
 
     assert ended.returncode == 2

@@ -12,12 +12,12 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from io import BytesIO
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 from urllib.parse import urlencode
 
 import pydicom
@@ -33,14 +33,14 @@ from cds_service.sandbox import records
 from cds_service.sandbox.patients import PATIENTS, PatientRow, Picture
 from cds_service.sandbox.radiographs import Pictures, instances
 from cds_service.sandbox.seed import PICTURES
-from tests.e2e.running_demo import Demo
+from tests.e2e.running_demo import Demo, until
+from tests.real.pages import DECODED_WIDTH
 from tests.real.sandbox import LiveSandbox, live_sandbox
 from tests.real.servers import Orthanc, free_port, hapi, orthanc
 
 pytestmark = [pytest.mark.real, pytest.mark.slow, pytest.mark.xdist_group("e2e")]
 
 Json = dict[str, Any]
-T = TypeVar("T")
 ISSUER = "https://ehr.example.org"
 FOUND = re.compile(r"Chest X-ray .*: signs of pneumonia \(AI score >?0\.\d\d, threshold 0\.\d\d\)")
 OURS = ("Patient", "Practitioner", "Endpoint", "ImagingStudy")  # what this HAPI stores of a chart
@@ -69,7 +69,7 @@ class Hospital:
                 "Authorization": f"Bearer {self.sandbox.token()}",
                 "Content-Type": "application/fhir+json",
             },
-            timeout=30,
+            timeout=120,
         )
         assert answer.ok, answer.text
         return dict(answer.json())
@@ -129,7 +129,7 @@ class Hospital:
             **more,
         }
         answer = requests.post(
-            url, json=call, headers={"Authorization": f"Bearer {token}"}, timeout=10
+            url, json=call, headers={"Authorization": f"Bearer {token}"}, timeout=60
         )
         assert answer.status_code == 200, answer.text
         return list(answer.json()["cards"])
@@ -191,15 +191,6 @@ def _register(
     }
     words = [word for name, value in options.items() for word in (f"--{name}", value)]
     subprocess.run([sys.executable, "-m", "cds_service.cli", "ehr", "add", *words], check=True)
-
-
-def until(condition: Callable[[], T | None]) -> T:
-    """Return the first truthy answer within half a minute."""
-    deadline = time.monotonic() + 30
-    while not (answer := condition()):
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.2)
-    return answer
 
 
 def found(cards: list[Json]) -> Json | None:
@@ -265,7 +256,7 @@ def test_the_app_shows_the_image_that_orthanc_keeps(hospital: Hospital, page: Pa
     expect(page.locator(".stage")).to_have_attribute("data-picture", "shown")
     expect(page.locator(".patient .name")).to_have_text("Sampleton, Otto")
     expect(page.locator(".finding")).to_contain_text("signs of pneumonia")
-    assert page.locator("img.outline").evaluate("image => image.naturalWidth") > 0
+    assert page.locator("img.outline").evaluate(DECODED_WIDTH) > 0
     seen = Image.open(BytesIO(page.locator(".stack").screenshot())).convert("L")
     assert ImageStat.Stat(seen).stddev[0] > 30  # of 256 grey levels
     page.get_by_role("button", name="Disagree").click()

@@ -1,6 +1,8 @@
 """The EHR's record in memory, held to the same contract test as the real one."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from threading import Event
 from urllib.parse import urljoin
 
 from cds_service.domain.hook import FhirAuthorization
@@ -10,6 +12,7 @@ from cds_service.errors import EhrAnswerInvalid, EhrRefused, ScopeDenied, Sightl
 from cds_service.usecases.ports import Resource
 
 GOOD_TOKEN = "good-token"
+HANGS_S = 60.0  # far longer than any answer takes on a busy machine
 
 
 class FakeEhrRecord:
@@ -65,3 +68,20 @@ class FakeEhrRecord:
         if not urljoin(f"{tenant.fhir_base}/", url).startswith(tenant.fhir_base):
             raise EhrAnswerInvalid("The EHR's next page is at another address.")
         return self.read(tenant, f"{kind}?{url}", authorization=authorization, timeout_s=timeout_s)
+
+
+@contextmanager
+def hanging(record: FakeEhrRecord) -> Iterator[None]:
+    """Let every read hang until the block ends; fail if the block waited for one of them."""
+    released, waited = Event(), Event()
+
+    def hang() -> None:
+        if not released.wait(HANGS_S):
+            waited.set()
+
+    record.before_answer = hang
+    try:
+        yield
+        assert not waited.is_set(), "the answer waited for the EHR's"
+    finally:
+        released.set()

@@ -56,7 +56,7 @@ class LiveSandbox:
             "client_assertion_type": ASSERTION_TYPE,
             "client_assertion": self.key.sign(BACKEND, url),
         }
-        answer = requests.post(url, data=form, timeout=10)
+        answer = requests.post(url, data=form, timeout=60)
         answer.raise_for_status()
         return str(answer.json()["access_token"])
 

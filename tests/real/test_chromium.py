@@ -5,7 +5,7 @@ from io import BytesIO
 import pytest
 from PIL import Image
 
-from tests.real.servers import chromium_page
+from tests.real.pages import chromium_page
 
 pytestmark = pytest.mark.real
 

@@ -89,7 +89,7 @@ class Fhir:
             f"{self.base}/{path}".rstrip("/"),
             json=body,
             headers=headers | options.get("headers", {}),
-            timeout=30,
+            timeout=120,
         )
 
     def found(self, query: str, **options: Any) -> list[Json]:
@@ -141,8 +141,8 @@ def a_create(resource: Json, *, if_none_exist: str | None = None) -> Json:
 
 
 def test_the_capabilities_and_the_smart_configuration_need_no_token(fhir: Fhir) -> None:
-    capabilities = requests.get(f"{fhir.base}/metadata", timeout=30).json()
-    smart = requests.get(f"{fhir.base}/.well-known/smart-configuration", timeout=30).json()
+    capabilities = requests.get(f"{fhir.base}/metadata", timeout=120).json()
+    smart = requests.get(f"{fhir.base}/.well-known/smart-configuration", timeout=120).json()
 
     assert capabilities["fhirVersion"] == "4.0.1"
     (searches,) = (
@@ -157,7 +157,9 @@ def test_the_capabilities_and_the_smart_configuration_need_no_token(fhir: Fhir) 
 
 
 def test_without_a_token_the_answer_is_401_with_a_challenge(fhir: Fhir) -> None:
-    answer = requests.post(f"{fhir.base}/Observation", json=an_observation("Patient/p"), timeout=30)
+    answer = requests.post(
+        f"{fhir.base}/Observation", json=an_observation("Patient/p"), timeout=120
+    )
 
     assert answer.status_code == 401
     assert answer.headers["WWW-Authenticate"] == "Bearer"

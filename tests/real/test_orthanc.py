@@ -87,6 +87,6 @@ def test_what_is_not_dicom_is_refused(archive: Orthanc) -> None:
 
 
 def test_an_unknown_study_is_not_found(archive: Orthanc) -> None:
-    answer = requests.get(f"{archive.dicom_web}/studies/{generate_uid()}", timeout=10)
+    answer = requests.get(f"{archive.dicom_web}/studies/{generate_uid()}", timeout=60)
 
     assert answer.status_code == 404

@@ -453,7 +453,7 @@ def test_an_old_key_set_is_renewed_without_anybody_waiting(find: Any, server: Ke
     server.now_s += FRESH_S + 1
 
     assert find()
-    deadline = time.monotonic() + 2
+    deadline = time.monotonic() + 60
     while server.asked < 2 and time.monotonic() < deadline:
         time.sleep(0.01)
     assert server.asked == 2

@@ -187,7 +187,7 @@ class Browser:
     def to_callback(self, iss: str, launch: str, **query: str) -> str:
         """Sign in as well; return the callback's address with its code."""
         address = self.to_authorize(iss, launch, **query)
-        answer = requests.get(address, allow_redirects=False, timeout=10)
+        answer = requests.get(address, allow_redirects=False, timeout=60)
         assert answer.status_code == 303, answer.text
         return answer.headers["Location"]
 

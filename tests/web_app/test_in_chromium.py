@@ -12,7 +12,7 @@ from cds_service.domain.job import JobStep
 from cds_service.domain.tenant import Tenant
 from cds_service.sandbox.parts import Sandbox
 from tests.builders import a_patient, a_study
-from tests.real.servers import chromium_page
+from tests.real.pages import chromium_page, without_errors
 from tests.web_app.conftest import LaunchOf
 from tests.web_app.house import PUBLIC_URL, House, a_seen_result, listening, register_app
 
@@ -22,12 +22,8 @@ pytestmark = [pytest.mark.real, pytest.mark.slow]
 @pytest.fixture
 def page() -> Iterator[Page]:
     """A page that fails the test on any error the browser reports, the policy's among them."""
-    with chromium_page() as page:
-        errors: list[str] = []
-        page.on("pageerror", lambda error: errors.append(str(error)))
-        page.on("console", lambda said: errors.append(said.text) if said.type == "error" else None)
+    with chromium_page() as page, without_errors(page):
         yield page
-        assert errors == []
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """One hook through the house, with fakes at its doors."""
 
 import threading
-import time
 from datetime import timedelta
 from typing import Any
 
@@ -15,7 +14,7 @@ from cds_service.domain.tenant import Tenant
 from cds_service.errors import EhrBusy, EhrRefused, EhrTimedOut, PrefetchUnavailable
 from cds_service.usecases.answer_hook import answer_hook
 from tests.builders import a_finding, a_model, a_tenant, an_analysis
-from tests.fakes.neighbours import GOOD_TOKEN
+from tests.fakes.neighbours import GOOD_TOKEN, hanging
 from tests.unit.cards.builders import (
     House,
     MakeHouse,
@@ -30,7 +29,7 @@ from tests.unit.cards.builders import (
 
 
 def cards_of(
-    house: House, call: HookCall | None = None, tenant: Tenant | None = None, budget_s: float = 1.0
+    house: House, call: HookCall | None = None, tenant: Tenant | None = None, budget_s: float = 60
 ) -> list[Card]:
     return answer_hook(call or a_call(), tenant or a_tenant(), house.desk, budget_s=budget_s)
 
@@ -222,10 +221,10 @@ def test_ch2_52_each_missing_key_is_read_by_itself(a_house: MakeHouse) -> None:
 
 def test_missing_keys_are_read_at_the_same_time(a_house: MakeHouse) -> None:
     house = a_house()
-    together = threading.Barrier(2, timeout=2)
+    together = threading.Barrier(2, timeout=30)
     house.record.before_answer = together.wait  # type: ignore[assignment]
 
-    (card,) = cards_of(house, a_call(prefetch={}, authorization=authorization()), budget_s=3.0)
+    (card,) = cards_of(house, a_call(prefetch={}, authorization=authorization()))
 
     assert "running" in card.summary
 
@@ -366,16 +365,12 @@ def test_a_first_page_is_used_when_the_rest_cannot_be_had(
 def test_a_hanging_next_page_does_not_hold_the_answer(a_house: MakeHouse) -> None:
     house = a_house()
     know(house)
-    released = threading.Event()
-    house.record.before_answer = lambda: released.wait(5) and None  # type: ignore[assignment]
     first = present(a_page(a_study_resource(), next_page=NEXT_PAGE))
-    started = time.monotonic()
 
-    (card,) = cards_of(house, a_call(prefetch={"studies": first}), budget_s=0.2)
-    took_s = time.monotonic() - started
-    released.set()
+    with hanging(house.record):
+        (card,) = cards_of(house, a_call(prefetch={"studies": first}), budget_s=0.2)
 
-    assert took_s < 0.2 and "signs of pneumonia" in card.summary
+    assert "signs of pneumonia" in card.summary
 
 
 def test_what_a_client_found_before_its_error_is_used_when_nothing_better_can_be_had(
@@ -505,15 +500,11 @@ def test_a_closed_ehr_where_we_are_no_client_is_no_source(a_house: MakeHouse) ->
 def test_a_hanging_ehr_does_not_hold_the_answer(a_house: MakeHouse) -> None:
     house = a_house()
     know(house)
-    released = threading.Event()
-    house.record.before_answer = lambda: released.wait(5) and None  # type: ignore[assignment]
-    started = time.monotonic()
 
-    (card,) = cards_of(house, a_call(prefetch={}), budget_s=0.2)
-    took_s = time.monotonic() - started
-    released.set()
+    with hanging(house.record):
+        (card,) = cards_of(house, a_call(prefetch={}), budget_s=0.2)
 
-    assert took_s < 0.2 and "signs of pneumonia" in card.summary
+    assert "signs of pneumonia" in card.summary
 
 
 def test_a_job_in_any_step_is_running(a_house: MakeHouse) -> None:

@@ -28,7 +28,7 @@ def check(
         context={"draftOrders": a_bundle(*(drafts or (a_draft(),)))} | context,
         prefetch={},
     )
-    return answer_hook(call, a_tenant(), house.desk, budget_s=1.0)
+    return answer_hook(call, a_tenant(), house.desk, budget_s=60)
 
 
 def studied(house: House, number: int = 1, *, days_ago: int = 3, **changes: Any) -> None:

@@ -51,7 +51,7 @@ def ask(house: House, *, shows_negative: bool = False, **changes: Any) -> list[C
     prefetch = {"patient": present(a_patient_resource()), "studies": present(a_bundle(*studies))}
     tenant = a_tenant(shows_negative=shows_negative)
     call = a_call(**({"prefetch": prefetch} | changes))
-    return answer_hook(call, tenant, house.desk, budget_s=1.0)
+    return answer_hook(call, tenant, house.desk, budget_s=60)
 
 
 def summaries(cards: list[Card]) -> str:

@@ -14,12 +14,12 @@ from cds_service.demo import children as module
 from cds_service.demo.children import RESTARTS, Child, Children
 from cds_service.errors import SettingsInvalid
 
-SLEEP = "import time; time.sleep(60)"
+SLEEP = "import time; time.sleep(600)"
 DEAF = (
     "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); "
-    "print('deaf', flush=True); time.sleep(60)"
+    "print('deaf', flush=True); time.sleep(600)"
 )
-WAIT_S = 10.0
+WAIT_S = 120.0
 
 
 class Said(list[tuple[str, str]]):
@@ -94,7 +94,7 @@ def test_one_that_keeps_dying_ends_with_the_end_of_its_log(children: Children) -
 def test_a_child_that_ran_for_long_has_its_restarts_forgotten(
     children: Children, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    child = children.start("worker", python("import time; time.sleep(60)"), {})
+    child = children.start("worker", python(SLEEP), {})
     child.restarts = RESTARTS
 
     children.revive()

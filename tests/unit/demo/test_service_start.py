@@ -35,7 +35,7 @@ def test_a_service_that_cannot_start_says_why_and_stays_down(
         env={"PATH": os.environ["PATH"], "PYTHONPATH": str(REPOSITORY)} | env,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
     )
 
     assert ended.returncode != 0

@@ -27,12 +27,12 @@ REPOSITORY = Path(__file__).resolve().parents[3]
 
 
 def idle(_: Settings, deadline: "Synchronized[float]") -> None:
-    time.sleep(60)
+    time.sleep(600)
 
 
 def over_its_deadline(_: Settings, deadline: "Synchronized[float]") -> None:
     deadline.value = time.monotonic() - KILL_GRACE_S - 1
-    time.sleep(60)
+    time.sleep(600)
 
 
 def ends_at_once(_: Settings, deadline: "Synchronized[float]") -> None:
@@ -74,7 +74,7 @@ def pid_of(supervisor: Supervisor) -> int | None:
 
 
 def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 20.0
+    deadline = time.monotonic() + 120
     while not condition():
         assert time.monotonic() < deadline, "waited in vain"
         time.sleep(0.02)
@@ -121,8 +121,9 @@ def test_a_worker_past_its_jobs_deadline_is_killed_and_replaced(
 
 
 def test_one_that_ends_at_its_start_is_not_started_again_at_once(
-    supervise: Callable[..., Supervisor],
+    supervise: Callable[..., Supervisor], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(worker, "FAILED_START_S", 600.0)
     supervisor = supervise(ends_at_once)
 
     looked(supervisor, lambda: pid_of(supervisor) is None)
@@ -162,14 +163,14 @@ if __name__ == "__main__":
     supervisor = Supervisor(SETTINGS, 1, lambda: 0)
     supervisor.look()
     print(supervisor._children[0].process.pid, flush=True)
-    time.sleep(60)
+    time.sleep(600)
 """
 
 
 def serves(_: Settings, deadline: "Synchronized[float]") -> None:
     """Do what a worker does about its supervisor, and no jobs."""
     threading.Thread(target=worker._end_with_the_supervisor, daemon=True).start()
-    time.sleep(60)
+    time.sleep(600)
 
 
 def test_a_worker_whose_supervisor_was_killed_ends(tmp_path: Path) -> None:

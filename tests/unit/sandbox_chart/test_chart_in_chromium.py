@@ -1,13 +1,14 @@
 """The chart in a real browser: the rail fills by itself, the app opens in a cross-site frame."""
 
 from collections.abc import Iterator
+from threading import Event
 from typing import Any
 
 import pytest
 from playwright.sync_api import Page, expect
 
 from cds_service.sandbox.parts import Sandbox
-from tests.real.servers import chromium_page
+from tests.real.pages import chromium_page, without_errors
 from tests.unit.sandbox_chart.conftest import a_chart
 from tests.unit.sandbox_chart.service import SmallService, a_card, cards, listening
 
@@ -19,12 +20,8 @@ REASONS = [{"code": "no", "system": "urn:x", "display": "I disagree"}]
 @pytest.fixture
 def page() -> Iterator[Page]:
     """A page that fails the test on any error the browser reports, the policy's among them."""
-    with chromium_page() as page:
-        errors: list[str] = []
-        page.on("pageerror", lambda error: errors.append(str(error)))
-        page.on("console", lambda said: errors.append(said.text) if said.type == "error" else None)
+    with chromium_page() as page, without_errors(page):
         yield page
-        assert errors == []
 
 
 @pytest.fixture
@@ -43,12 +40,14 @@ def test_a_running_analysis_is_replaced_by_its_result_without_a_reload(
     page: Page, chart_url: str, service: SmallService
 ) -> None:
     running = a_card(summary="Chest X-ray: AI analysis running, about 20 s", indicator="info")
-    service.answer = lambda _: cards(running if len(service.hooks) < 2 else a_finding(service))
+    analysed = Event()
+    service.answer = lambda _: cards(a_finding(service) if analysed.is_set() else running)
 
     page.goto(f"{chart_url}/p109")
 
     expect(page.get_by_text("AI analysis running")).to_be_visible()
-    expect(page.get_by_text("signs of pneumonia (AI score")).to_be_visible(timeout=8000)
+    analysed.set()
+    expect(page.get_by_text("signs of pneumonia (AI score")).to_be_visible()
     expect(page.get_by_text("AI analysis running")).to_have_count(0)
 
 
