@@ -38,7 +38,8 @@ def answer_hook(call: HookCall, tenant: Tenant, desk: HookDesk, *, budget_s: flo
 def _cards(call: HookCall, tenant: Tenant, desk: HookDesk, deadline: float) -> list[Card]:
     policies = desk.alerts.policies(tenant.id)
     if call.service_id == ORDER_SERVICE:
-        return limit_alerts(check_order(call, policies, desk), policies, call, desk)
+        repeated = check_order(call, policies, tenant, desk, deadline)
+        return limit_alerts(repeated, policies, call, desk)
     found = look_up_studies(call, tenant, desk, deadline)
     notices = choose_notices(found.known, policies, call, tenant, desk)
     if not found.was_read and not notices and tenant.shows_running:

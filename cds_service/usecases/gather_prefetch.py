@@ -9,7 +9,7 @@ server is ever called).
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass
 
@@ -49,19 +49,28 @@ class Gatherer:
     clock: Clock
     timer: Callable[[], float] = time.monotonic
 
-    def start(self, call: HookCall, tenant: Tenant, deadline: float) -> "Gathering":
-        """Begin to read whatever is missing, all keys at once; `deadline` is on the timer."""
-        return Gathering(self, call, tenant, deadline)
+    def start(
+        self, call: HookCall, tenant: Tenant, deadline: float, keys: Iterable[str] = PREFETCH
+    ) -> "Gathering":
+        """Begin to read what is missing of `keys`, all at once; `deadline` is on the timer."""
+        return Gathering(self, call, tenant, deadline, keys)
 
 
 class Gathering:
     """One hook's data, some of it still on its way."""
 
-    def __init__(self, by: Gatherer, call: HookCall, tenant: Tenant, deadline: float) -> None:
+    def __init__(
+        self,
+        by: Gatherer,
+        call: HookCall,
+        tenant: Tenant,
+        deadline: float,
+        keys: Iterable[str],
+    ) -> None:
         self._by, self._call, self._tenant, self._deadline = by, call, tenant, deadline
         self._lane = by.lane(tenant.id)
         self._partial: dict[str, Resource] = {}  # what there is of a key, should its rest fail
-        self._reading = {key: self._source(key) for key in PREFETCH}
+        self._reading = {key: self._source(key) for key in keys}
 
     def document(self, key: str) -> Resource | None:
         """Return the key's resource, or None when the client looked and found nothing.

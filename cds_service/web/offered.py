@@ -12,7 +12,7 @@ from cds_service.domain.dialect import Dialect
 from cds_service.domain.hook import FINDINGS_SERVICE, OFFERED, ORDER_SERVICE
 from cds_service.errors import NotFound
 from cds_service.usecases.compose_card import CardModel
-from cds_service.usecases.gather_prefetch import PREFETCH
+from cds_service.usecases.gather_prefetch import PREFETCH, STUDIES
 from cds_service.web import cards_json
 
 _TITLES = {
@@ -24,7 +24,10 @@ _DESCRIPTIONS = {
     ORDER_SERVICE: "Says before a new imaging order that a comparable study was read by an AI "
     "model ({model}) already.",
 }
-_PREFETCH: Mapping[str, Mapping[str, str]] = {FINDINGS_SERVICE: PREFETCH, ORDER_SERVICE: {}}
+_PREFETCH: Mapping[str, Mapping[str, str]] = {
+    FINDINGS_SERVICE: PREFETCH,
+    ORDER_SERVICE: {STUDIES: PREFETCH[STUDIES]},
+}
 
 
 def entries(model: CardModel, dialect: Dialect) -> list[dict[str, Any]]:

@@ -7,10 +7,19 @@ import pytest
 
 from cds_service.domain.alert import AlertPolicy
 from cds_service.domain.card import Card, Feedback, Indicator, Outcome
-from cds_service.domain.hook import ORDER_SERVICE
+from cds_service.domain.hook import ORDER_SERVICE, Prefetch, PrefetchState
+from cds_service.errors import EhrTimedOut
 from cds_service.usecases.answer_hook import answer_hook
 from tests.builders import NOW, a_finding, a_tenant, an_analysis, not_analysed
-from tests.unit.cards.builders import House, MakeHouse, a_bundle, a_call, know
+from tests.unit.cards.builders import (
+    House,
+    MakeHouse,
+    a_bundle,
+    a_call,
+    a_study_resource,
+    know,
+    present,
+)
 
 CHEST = "Chest X-ray"
 
@@ -20,19 +29,24 @@ def a_draft(text: str = CHEST, number: int = 1) -> dict[str, Any]:
 
 
 def check(
-    house: House, *drafts: dict[str, Any], hook: str = "order-sign", **context: Any
+    house: House,
+    *drafts: dict[str, Any],
+    hook: str = "order-sign",
+    prefetch: dict[str, Prefetch] | None = None,
+    **context: Any,
 ) -> list[Card]:
     call = a_call(
         service_id=ORDER_SERVICE,
         hook=hook,
         context={"draftOrders": a_bundle(*(drafts or (a_draft(),)))} | context,
-        prefetch={},
+        prefetch=prefetch or {},
     )
     return answer_hook(call, a_tenant(), house.desk, budget_s=60)
 
 
 def studied(house: House, number: int = 1, *, days_ago: int = 3, **changes: Any) -> None:
     know(house, number, study_started=NOW - timedelta(days=days_ago), **changes)
+    house.record.resources.append(a_study_resource(number))
 
 
 def test_a_comparable_study_is_named_with_what_the_ai_said(a_house: MakeHouse) -> None:
@@ -105,6 +119,68 @@ def test_an_order_is_named_once_with_the_newest_study(a_house: MakeHouse) -> Non
     assert "4 Jan 2026" in card.summary
     removed = [one.actions[0].resource_id for one in card.suggestions]
     assert removed == ["ServiceRequest/d-1", "ServiceRequest/d-2"]
+
+
+def studies(*resources: dict[str, Any], **changes: Any) -> dict[str, Prefetch]:
+    return {"studies": present(a_bundle(*resources) | changes)}
+
+
+OTHER = a_study_resource(9)
+
+
+@pytest.mark.parametrize("status", ["entered-in-error", "cancelled"])
+def test_a_study_that_the_ehr_has_withdrawn_is_not_cited(a_house: MakeHouse, status: str) -> None:
+    house = a_house()
+    studied(house)
+    withdrawn = a_study_resource(status=status)
+
+    assert check(house, prefetch=studies(OTHER, withdrawn, total=5)) == []
+    house.record.resources = [withdrawn]
+    assert check(house) == []
+
+
+def test_a_study_that_is_gone_from_the_whole_list_is_not_cited(a_house: MakeHouse) -> None:
+    house = a_house()
+    studied(house, 1, days_ago=9)
+    studied(house, 2, days_ago=1)
+
+    (card,) = check(house, prefetch=studies(a_study_resource(1)))
+
+    assert "27 Dec 2025" in card.summary
+    assert check(house, prefetch=studies(OTHER)) == []
+
+
+def test_a_study_that_only_a_part_of_the_list_lacks_is_cited(a_house: MakeHouse) -> None:
+    house = a_house()
+    studied(house)
+    outcome = {"resourceType": "OperationOutcome", "issue": [{"severity": "error"}]}
+
+    assert len(check(house, prefetch=studies(OTHER, total=5))) == 1
+    house.record.own_scope = ""  # the rest cannot be had
+    following = [{"relation": "next", "url": "ImagingStudy?page=2"}]
+    assert len(check(house, prefetch=studies(OTHER, link=following))) == 1
+    failed = Prefetch(PrefetchState.FAILED, a_bundle(OTHER, outcome))
+    assert len(check(house, prefetch={"studies": failed})) == 1
+
+
+def test_without_the_ehr_s_list_the_ledger_is_enough(a_house: MakeHouse) -> None:
+    house = a_house()
+    studied(house)
+
+    assert len(check(house, prefetch={"studies": Prefetch(PrefetchState.NULL)})) == 1
+    house.record.failure = EhrTimedOut("The EHR gave no answer in time.")
+    assert len(check(house)) == 1
+    house.record.failure, house.record.own_scope = None, ""
+    assert len(check(house)) == 1
+
+
+def test_the_list_is_read_only_when_there_is_something_to_cite(a_house: MakeHouse) -> None:
+    house = a_house()
+    studied(house)
+
+    assert check(house, a_draft("CT of the chest")) == [] and house.record.reads == []
+    assert len(check(house)) == 1
+    assert [path.partition("?")[0] for path, _ in house.record.reads] == ["ImagingStudy"]
 
 
 def test_without_a_draft_nothing_is_looked_up(a_house: MakeHouse) -> None:
