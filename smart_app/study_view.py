@@ -3,6 +3,7 @@
 Source: DESIGN "How pages look"; SMART App Launch 2.2 "need_patient_banner".
 """
 
+from dataclasses import asdict
 from typing import Any
 
 from flask import Response, jsonify, make_response, render_template, request, url_for
@@ -56,9 +57,8 @@ def status(launch: OpenLaunch) -> Response:
     return jsonify(
         {
             "state": "running",
-            "step": choice.job.step,
             "done": words.steps_done(choice.job),
-            "expected_s": launch.house.jobs.expected_seconds(choice.job),
+            **asdict(words.progress_of(choice.job, launch.house.jobs.wait_for(choice.job))),
         }
     )
 
@@ -88,7 +88,8 @@ def _panel(launch: OpenLaunch, choice: StudyChoice | None) -> dict[str, Any]:
         values["status_url"] = url_for("app.status", handle=launch.handle, job=choice.job.id)
         values["panel_url"] = url_for("app.panel", handle=launch.handle, job=choice.job.id)
         if choice.is_running:
-            values["expected_s"] = launch.house.jobs.expected_seconds(choice.job)
+            wait = launch.house.jobs.wait_for(choice.job)
+            values["progress"] = words.progress_of(choice.job, wait)
     if choice.result is not None:
         _seen(launch, choice.result)
         values["histories"] = _histories(launch, choice.result)

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 from cds_service.domain.finding import AnalysisStatus, Finding, Reason, Result, score_text
 from cds_service.domain.guards import MISMATCH_CODES
-from cds_service.domain.job import Job, JobState, JobStep
+from cds_service.domain.job import Job, JobState, JobStep, Wait
 
 STEPS = tuple(JobStep)
 STEP_WORDS = {
@@ -113,6 +113,25 @@ def _offset(local: datetime) -> str:
         return "UTC"
     hours, rest = divmod(abs(minutes), 60)
     return f"UTC{'+' if minutes > 0 else '-'}{hours}" + (f":{rest:02d}" if rest else "")
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far an open job is, in words; no time is named that nobody can know."""
+
+    heading: str  # "Analysis running"
+    wait: str  # "about 20 s"; "" when nobody can tell
+    said: str  # for a screen reader: "Step 3 of 5: Reading"
+
+
+def progress_of(job: Job, wait: Wait) -> Progress:
+    """Say where the job is and how long it may take."""
+    step = f"Step {steps_done(job) + 1} of {len(STEPS) - 1}: {STEP_WORDS[job.step]}"
+    if wait.is_held or job.step is not JobStep.QUEUED:
+        return Progress("Analysis running", f"about {wait.seconds} s" if wait.seconds else "", step)
+    place = f"{wait.before} before this one" if wait.before else "next in line"
+    then = f"about {wait.seconds} s" if wait.seconds else "waiting to be started"
+    return Progress("Analysis queued", f"{place}, {then}", step)
 
 
 def steps_done(job: Job) -> int:

@@ -8,11 +8,13 @@ Source: DESIGN "What a card says"; threat T17 (card injection).
 import re
 import unicodedata
 from datetime import datetime
+from math import ceil
 
 from cds_service.domain.card import SUMMARY_LIMIT, Indicator
 from cds_service.domain.finding import Finding, Reason, Result, score_text
 from cds_service.domain.guards import MISMATCH_CODES
 from cds_service.domain.imaging_terms import kind_of, region_of
+from cds_service.domain.job import Job, JobStep, Wait
 from cds_service.domain.study import StudyReference
 
 _MONTHS = "JanFebMarAprMayJunJulAugSepOctNovDec"  # of no locale
@@ -86,6 +88,14 @@ def not_analysed(reason: Reason | None) -> tuple[str, str]:
         return f" was not analysed: {text}. Check with radiology", advice
     advice = "read the images as you would without this service; there is no score."
     return f" was not analysed: {text}", advice
+
+
+def running(job: Job, wait: Wait | None) -> str:
+    """Say that a result is to come, and when, as far as anybody can tell."""
+    has_begun = job.step is not JobStep.QUEUED or (wait is not None and wait.is_held)
+    if wait is None or wait.seconds is None:
+        return f": AI analysis {'running' if has_begun else 'queued'}"
+    return f": AI analysis running, about {max(5, 5 * ceil(wait.seconds / 5))} s"
 
 
 def in_a_sentence(display: str) -> str:

@@ -117,8 +117,8 @@ def _notice(one: _News, news: Sequence[_News], call: HookCall, desk: HookDesk) -
 
 
 def _job_card(job: Job, study: StudyReference | None, call: HookCall, desk: HookDesk) -> Card:
-    seconds = desk.jobs.expected_seconds(job) if job.state is JobState.OPEN else 0
-    return desk.writer.of_job(call, job, study or job.study, seconds)
+    wait = desk.jobs.wait_for(job) if job.state is JobState.OPEN else None
+    return desk.writer.of_job(call, job, study or job.study, wait)
 
 
 def _circumstances(one: _News, news: Sequence[_News], call: HookCall) -> Circumstances:

@@ -11,7 +11,6 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC
-from math import ceil
 from typing import Any
 from uuid import uuid5
 
@@ -25,7 +24,7 @@ from cds_service.domain.finding import (
     score_text,
 )
 from cds_service.domain.hook import HookCall
-from cds_service.domain.job import Job, JobState
+from cds_service.domain.job import Job, JobState, Wait
 from cds_service.domain.study import StudyReference
 from cds_service.usecases import card_extension
 from cds_service.usecases.card_words import (
@@ -38,6 +37,7 @@ from cds_service.usecases.card_words import (
     indicator_of,
     markdown,
     not_analysed,
+    running,
     scored_verdict,
     shortened,
     study_name,
@@ -144,9 +144,9 @@ class CardWriter:
             finding_code=self.finding_code(result),
         )
 
-    def of_job(self, call: HookCall, job: Job, study: StudyReference, seconds: int) -> Card:
-        """Say that the analysis is running, or that it could not be done."""
-        if job.state in {JobState.FAILED, JobState.QUARANTINED}:
+    def of_job(self, call: HookCall, job: Job, study: StudyReference, wait: Wait | None) -> Card:
+        """Say that the analysis is queued or running, or that it could not be done."""
+        if job.is_lost:
             key, label = f"failed:{job.id}", "Open details"
             sentence = " was not analysed: technical problem"
             again = " It is tried again later." if job.state is JobState.FAILED else ""
@@ -156,7 +156,7 @@ class CardWriter:
             ]
         else:
             key, label = f"running:{job.id}", "Follow the analysis"
-            sentence = f": AI analysis running, about {max(5, 5 * ceil(seconds / 5))} s"
+            sentence = running(job, wait)
             paragraphs = [
                 f"**Looks for:** {self._looks_for()}",
                 "**Next:** nothing. Open it to follow the progress, or open the chart again later.",

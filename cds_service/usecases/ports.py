@@ -14,7 +14,7 @@ from cds_service.domain.card import Feedback, ShownCard
 from cds_service.domain.finding import Activation, Box, Coding, ModelIdentity, Result
 from cds_service.domain.guards import IntendedUse as IntendedUse  # part of the Classifier port
 from cds_service.domain.hook import FhirAuthorization
-from cds_service.domain.job import Job, JobStep, Lease
+from cds_service.domain.job import Job, JobStep, Lease, Wait
 from cds_service.domain.publication import Publication
 from cds_service.domain.review import Review
 from cds_service.domain.study import (
@@ -78,8 +78,8 @@ class Jobs(Protocol):
     ) -> dict[str, Job]:
         """Return the newest job of each of these studies; one indexed read."""
 
-    def expected_seconds(self, job: Job) -> int:
-        """Estimate the time until the job is done from its place in the line, at least 1."""
+    def wait_for(self, job: Job) -> Wait:
+        """Tell its place in the line, and an estimate where recent jobs allow one."""
 
 
 class Leases(Protocol):

@@ -64,7 +64,11 @@ async function poll(running) {
 
 function show(running, status) {
   running.querySelector("progress").value = status.done;
-  running.querySelector("[data-expected]").textContent = status.expected_s;
+  // Only what changes is written: a screen reader says the step, and not each second.
+  for (const name of ["heading", "wait", "said"]) {
+    const place = running.querySelector(`[data-${name}]`);
+    if (place.textContent !== status[name]) place.textContent = status[name];
+  }
   running.querySelectorAll("[data-step]").forEach((step, index) => {
     step.toggleAttribute("data-done", index < status.done);
     if (index === status.done) step.setAttribute("aria-current", "step");

@@ -64,7 +64,7 @@ def test_guidance_is_renewed_when_another_hook_comes(door: FrontDoor) -> None:
 
     (renewed,) = answers.found(door)["cards"]
 
-    assert "running" in first["summary"] and "signs of pneumonia" in renewed["summary"]
+    assert "queued" in first["summary"] and "signs of pneumonia" in renewed["summary"]
     assert first["uuid"] != renewed["uuid"]
 
 

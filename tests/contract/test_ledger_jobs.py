@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from cds_service.domain.job import Job, JobState, JobStep, Lease
+from cds_service.domain.job import Job, JobState, JobStep, Lease, Wait
 from cds_service.domain.publication import Publication, PublicationState
 from cds_service.errors import LeaseLost, NotFound
 from tests.builders import a_patient, a_result, a_study
@@ -105,17 +105,53 @@ def test_the_wait_is_the_median_duration_times_the_place_in_the_line(ledger: Led
     ledger.clock.advance(1)
     second = open_job(ledger, "second")
 
-    assert ledger.jobs.expected_seconds(first) == 4
-    assert ledger.jobs.expected_seconds(second) == 8
+    assert ledger.jobs.wait_for(first) == Wait(0, is_held=False, seconds=4)
+    assert ledger.jobs.wait_for(second) == Wait(1, is_held=False, seconds=8)
 
 
-def test_the_wait_is_at_least_a_second_and_twenty_before_anything_is_known(ledger: Ledger) -> None:
-    assert ledger.jobs.expected_seconds(open_job(ledger)) == 20
+def test_no_time_is_promised_before_any_job_is_done(ledger: Ledger) -> None:
+    job = open_job(ledger)
+
+    assert ledger.jobs.wait_for(job) == Wait(0, is_held=False, seconds=None)
 
     lease = held(ledger)
     ledger.jobs.finish(lease, ledger.results.save(a_result(), lease).id)
 
-    assert ledger.jobs.expected_seconds(open_job(ledger, "key-2")) == 1
+    assert ledger.jobs.wait_for(open_job(ledger, "key-2")).seconds == 1
+
+
+def test_no_time_is_promised_for_a_job_that_no_worker_could_be_told_of(ledger: Ledger) -> None:
+    lease = held(ledger, "done")
+    ledger.clock.advance(4)
+    ledger.jobs.finish(lease, ledger.results.save(a_result(), lease).id)
+    told, untold = open_job(ledger, "told"), open_job(ledger, "untold")
+    ledger.jobs.unrung([untold.id])
+
+    assert ledger.jobs.wait_for(told).seconds == 4
+    assert ledger.jobs.wait_for(untold).seconds is None
+
+
+def test_the_wait_of_a_job_in_work_gets_shorter_until_it_is_late(ledger: Ledger) -> None:
+    lease = held(ledger, "done")
+    ledger.clock.advance(4)
+    ledger.jobs.finish(lease, ledger.results.save(a_result(), lease).id)
+    job = held(ledger, "in work").job
+
+    waits = []
+    for _ in range(4):
+        waits.append(ledger.jobs.wait_for(job))
+        ledger.clock.advance(3)
+
+    assert [wait.seconds for wait in waits] == [4, 1, 1, None]
+    assert all(wait.is_held for wait in waits)
+
+
+def test_a_write_back_that_waits_for_its_ehr_is_not_before_anybody(ledger: Ledger) -> None:
+    lease = ledger.jobs.advance(held(ledger, "publishing"), JobStep.PUBLISHING)
+    ledger.jobs.give_up(lease, "EhrTimedOut", retry=True)
+    ledger.clock.advance(1)
+
+    assert ledger.jobs.wait_for(open_job(ledger, "next")).before == 0
 
 
 # --- leases ---

@@ -3,13 +3,12 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from math import ceil
 from statistics import median
 
 from cds_service.domain.audit import AuditEvent
 from cds_service.domain.card import Feedback, Outcome, ShownCard
 from cds_service.domain.finding import Result
-from cds_service.domain.job import Job, JobState, JobStep, Lease
+from cds_service.domain.job import Job, JobState, JobStep, Lease, Wait, foresee
 from cds_service.domain.publication import Publication
 from cds_service.domain.review import Review
 from cds_service.domain.study import PatientFacts, StudyReference
@@ -146,18 +145,25 @@ class FakeJobs:
             and job.study.study_uid in study_uids
         }
 
-    def expected_seconds(self, job: Job) -> int:
+    def wait_for(self, job: Job) -> Wait:
+        this = self._entry(job.id)
         durations = [
             (entry.job.updated_at - entry.started_at).total_seconds()
             for entry in self._entries.values()
             if entry.job.state is JobState.DONE and entry.started_at is not None
         ]
         before = sum(
-            entry.is_open and entry.job.created_at < job.created_at
+            entry.job.is_analysing and entry.job.created_at < job.created_at
             for entry in self._entries.values()
         )
-        each = median(durations[-20:]) if durations else 20.0
-        return max(1, ceil(each * (before + 1)))
+        return foresee(
+            before=before,
+            usual_s=median(durations[-20:]) if durations else None,
+            now=self._clock(),
+            held_since=this.started_at if this.expires_at is not None else None,
+            rung_at=this.rung_at,
+            queued_at=this.job.updated_at,
+        )
 
     def take(self, job_id: str, owner: str) -> Lease | None:
         entry = self._entry(job_id)

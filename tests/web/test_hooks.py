@@ -87,7 +87,7 @@ def test_every_hook_of_the_service_is_answered_alike_and_warms_the_cache(
 ) -> None:
     (card,) = door.post(a_hook_body(hook=hook)).json["cards"]
 
-    assert "AI analysis running" in card["summary"] and len(door.house.doorbell.rung) == 1
+    assert "AI analysis queued" in card["summary"] and len(door.house.doorbell.rung) == 1
 
 
 def test_lib_57_order_dispatch_needs_a_patient_and_no_user(door: FrontDoor) -> None:
@@ -136,7 +136,7 @@ def test_a_hook_is_answered_with_a_card_that_links_to_the_app(door: FrontDoor) -
 
     (card,) = answer.json["cards"]
     assert answer.status_code == 200
-    assert card["summary"].startswith("Chest X-ray 2 Jan 2026: AI analysis running, about ")
+    assert card["summary"] == "Chest X-ray 2 Jan 2026: AI analysis queued"
     assert card["links"][0]["type"] == "smart"
     assert card["links"][0]["url"] == f"{PUBLIC_URL}/app/launch"
     assert json.loads(card["links"][0]["appContext"])["study"] == "1.2.840.99999.1"
@@ -219,7 +219,7 @@ def test_ch2_50_a_warning_beside_the_data_is_data(door: FrontDoor, severity: str
 
     answer = door.post(a_hook_body(prefetch={"studies": a_bundle(a_study_resource(), outcome)}))
 
-    assert "running" in answer.json["cards"][0]["summary"]
+    assert "queued" in answer.json["cards"][0]["summary"]
     assert not any(path.startswith("ImagingStudy") for path, _ in door.house.record.reads)
 
 

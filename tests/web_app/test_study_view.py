@@ -101,7 +101,13 @@ def test_a_running_job_shows_its_steps_and_its_status(
     for step in ("Queued", "Fetching", "Reading", "Inferring", "Publishing", "Done"):
         assert step in page
     assert f"status?job={job_id}" in page
-    assert status == {"state": "running", "step": "inferring", "done": 3, "expected_s": 20}
+    assert status == {
+        "state": "running",
+        "done": 3,
+        "heading": "Analysis running",
+        "wait": "",
+        "said": "Step 4 of 5: Inferring",
+    }
 
 
 def test_the_status_turns_ready_when_there_is_a_result(

@@ -5,7 +5,6 @@ Source: DESIGN "One job through the house"; ports Jobs, Leases, OverdueJobs.
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from math import ceil
 from statistics import median
 from uuid import uuid4
 
@@ -29,7 +28,7 @@ from cds_service.adapters.ledger.leases import (
 )
 from cds_service.adapters.ledger.schema import job
 from cds_service.adapters.vault import Vault
-from cds_service.domain.job import Job, JobState, JobStep, Lease
+from cds_service.domain.job import Job, JobState, JobStep, Lease, Wait, foresee
 from cds_service.domain.study import PatientFacts, StudyReference
 from cds_service.errors import NotFound
 from cds_service.usecases.ports import Clock
@@ -38,7 +37,6 @@ RING_AGAIN = timedelta(seconds=30)  # a ring was heard, but every worker is busy
 PUBLISH_AGAIN = timedelta(minutes=5)  # a write-back to an EHR that was away
 SWEEP_LIMIT = 500  # rings per sweep; the rest waits for the next one
 RECENT = 20  # done jobs whose median predicts the next
-UNKNOWN_SECONDS = 20.0  # the prediction before any job is done
 PURPOSE = "job-patient"  # what the vault seals
 
 
@@ -125,9 +123,11 @@ class SqlJobs:
             )
             return {row.study_uid: _job(row) for row in rows}
 
-    def expected_seconds(self, wanted: Job) -> int:
-        """Estimate from the median of recent jobs and the place in the line, at least 1."""
+    def wait_for(self, wanted: Job) -> Wait:
+        """Tell its place in the line, and an estimate from the median of recent jobs."""
         with reading(self._engine) as connection:
+            now = self._now(connection)
+            row = _row(connection, wanted.id)
             recent = connection.execute(
                 sa.select(job.c.started_at, job.c.updated_at)
                 .where(job.c.state == JobState.DONE)
@@ -138,10 +138,21 @@ class SqlJobs:
             before = connection.execute(
                 sa.select(sa.func.count())
                 .select_from(job)
-                .where(is_open, job.c.created_at < wanted.created_at)
+                # A write-back that waits for its EHR keeps no worker busy.
+                .where(
+                    is_open,
+                    job.c.step != JobStep.PUBLISHING,
+                    job.c.created_at < wanted.created_at,
+                )
             ).scalar_one()
-        each = median(durations) if durations else UNKNOWN_SECONDS
-        return max(1, ceil(each * (before + 1)))
+        return foresee(
+            before=before,
+            usual_s=median(durations) if durations else None,
+            now=now,
+            held_since=row.started_at if row.lease_expires_at is not None else None,
+            rung_at=row.rung_at,
+            queued_at=row.updated_at,
+        )
 
     # --- Leases ---
 

@@ -1,5 +1,6 @@
 """The words of the page: a score, a date, an age."""
 
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta, timezone
 
 import pytest
@@ -7,9 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cds_service.domain.finding import score_text
+from cds_service.domain.job import JobStep, Wait
 from smart_app.chart import age_in_words, birth_date_in_words
-from smart_app.words import day, minute, span, statement_of, summary_of
-from tests.builders import a_finding, a_result, an_analysis
+from smart_app.words import day, minute, progress_of, span, statement_of, summary_of
+from tests.builders import a_finding, a_patient, a_result, a_study, an_analysis
+from tests.fakes.ledger import FakeJobs
 
 TODAY = date(2026, 3, 1)
 
@@ -82,3 +85,23 @@ def test_a_wait_is_said_in_one_unit(seconds: int, said: str) -> None:
     start = datetime(2026, 1, 5, tzinfo=UTC)
 
     assert span(start, start + timedelta(seconds=seconds)) == said
+
+
+@pytest.mark.parametrize(
+    ("step", "wait", "heading", "said"),
+    [
+        (JobStep.QUEUED, Wait(0, False, None), "Analysis queued", "next in line, waiting"),
+        (JobStep.QUEUED, Wait(3, False, 12), "Analysis queued", "3 before this one, about 12 s"),
+        (JobStep.QUEUED, Wait(0, True, 4), "Analysis running", "about 4 s"),
+        (JobStep.READING, Wait(0, True, None), "Analysis running", ""),
+    ],
+)
+def test_a_wait_is_said_as_far_as_anybody_can_tell(
+    step: JobStep, wait: Wait, heading: str, said: str
+) -> None:
+    job, _ = FakeJobs().open("key", a_study(), a_patient(), "model")
+
+    progress = progress_of(replace(job, step=step), wait)
+
+    assert progress.heading == heading and progress.wait.startswith(said)
+    assert ("about" in progress.wait) is (wait.seconds is not None)

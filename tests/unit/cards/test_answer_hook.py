@@ -54,12 +54,12 @@ def test_a_known_result_is_a_card_and_no_job(a_house: MakeHouse) -> None:
     assert "signs of pneumonia" in card.summary and house.dispatched == []
 
 
-def test_an_unknown_study_is_asked_for_and_said_to_be_running(a_house: MakeHouse) -> None:
+def test_an_unknown_study_is_asked_for_and_said_to_be_queued(a_house: MakeHouse) -> None:
     house = a_house()
 
     (card,) = cards_of(house)
 
-    assert "AI analysis running" in card.summary and len(house.doorbell.rung) == 1
+    assert "AI analysis queued" in card.summary and len(house.doorbell.rung) == 1
 
 
 def test_two_hooks_for_one_study_make_one_job(a_house: MakeHouse) -> None:
@@ -93,7 +93,7 @@ def test_a_silent_queue_costs_nothing(a_house: MakeHouse) -> None:
 
     (card,) = cards_of(house)
 
-    assert "running" in card.summary
+    assert "queued" in card.summary
 
 
 def test_a_failed_job_is_left_alone_for_a_while_and_then_tried_again(a_house: MakeHouse) -> None:
@@ -109,7 +109,7 @@ def test_a_failed_job_is_left_alone_for_a_while_and_then_tried_again(a_house: Ma
 
     house.clock.advance(timedelta(minutes=11).total_seconds())
     (card,) = cards_of(house)
-    assert "running" in card.summary and len(house.doorbell.rung) == 2
+    assert "queued" in card.summary and len(house.doorbell.rung) == 2
 
 
 def test_a_study_that_grew_is_analysed_again_and_the_old_finding_stays(a_house: MakeHouse) -> None:
@@ -216,7 +216,7 @@ def test_ch2_52_each_missing_key_is_read_by_itself(a_house: MakeHouse) -> None:
     (card,) = cards_of(house, call)
 
     assert [path.partition("?")[0] for path, _ in house.record.reads] == ["ImagingStudy"]
-    assert "running" in card.summary
+    assert "queued" in card.summary
 
 
 def test_missing_keys_are_read_at_the_same_time(a_house: MakeHouse) -> None:
@@ -226,7 +226,7 @@ def test_missing_keys_are_read_at_the_same_time(a_house: MakeHouse) -> None:
 
     (card,) = cards_of(house, a_call(prefetch={}, authorization=authorization()))
 
-    assert "running" in card.summary
+    assert "queued" in card.summary
 
 
 def test_the_hook_s_token_comes_before_our_own(a_house: MakeHouse) -> None:
@@ -255,7 +255,7 @@ def test_where_the_hook_s_token_does_not_reach_ours_is_used_and_audited(
 
     (card,) = cards_of(house, a_call(prefetch={}, **changes))
 
-    assert "running" in card.summary
+    assert "queued" in card.summary
     assert house.record.reads[-1][1] is None
     assert [e.action for e in house.audit.events].count(AuditAction.EHR_READ) == 2
 
@@ -301,7 +301,7 @@ def test_a_prefetched_resource_of_another_type_is_read_instead(
 
     (card,) = cards_of(house, a_call(prefetch={"studies": present(wrong)}))
 
-    assert "running" in card.summary and len(house.record.reads) == 2
+    assert "queued" in card.summary and len(house.record.reads) == 2
 
 
 def a_page(*studies: dict[str, Any], next_page: str) -> dict[str, Any]:
@@ -359,7 +359,7 @@ def test_a_first_page_is_used_when_the_rest_cannot_be_had(
 
     (card,) = cards_of(house, a_call(prefetch=prefetch, authorization=authorization()))
 
-    assert "running" in card.summary and house.dispatched == ["1.2.840.99999.1"]
+    assert "queued" in card.summary and house.dispatched == ["1.2.840.99999.1"]
 
 
 def test_a_hanging_next_page_does_not_hold_the_answer(a_house: MakeHouse) -> None:
@@ -383,7 +383,7 @@ def test_what_a_client_found_before_its_error_is_used_when_nothing_better_can_be
 
     (card,) = cards_of(house, a_call(prefetch=prefetch, authorization=authorization()))
 
-    assert "running" in card.summary and house.record.reads == []
+    assert "queued" in card.summary and house.record.reads == []
 
 
 def test_another_patient_s_prefetch_is_not_used(a_house: MakeHouse) -> None:

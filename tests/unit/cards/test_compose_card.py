@@ -11,7 +11,7 @@ from markdown_it import MarkdownIt
 
 from cds_service.domain.card import Card, Indicator
 from cds_service.domain.finding import Coding, Result
-from cds_service.domain.job import Job, JobState, JobStep
+from cds_service.domain.job import Job, JobState, JobStep, Wait
 from cds_service.domain.study import SeriesReference
 from cds_service.usecases.card_words import markdown, study_name
 from cds_service.usecases.compose_card import PLAIN, Circumstances
@@ -97,15 +97,31 @@ def test_a_mix_up_sends_the_reader_to_radiology() -> None:
 
 
 def test_a_running_analysis_is_calm_and_says_how_long() -> None:
-    card = a_writer().of_job(a_call(), a_job(), a_study(), 17)
+    card = a_writer().of_job(a_call(), a_job(), a_study(), Wait(0, is_held=True, seconds=17))
 
     assert card.summary == "Chest X-ray 2 Jan 2026: AI analysis running, about 20 s"
     assert card.indicator is Indicator.INFO
 
 
+@pytest.mark.parametrize(
+    ("step", "is_held", "said"),
+    [
+        (JobStep.QUEUED, False, "queued"),
+        (JobStep.QUEUED, True, "running"),
+        (JobStep.READING, True, "running"),
+    ],
+)
+def test_no_time_is_promised_when_nobody_can_tell(step: JobStep, is_held: bool, said: str) -> None:
+    wait = Wait(3, is_held=is_held, seconds=None)
+
+    card = a_writer().of_job(a_call(), a_job(step=step), a_study(), wait)
+
+    assert card.summary == f"Chest X-ray 2 Jan 2026: AI analysis {said}"
+
+
 @pytest.mark.parametrize("state", [JobState.FAILED, JobState.QUARANTINED])
 def test_a_failed_analysis_is_said_without_blame_on_the_study(state: JobState) -> None:
-    card = a_writer().of_job(a_call(), a_job(state=state), a_study(), 0)
+    card = a_writer().of_job(a_call(), a_job(state=state), a_study(), None)
 
     assert card.summary == "Chest X-ray 2 Jan 2026 was not analysed: technical problem"
 
@@ -131,7 +147,7 @@ def test_no_card_says_normal() -> None:
         for present, p in ((True, 0.9), (False, 0.1), (None, 0.6))
     ]
     cards.append(a_card(a_result(analysis=not_analysed("view", "made for frontal chest X-rays"))))
-    cards.append(a_writer().of_job(a_call(), a_job(), a_study(), 5))
+    cards.append(a_writer().of_job(a_call(), a_job(), a_study(), None))
     cards.append(a_writer().of_silence(a_call()))
 
     assert not [c for c in cards if "normal" in f"{c.summary} {c.detail_markdown}".lower()]
@@ -149,7 +165,7 @@ def test_the_link_opens_the_app_on_this_study_and_result() -> None:
 
 
 def test_the_link_of_a_running_analysis_follows_the_job() -> None:
-    (link,) = a_writer().of_job(a_call(), a_job(), a_study(), 5).links
+    (link,) = a_writer().of_job(a_call(), a_job(), a_study(), None).links
 
     assert json.loads(link.app_context)["job"] == "j-1"
 
