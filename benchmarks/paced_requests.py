@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 SENDERS = 64  # at 50 a second each has 1.28 s for a call before the next one of its own is due
 TIMEOUT_S = 10.0
+NOT_READ = "could not read"  # in the summary of the card that says so of the EHR
 LEAD_S = 0.5  # until the first call, so that every sender is there
 
 
@@ -26,11 +27,11 @@ class Answer:
     since_due_ms: float  # from the moment it was due: a call that left late counts as slow
     since_sent_ms: float
     code: str  # HTTP status, or the class of an error
-    cards: tuple[str, ...]  # the indicator of each
+    cards: tuple[str, ...]  # the indicator of each, or "not read"
 
     @property
     def kind(self) -> str:
-        """Name what came: a card by the loudest indicator's name, no card, or what refused it."""
+        """Name what came: the first card, which is the most urgent, no card, or what refused it."""
         if self.code != "200":
             return f"HTTP {self.code}" if self.code.isdigit() else self.code
         return f"{self.cards[0]} card" if self.cards else "no card"
@@ -48,7 +49,7 @@ def send_all(calls: list[dict[str, str]], rate: float) -> list[Answer]:
             sent = time.monotonic()
             code, content = _send(calls[number])
             done = time.monotonic()
-            cards = tuple(card["indicator"] for card in content.get("cards", []))
+            cards = tuple(map(_name, content.get("cards", [])))
             answers[number] = Answer((done - due) * 1000, (done - sent) * 1000, code, cards)
 
     senders = [threading.Thread(target=send_every, args=(nth,)) for nth in range(SENDERS)]
@@ -57,6 +58,10 @@ def send_all(calls: list[dict[str, str]], rate: float) -> list[Answer]:
     for sender in senders:
         sender.join()
     return [answers[number] for number in range(len(calls))]
+
+
+def _name(card: dict[str, str]) -> str:
+    return "not read" if NOT_READ in card["summary"] else card["indicator"]
 
 
 def _send(call: dict[str, str]) -> tuple[str, dict[str, Any]]:
