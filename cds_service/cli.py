@@ -1,4 +1,4 @@
-"""The `sightline` command: demo, worker, upgrade, analyze, ehr."""
+"""The `sightline` command: demo, worker, upgrade, analyze, ehr, keys."""
 
 import os
 import sys
@@ -9,6 +9,8 @@ import click
 from cds_service.cli_alerts import alerts
 from cds_service.cli_analyze import analyze
 from cds_service.cli_ehr import ehr
+from cds_service.cli_keys import keys
+from cds_service.cli_jobs import jobs
 from cds_service.cli_lint import lint_cds
 from cds_service.errors import SightlineError
 from cds_service.settings import Settings
@@ -93,6 +95,8 @@ def upgrade() -> None:
 ehr.add_command(alerts)
 main.add_command(analyze)
 main.add_command(ehr)
+main.add_command(keys)
+main.add_command(jobs)
 main.add_command(lint_cds)
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from cds_service.errors import SettingsInvalid
 
+SIGNING_KEYS = "signing-keys.json"  # in the data folder
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 
 
@@ -27,7 +28,7 @@ class Settings:
     database_url: str = field(repr=False)  # SQLAlchemy
     redis_url: str = field(repr=False)
     master_key_file: Path  # 32 random bytes; seals tokens and patients' facts (AES-256-GCM)
-    signing_key_file: Path  # PEM, EC P-384: our client assertions (ES384)
+    signing_key_file: Path  # private keys of our client assertions (ES384, RS384)
     hook_deadline_ms: int = 450
     hook_rate_per_s: int = 200  # of one EHR, in each web process
     hook_body_limit_bytes: int = 1024 * 1024
@@ -51,7 +52,7 @@ class Settings:
             database_url=env.get("SIGHTLINE_DATABASE_URL", f"sqlite:///{data / 'ledger.sqlite'}"),
             redis_url=_required(env, "SIGHTLINE_REDIS_URL", "workers cannot be woken"),
             master_key_file=Path(env.get("SIGHTLINE_MASTER_KEY_FILE", data / "master.key")),
-            signing_key_file=Path(env.get("SIGHTLINE_SIGNING_KEY_FILE", data / "signing.pem")),
+            signing_key_file=Path(env.get("SIGHTLINE_SIGNING_KEY_FILE", data / SIGNING_KEYS)),
             hook_deadline_ms=_number(env, "SIGHTLINE_HOOK_DEADLINE_MS", 450, 50, 10_000),
             hook_rate_per_s=_number(env, "SIGHTLINE_HOOK_RATE_PER_S", 200, 1, 100_000),
             job_lease_s=_number(env, "SIGHTLINE_JOB_LEASE_S", 20, 5, 600),

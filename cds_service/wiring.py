@@ -19,7 +19,7 @@ from sqlalchemy import Engine
 from cds_service.adapters import ledger
 from cds_service.adapters.archive import DicomWebArchive
 from cds_service.adapters.backend_token import BackendTokens
-from cds_service.adapters.client_assertion import ClientAssertion, load_or_create_signing_key
+from cds_service.adapters.client_assertion import ClientAssertion
 from cds_service.adapters.egress import Egress
 from cds_service.adapters.ehr import FhirRecord
 from cds_service.adapters.ehr_writer import FhirWriter
@@ -34,6 +34,7 @@ from cds_service.adapters.queue import (
     ring_worker,
     worker_redis_client,
 )
+from cds_service.adapters.signing_keys import SigningKeyFile
 from cds_service.adapters.vault import Vault, load_or_create_key
 from cds_service.domain.audit import AuditAction, AuditEvent
 from cds_service.domain.finding import Coding, ModelIdentity
@@ -93,7 +94,10 @@ def open_house(settings: Settings) -> House:
     engine = ledger.connect(settings.database_url)
     ledger.check(engine)
     vault = Vault(load_or_create_key(settings.master_key_file))
-    assertion = ClientAssertion(load_or_create_signing_key(settings.signing_key_file))
+    keys = SigningKeyFile(settings.signing_key_file)
+    keys.create_if_absent(clock())
+    keys.read()  # a wrong file stops the start, not the first launch
+    assertion = ClientAssertion(keys.read)
     audit = ledger.SqlAuditLog(engine)
     egress = Egress(on_refused=_auditing(audit))
     return House(
@@ -120,7 +124,9 @@ def prepare_installation(settings: Settings) -> None:
     """Make the folder, the keys and the ledger's tables, or bring them up to date."""
     settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
     load_or_create_key(settings.master_key_file)
-    load_or_create_signing_key(settings.signing_key_file)
+    keys = SigningKeyFile(settings.signing_key_file)
+    keys.create_if_absent(clock())
+    keys.complete(clock())
     ledger.upgrade(ledger.connect(settings.database_url))
 
 

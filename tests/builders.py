@@ -1,8 +1,11 @@
 """Builders: domain values with sensible defaults, so that a test states only what matters."""
 
+from collections.abc import Callable
 from datetime import UTC, date, datetime
 from typing import Any
 
+from cds_service.adapters.client_assertion import ClientAssertion
+from cds_service.adapters.signing_keys import fresh_keys
 from cds_service.domain.finding import (
     Analysis,
     AnalysisStatus,
@@ -117,3 +120,9 @@ def a_result(**changes: Any) -> Result:
         "computed_at": NOW,
     }
     return Result(**(values | changes))
+
+
+def a_signer(clock: Callable[[], datetime] | None = None) -> ClientAssertion:
+    """Our client assertions, with keys of their own: ES384 and RS384, current and next."""
+    keys = fresh_keys(datetime.now(UTC) if clock is None else clock())
+    return ClientAssertion(lambda: keys) if clock is None else ClientAssertion(lambda: keys, clock)

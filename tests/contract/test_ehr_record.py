@@ -9,10 +9,8 @@ from threading import Barrier
 from typing import Any
 
 import pytest
-from joserfc.jwk import ECKey
 
 from cds_service.adapters.backend_token import BackendTokens
-from cds_service.adapters.client_assertion import ClientAssertion
 from cds_service.adapters.egress import Egress
 from cds_service.adapters.ehr import MAX_PAGES, FhirRecord
 from cds_service.domain.hook import FhirAuthorization
@@ -27,14 +25,14 @@ from cds_service.errors import (
 )
 from cds_service.fhir.bundle import is_complete
 from cds_service.usecases.ports import EhrRecord, Resource
-from tests.builders import a_tenant
+from tests.builders import a_signer, a_tenant
 from tests.contract.fhir_server import FhirServer, a_fhir_server
 from tests.fakes.neighbours import GOOD_TOKEN, FakeEhrRecord
 
 PATIENT = {"resourceType": "Patient", "id": "p-1"}
 STUDIES = [{"resourceType": "ImagingStudy", "id": f"s-{n}"} for n in range(3)]
 SEARCH = "ImagingStudy?patient=p-1"
-SIGNER = ClientAssertion(ECKey.generate_key("P-384").as_pem(private=True))
+SIGNER = a_signer()
 
 
 @pytest.fixture(autouse=True)

@@ -14,7 +14,6 @@ from typing import Any
 import pytest
 import requests
 from flask import Response, request
-from joserfc.jwk import ECKey
 
 from cds_service.adapters import ehr_writer
 from cds_service.adapters.backend_token import BackendTokens
@@ -34,7 +33,7 @@ from cds_service.errors import (
 from cds_service.fhir.finding_resources import finding_bundle
 from cds_service.sandbox.authorization import SIGHTLINE_SCOPES
 from cds_service.usecases.ports import EhrWriter, Resource
-from tests.builders import a_finding, a_model, a_result, a_tenant, an_analysis
+from tests.builders import a_finding, a_model, a_result, a_signer, a_tenant, an_analysis
 from tests.fakes.record import FakeEhrWriter
 from tests.real.sandbox import LiveSandbox, live_sandbox
 from tests.real.servers import free_port, hapi
@@ -127,7 +126,7 @@ class Servers:
 @pytest.fixture(scope="module")
 def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
     port, trouble = free_port(), Trouble()
-    assertion = ClientAssertion(ECKey.generate_key("P-384").as_pem(private=True))
+    assertion = a_signer()
     with live_sandbox(
         tmp_path_factory.mktemp("sandbox"),
         further_audiences=(f"http://127.0.0.1:{port}/fhir",),

@@ -19,12 +19,10 @@ import requests
 from PIL import Image, ImageChops, ImageStat
 from playwright.sync_api import Frame, Locator, Page, expect
 
-from cds_service.adapters.client_assertion import (
-    ASSERTION_TYPE,
-    ClientAssertion,
-    load_or_create_signing_key,
-)
+from cds_service.adapters.client_assertion import ASSERTION_TYPE, ClientAssertion
+from cds_service.adapters.signing_keys import SigningKeyFile
 from cds_service.sandbox.patients import PATIENTS
+from cds_service.settings import SIGNING_KEYS
 from tests.e2e.running_demo import KEYS, Demo, is_alive, running_demo, until
 from tests.real.pages import DECODED_WIDTH
 
@@ -248,7 +246,7 @@ def test_a_running_analysis_becomes_its_result_without_a_reload(page: Page, demo
 def observations(demo: Demo) -> list[dict[str, object]]:
     """Read every Observation of the EHR as the backend service that Sightline is."""
     token_url = f"{demo.chart}/auth/token"
-    assertion = ClientAssertion(load_or_create_signing_key(demo.data / "signing.pem"))
+    assertion = ClientAssertion(SigningKeyFile(demo.data / SIGNING_KEYS).read)
     form = {
         "grant_type": "client_credentials",
         "scope": "system/Observation.rs",

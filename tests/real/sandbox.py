@@ -13,13 +13,13 @@ from typing import cast
 
 import requests
 from flask import Flask
-from joserfc.jwk import ECKey
 from werkzeug.serving import make_server
 
 from cds_service.adapters.client_assertion import ASSERTION_TYPE, ClientAssertion
 from cds_service.sandbox.app import create_sandbox
 from cds_service.sandbox.config import SandboxConfig
 from cds_service.sandbox.parts import EXTENSION, Sandbox
+from tests.builders import a_signer
 from tests.real.servers import free_port
 
 BACKEND = "ehr-backend"  # a client that may do everything, as a hospital's own systems
@@ -30,9 +30,7 @@ class LiveSandbox:
     """A sandbox that answers at `parts.config.origin`."""
 
     app: Flask
-    key: ClientAssertion = field(
-        default_factory=lambda: ClientAssertion(ECKey.generate_key("P-384").as_pem(private=True))
-    )
+    key: ClientAssertion = field(default_factory=a_signer)
 
     @property
     def parts(self) -> Sandbox:

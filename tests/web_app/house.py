@@ -15,14 +15,13 @@ import numpy as np
 import redis
 import requests
 from flask import Flask
-from joserfc.jwk import ECKey, KeySetSerialization
+from joserfc.jwk import KeySetSerialization
 from pydicom import dcmwrite
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import DigitalXRayImageStorageForPresentation, ExplicitVRLittleEndian
 from werkzeug.serving import make_server
 from werkzeug.test import Client, TestResponse
 
-from cds_service.adapters.client_assertion import ClientAssertion
 from cds_service.adapters.egress import Egress
 from cds_service.adapters.pixels import DicomReader
 from cds_service.adapters.vault import Vault
@@ -34,12 +33,12 @@ from cds_service.sandbox.authorization import SIGHTLINE_SCOPES
 from cds_service.sandbox.parts import Sandbox
 from cds_service.usecases.ports import EhrRecord
 from smart_app import EXTENSION, AppServices, ModelFacts, create_blueprint
-from tests.builders import a_finding, a_result, an_analysis
+from tests.builders import a_finding, a_result, a_signer, an_analysis
 from tests.fakes.imaging import STUDY_UID, FakeArchive
 from tests.fakes.ledger import FakeAuditLog, FakeJobs, FakeResults, FakeReviews, FakeTenants
 
 PUBLIC_URL = "https://sightline.example.org"
-SIGNER = ClientAssertion(ECKey.generate_key("P-384").as_pem(private=True))
+SIGNER = a_signer()
 FACTS = ModelFacts(
     looks_for="signs of pneumonia",
     intended_use="frontal chest X-rays of children aged 1-5",

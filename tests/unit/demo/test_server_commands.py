@@ -34,7 +34,7 @@ def test_upgrade_makes_the_ledger_and_the_keys_that_the_settings_name(
     assert run("upgrade").exit_code == 0
 
     assert (tmp_path / "elsewhere.sqlite").is_file()
-    for key in ("master.key", "signing.pem"):
+    for key in ("master.key", "signing-keys.json"):
         assert (tmp_path / "data" / key).stat().st_mode & 0o077 == 0
     assert (tmp_path / "data").stat().st_mode & 0o077 == 0
 

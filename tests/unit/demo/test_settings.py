@@ -27,7 +27,7 @@ def test_three_variables_are_enough() -> None:
         database_url="sqlite:////srv/sightline/ledger.sqlite",
         redis_url="redis://127.0.0.1:6379/0",
         master_key_file=data / "master.key",
-        signing_key_file=data / "signing.pem",
+        signing_key_file=data / "signing-keys.json",
         hook_deadline_ms=450,
         job_lease_s=20,
         log_level="INFO",
