@@ -1,6 +1,6 @@
 """The last hook calls as an administrator reads them: JSON, with records shortened, tokens hidden.
 
-Source: CDS Hooks 2.0 "HTTP Request", "HTTP Response"; threat T9 (tokens on a screen).
+Source: CDS Hooks 2.0 "HTTP Request", "HTTP Response", "FHIR Resource Access" (the access token).
 """
 
 import json
