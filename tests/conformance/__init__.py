@@ -1,1 +1,1 @@
-"""Which requirement of CDS Hooks is shown by which test: `python -m tests.conformance`."""
+"""Which requirement of a standard is shown by which test: `python -m tests.conformance`."""

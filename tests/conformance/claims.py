@@ -1,7 +1,7 @@
 """Reads from the tests' source which requirements they claim; no test is run.
 
-A test claims `ch2:83` by `ch2_83` in its name (`ch2_201_203` is two) or by
-`@pytest.mark.requirement("ch2:83", ...)`.
+A test claims `ch2:83` by `ch2_83` in its name (`ch2_201_203` is two), and that or `@83` of SMART
+App Launch by `@pytest.mark.requirement("ch2:83", ...)`.
 """
 
 import ast
@@ -13,7 +13,7 @@ from pathlib import Path
 TESTS = Path(__file__).resolve().parents[1]
 MARKER = "pytest.mark.requirement"
 _IN_NAME = re.compile(r"_(ch2|lib)((?:_\d+)+)(?![0-9a-z])")
-_ID = re.compile(r"(ch2|lib):\d+")
+_ID = re.compile(r"(?:ch2|lib):\d+|@\d+")
 
 Claims = dict[str, list[str]]  # requirement id -> "folder/test_module.py::test_name"
 
