@@ -26,7 +26,8 @@ log = logging.getLogger(__name__)
 
 FRESH_S = 600.0  # then it is fetched again, in the background
 STALE_S = 24 * 3600.0  # while the address does not answer, the last set is good for so long
-ASK_AGAIN_S = 60.0
+ASK_AGAIN_S = 60.0  # for a kid that the set at hand has not got
+TRY_AGAIN_S = 5.0  # after a failure, while there is no set at all and so nobody is let in
 TIMEOUT_S = 3.0  # for the address; a hook that waits has less, and the next one finds the keys
 MIN_RSA_BITS = 2048
 MAX_KEYS = 50
@@ -92,10 +93,12 @@ class ClientKeys:
         return shelf.keys.get(kid)
 
     def _download(self, tenant: Tenant, address: str, shelf: _Shelf) -> Future[None] | None:
-        """Return the download under way, or a new one; None when one ended within the minute."""
+        """Return the download under way, or a new one; None when one ended a moment ago."""
         with self._lock:
             if shelf.download is None or shelf.download.done():
-                if self._clock() - shelf.asked_at < ASK_AGAIN_S:
+                is_usable = self._clock() - shelf.fetched_at <= STALE_S
+                pause_s = ASK_AGAIN_S if is_usable else TRY_AGAIN_S
+                if self._clock() - shelf.asked_at < pause_s:
                     return None
                 shelf.asked_at = self._clock()
                 shelf.download = in_background(lambda: self._fill(tenant, address, shelf), "jwks")

@@ -15,10 +15,11 @@ from flask import Flask, Response
 from joserfc import jwt
 from joserfc.jwk import ECKey, OctKey, OKPKey, RSAKey
 
+from cds_service.adapters import jwks
 from cds_service.adapters.egress import Egress
-from cds_service.adapters.jwks import ASK_AGAIN_S, FRESH_S, STALE_S, ClientKeys
+from cds_service.adapters.jwks import ASK_AGAIN_S, FRESH_S, STALE_S, TRY_AGAIN_S, ClientKeys
 from cds_service.domain.tenant import Tenant
-from cds_service.errors import EhrTimedOut, UntrustedClient
+from cds_service.errors import EhrTimedOut, UntrustedClient, UpstreamFailed
 from cds_service.web.client_trust import ClientTrust
 from cds_service.web.registrations import Registrations
 from tests.builders import NOW
@@ -417,7 +418,8 @@ def server() -> KeyServer:
 
 
 @pytest.fixture
-def find(server: KeyServer, ehr: AnEhr) -> Iterator[Any]:
+def find(server: KeyServer, ehr: AnEhr, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    monkeypatch.setattr(jwks, "TIMEOUT_S", 60.0)
     with serving(server.app()) as base:
         server.body = ehr.public_keys()
         tenant = ehr.tenant(jwks=None, jwks_url=f"{base}/jwks.json")
@@ -439,6 +441,22 @@ def test_t2_an_unknown_kid_asks_again_at_most_once_a_minute(find: Any, server: K
         assert find("unknown") is None
 
     assert server.asked == 2
+
+
+def test_a_key_set_that_could_not_be_had_is_soon_asked_for_again(
+    find: Any, server: KeyServer
+) -> None:
+    body, server.body = server.body, None
+    with pytest.raises(UpstreamFailed):
+        find()
+    server.body = body
+    with pytest.raises(UpstreamFailed):
+        find()
+    assert server.asked == 1
+
+    server.now_s += TRY_AGAIN_S + 1
+
+    assert find() is not None and server.asked == 2
 
 
 def test_a_rotated_key_is_found(find: Any, server: KeyServer, ehr: AnEhr) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from cds_service.demo.addresses import LOOPBACK, SEARCHED, Addresses, choose
 from cds_service.errors import SettingsInvalid
+from tests.real.servers import free_port
 
 
 @contextmanager
@@ -19,21 +20,8 @@ def listening(port: int) -> Iterator[int]:
         yield server.getsockname()[1]
 
 
-def three_free_ports_in_a_row() -> int:
-    for _ in range(50):
-        with listening(0) as first:
-            if first > 65_000:
-                continue
-            try:
-                with listening(first + 1), listening(first + 2), listening(first + 3):
-                    return first
-            except OSError:
-                continue
-    pytest.skip("no four free ports in a row on this machine")
-
-
 def test_the_neighbours_take_the_ports_after_the_services() -> None:
-    port = three_free_ports_in_a_row()
+    port = free_port(4)
 
     addresses = choose(port)
 
@@ -41,7 +29,7 @@ def test_the_neighbours_take_the_ports_after_the_services() -> None:
 
 
 def test_a_taken_neighbour_is_passed_over() -> None:
-    port = three_free_ports_in_a_row()
+    port = free_port(4)
 
     with listening(port + 1):
         addresses = choose(port)
