@@ -53,11 +53,11 @@ async function poll(running) {
     const response = await fetch(running.dataset.status, AS_JSON);
     if (response.status === 401) return location.reload(); // the page says that the session ended
     if (response.ok) status = await response.json();
+    if (status && status.state !== "running") return await swap(running.dataset.panel);
   } catch {
-    // Offline for a moment: the next round tries again.
+    status = null; // Offline for a moment: the next round tries again.
   }
   running.querySelector("[data-trouble]").hidden = status !== null;
-  if (status && status.state !== "running") return swap(running.dataset.panel);
   if (status) show(running, status);
   setTimeout(() => poll(running), POLL_MS);
 }

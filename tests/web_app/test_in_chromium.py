@@ -6,7 +6,7 @@ from urllib.parse import urlencode
 
 import pytest
 from flask import Flask
-from playwright.sync_api import FrameLocator, Page, expect
+from playwright.sync_api import FrameLocator, Page, Route, expect
 
 from cds_service.domain.job import JobStep
 from cds_service.domain.tenant import Tenant
@@ -78,6 +78,30 @@ def test_a_running_job_turns_into_its_result_without_a_reload(
     expect(app.get_by_text("signs of pneumonia").first).to_be_visible()
     expect(app.locator(".stage[data-picture=shown] .outline")).to_be_visible()
     assert documents == []
+
+
+def test_a_moment_without_network_only_delays_the_result(
+    page: Page, house: House, tenant: Tenant, base: str, launch_of: LaunchOf
+) -> None:
+    job, _ = house.jobs.open("d-1", a_study(), a_patient(), "cxr_pneumonia_peds")
+    lease = house.jobs.take(job.id, "worker")
+    assert lease is not None
+    app = in_a_frame(page, house, tenant, base, launch_of(job=job.id), 380)
+    expect(app.locator("[data-status]")).to_be_visible()
+    lost: list[str] = []
+
+    def lose(route: Route) -> None:
+        lost.append(route.request.url)
+        route.abort()
+
+    for path in ("status", "panel"):
+        page.route(f"**/{path}*", lose, times=1)
+
+    house.keep(a_seen_result(house.instance))
+    house.jobs.finish(lease, "r-1")
+
+    expect(app.get_by_text("signs of pneumonia").first).to_be_visible()
+    assert len(lost) == 2
 
 
 def test_patient_date_and_label_are_seen_without_scrolling_in_a_side_panel(
