@@ -84,4 +84,5 @@ def without_errors(page: Page) -> Iterator[None]:
     page.on("console", on_console)
     page.on("response", on_response)
     yield
-    assert [*errors, *failed_loads.values()] == []
+    reported = [*errors, *failed_loads.values()]
+    assert not reported, f"the browser reported {reported}"
