@@ -45,7 +45,7 @@ def rail(patient_id: str, answers: Sequence[ServiceCards]) -> dict[str, Any]:
     """
     return {
         "groups": [_group(patient_id, answer) for answer in answers],
-        "running": any(says_running(answer.cards) for answer in answers),
+        "again": any(answer.failure or says_running(answer.cards) for answer in answers),
     }
 
 

@@ -3,7 +3,7 @@
 // Source: CDS Hooks 2.0 "Feedback"; the page works as a record without it.
 "use strict";
 
-const AGAIN_MS = 3000; // between two questions while a card says that the analysis runs
+const AGAIN_MS = 3000; // between two questions while an analysis runs or the service is silent
 const AGAIN_FOR_MS = 120000;
 const RESULTS_MS = 5000; // while the app is open it may write to the record
 
@@ -47,7 +47,7 @@ async function ask(until = Date.now() + AGAIN_FOR_MS) {
   show(answer);
   rail.setAttribute("aria-busy", "false");
   await refreshResults();
-  if (answer.running && Date.now() < until) timer = setTimeout(ask, AGAIN_MS, until);
+  if (answer.again && Date.now() < until) timer = setTimeout(ask, AGAIN_MS, until);
 }
 
 // What an answer brings takes its place: cards by service, orders, visit, and the line on top.
@@ -186,7 +186,7 @@ async function act(path, body) {
   if (answer.groups?.some((group) => group.state === "cards")) {
     document.querySelector(".rail-head").scrollIntoView({ block: "nearest" });
   }
-  if (answer.running) timer = setTimeout(ask, AGAIN_MS);
+  if (answer.again) timer = setTimeout(ask, AGAIN_MS);
 }
 
 for (const part of [orders, visit]) {

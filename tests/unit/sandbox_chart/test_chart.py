@@ -77,7 +77,7 @@ def test_cards_come_with_word_shape_and_a_launch(
     answer = browser.get("/chart/p101/cards").get_json()
 
     [group] = answer["groups"]
-    assert (group["state"], answer["running"]) == ("cards", False)
+    assert (group["state"], answer["again"]) == ("cards", False)
     for words in ("Warning", "#mark-warning", "See it", 'data-app-context="opaque"', "I disagree"):
         assert words in group["html"]
     assert 'data-study="p101-study-A-24001"' in group["html"]
@@ -98,7 +98,7 @@ def test_a_running_analysis_asks_the_page_to_come_again(
 ) -> None:
     service.answer = lambda _: cards(a_card(summary="Chest X-ray: AI analysis running, 20 s"))
 
-    assert browser.get("/chart/p109/cards").get_json()["running"] is True
+    assert browser.get("/chart/p109/cards").get_json()["again"] is True
 
 
 def test_a_silent_service_is_told_in_the_rail_and_the_chart_stays_whole(

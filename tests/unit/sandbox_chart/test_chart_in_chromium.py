@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from playwright.sync_api import Page, expect
+from werkzeug.wrappers import Response
 
 from cds_service.sandbox.parts import Sandbox
 from tests.real.pages import chromium_page, without_errors
@@ -49,6 +50,22 @@ def test_a_running_analysis_is_replaced_by_its_result_without_a_reload(
     analysed.set()
     expect(page.get_by_text("signs of pneumonia (AI score")).to_be_visible()
     expect(page.get_by_text("AI analysis running")).to_have_count(0)
+
+
+def test_a_service_that_was_silent_for_a_moment_is_asked_again_without_a_reload(
+    page: Page, chart_url: str, service: SmallService
+) -> None:
+    is_back = Event()
+    service.answer = lambda _: (
+        cards(a_finding(service)) if is_back.is_set() else Response(status=503)
+    )
+
+    page.goto(f"{chart_url}/p109")
+
+    expect(page.get_by_text("No decision support right now")).to_be_visible()
+    is_back.set()
+    expect(page.get_by_text("signs of pneumonia (AI score")).to_be_visible()
+    expect(page.get_by_text("No decision support right now")).to_have_count(0)
 
 
 def test_the_app_opens_in_a_frame_as_wide_as_asked(
