@@ -15,15 +15,17 @@ from typing import TYPE_CHECKING
 import click
 
 from cds_service.domain.dialect import DialectName
+from cds_service.domain.smart_client import ClientKind
 from cds_service.domain.tenant import ALGORITHM_KEYS, DEFAULT_ALGORITHMS, Tenant, Vendor
 from cds_service.errors import NotFound, RegistrationRefused
 from cds_service.settings import Settings
+from cds_service.usecases.client_secret import seal_client_secret
 from cds_service.usecases.register_ehr import Registration, register_ehr, remove_ehr
 
 if TYPE_CHECKING:  # SQLAlchemy loads only when a command runs
     from sqlalchemy import Engine
 
-LEDGER = "ledger.sqlite"  # as Settings has it
+LEDGER, MASTER_KEY = "ledger.sqlite", "master.key"  # as Settings has them
 
 data_option = click.option(
     "--data",
@@ -67,6 +69,18 @@ def ehr() -> None:
 @click.option("--subject", metavar="SUB", help="sub of its tokens (Epic: Sightline's client id).")
 @click.option("--discovery-needs-token", is_flag=True, help="No discovery without a token.")
 @click.option("--client-id", metavar="ID", help="Sightline's client id there (app, own reads).")
+@click.option(
+    "--client-kind",
+    default=ClientKind.ASYMMETRIC.value,
+    show_default=True,
+    type=click.Choice([kind.value for kind in ClientKind]),
+    help="How Sightline proves there who it is.",
+)
+@click.option(
+    "--client-secret-file",
+    type=click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path),
+    help="Holds the secret of a symmetric client; - reads it from standard input.",
+)
 @click.option("--archive", metavar="URL", help="DICOMweb base, for studies that name no endpoint.")
 @click.option("--origin", "origins", multiple=True, metavar="URL", help="Of its pages; repeatable.")
 @click.option(
@@ -93,6 +107,8 @@ def add(
     subject: str | None,
     discovery_needs_token: bool,
     client_id: str | None,
+    client_kind: str,
+    client_secret_file: Path | None,
     archive: str | None,
     origins: tuple[str, ...],
     vendor: str,
@@ -101,6 +117,7 @@ def add(
 ) -> None:
     """Trust an EHR's hook calls and let Sightline call its addresses, and no others."""
     from cds_service.adapters.ledger import SqlAuditLog, SqlTenants
+    from cds_service.adapters.vault import Vault, load_or_create_key
 
     registration = Registration(
         name=name,
@@ -114,6 +131,8 @@ def add(
         subject=subject,
         discovery_needs_token=discovery_needs_token,
         client_id=client_id,
+        client_kind=ClientKind(client_kind),
+        client_secret=_secret_in(client_secret_file),
         archive_base=archive,
         origins=origins,
         vendor=Vendor(vendor),
@@ -126,6 +145,10 @@ def add(
         audit=SqlAuditLog(engine),
         clock=lambda: datetime.now(UTC),
         new_id=lambda: token_urlsafe(16),
+        # Opened only for a secret: an administrator may otherwise do without the master key.
+        seal_secret=lambda tenant_id, secret: seal_client_secret(
+            tenant_id, secret, vault=Vault(load_or_create_key(_master_key_file(data)))
+        ),
     )
     click.echo(f"Registered {tenant.name}: {tenant.fhir_base}")
     if tenant.client_id is None:
@@ -211,6 +234,7 @@ def _rows(tenant: Tenant) -> list[tuple[str, str]]:
         ("subject", tenant.subject or "not looked at"),
         ("discovery", "needs a token" if tenant.discovery_needs_token else "public"),
         ("client id", tenant.client_id or "none"),
+        ("client kind", tenant.client_kind.value),
         ("archive", tenant.archive_base or "none"),
         ("origins", _listed(tenant.origins, "none")),
         ("vendor", tenant.vendor.value),
@@ -239,6 +263,21 @@ def _key_set(jwks: str) -> str:
         return Path(jwks).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):
         raise RegistrationRefused(f"The JWKS {jwks!r} is no URL and no readable file.") from None
+
+
+def _secret_in(file: Path | None) -> str | None:
+    """Read a secret from a file, so that it stands in no list of processes and no history."""
+    if file is None:
+        return None
+    try:
+        with click.open_file(str(file), encoding="utf-8") as stream:
+            return str(stream.read()).strip()
+    except (OSError, UnicodeDecodeError):
+        raise RegistrationRefused("The file of the client secret cannot be read.") from None
+
+
+def _master_key_file(data: Path | None) -> Path:
+    return Settings.from_env(os.environ).master_key_file if data is None else data / MASTER_KEY
 
 
 def open_ledger(data: Path | None) -> "Engine":

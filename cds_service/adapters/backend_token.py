@@ -19,6 +19,7 @@ from requests.auth import AuthBase
 from cds_service.adapters.background import in_background, wait_for
 from cds_service.adapters.client_assertion import ASSERTION_TYPE, ClientAssertion
 from cds_service.adapters.egress import Egress
+from cds_service.domain.smart_client import assertion_algorithm
 from cds_service.domain.tenant import Tenant
 from cds_service.errors import EhrAnswerInvalid, EhrBusy, EhrRefused, EhrTimedOut
 from cds_service.fhir import bounded_json
@@ -31,6 +32,7 @@ WRITE_SCOPES = (
     "system/Provenance.crus",
     "system/DocumentReference.crs",
 )
+ALGORITHMS_OFFERED = "token_endpoint_auth_signing_alg_values_supported"
 RENEW_BEFORE_S = 30.0
 DEFAULT_LIFE_S = 300.0  # SMART recommends at most this; used when the server names none
 DISCOVERY_LIFE_S = 600.0
@@ -71,11 +73,11 @@ class BackendTokens:
         self._lock = Lock()  # never held during a call
 
     def token(self, tenant: Tenant, *, timeout_s: float = 5.0) -> Token | None:
-        """Return a token with at least 30 s left, or None when we are no client of this EHR.
+        """Return a token with at least 30 s left, or None when we may not ask this EHR for one.
 
         Raises EhrRefused, EhrTimedOut, EhrBusy or EhrAnswerInvalid.
         """
-        if tenant.client_id is None:
+        if tenant.client_id is None or not tenant.has_backend_client:
             return None
         account = self._account(tenant)
         with self._lock:
@@ -116,8 +118,12 @@ class BackendTokens:
         if not isinstance(endpoint, str):
             raise EhrAnswerInvalid("The EHR's smart-configuration names no token endpoint.")
         url = urljoin(tenant.fhir_base + "/", endpoint)
+        algorithm = assertion_algorithm(_texts(discovery, ALGORITHMS_OFFERED))
+        if algorithm is None:
+            raise EhrRefused("The EHR's token endpoint accepts neither RS384 nor ES384.")
+        sign = partial(self._assertion.sign, client_id, url, algorithm)
         for scopes in _wishes(discovery):
-            answer = self._post(tenant, client_id, url, scopes, until)
+            answer = self._post(tenant, sign, url, scopes, until)
             if answer.get("error") != "invalid_scope":
                 return self._read(answer, scopes)
         raise EhrRefused("The EHR grants none of the scopes that Sightline asks for.")
@@ -137,13 +143,18 @@ class BackendTokens:
         return account.discovery
 
     def _post(
-        self, tenant: Tenant, client_id: str, url: str, scopes: tuple[str, ...], until: float
+        self,
+        tenant: Tenant,
+        sign: Callable[[], str],
+        url: str,
+        scopes: tuple[str, ...],
+        until: float,
     ) -> Mapping[str, Any]:
         form = {
             "grant_type": "client_credentials",
             "scope": " ".join(scopes),
             "client_assertion_type": ASSERTION_TYPE,
-            "client_assertion": self._assertion.sign(client_id, url),
+            "client_assertion": sign(),
         }
         session = self._egress.session_for(tenant, also=(url,), body_s=5.0)
         response = _send(lambda left_s: session.post(url, data=form, timeout=left_s), until)
@@ -199,6 +210,11 @@ def _wishes(discovery: Mapping[str, Any]) -> list[tuple[str, ...]]:
     supported = discovery.get("scopes_supported")
     known = tuple(s for s in everything if isinstance(supported, list) and s in supported)
     return [wish for wish in dict.fromkeys((everything, known, READ_SCOPES)) if wish]
+
+
+def _texts(discovery: Mapping[str, Any], name: str) -> tuple[str, ...]:
+    listed = discovery.get(name)
+    return tuple(str(one) for one in listed) if isinstance(listed, list) else ()
 
 
 def _send(call: Callable[[float], requests.Response], until: float) -> requests.Response:

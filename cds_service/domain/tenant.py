@@ -4,11 +4,12 @@ Source: CDS Hooks 2.0 "Trusting CDS Clients"; SMART App Launch 2.2 "App registra
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
 
 from cds_service.domain.dialect import DialectName
+from cds_service.domain.smart_client import ClientKind
 
 # Algorithm of a hook token -> the key that it needs: asymmetric ones only (ch2:201, 203).
 ALGORITHM_KEYS: Mapping[str, str] = MappingProxyType(
@@ -52,6 +53,8 @@ class Tenant:
     subject: str | None = None  # sub of its tokens; None: not looked at
     discovery_needs_token: bool = False
     client_id: str | None = None  # ours at this EHR; None: no app launch, no Backend Services
+    client_kind: ClientKind = ClientKind.ASYMMETRIC
+    client_secret: bytes | None = field(default=None, repr=False)  # sealed; symmetric only
     archive_base: str | None = None  # DICOMweb origin server, used when a study names none
     origins: tuple[str, ...] = ()  # of its pages: CORS and frame-ancestors
     vendor: Vendor = Vendor.GENERIC
@@ -65,6 +68,13 @@ class Tenant:
             raise ValueError("a tenant has either a JWKS address or a pinned JWK set")
         if not self.algorithms or not ALGORITHM_KEYS.keys() >= set(self.algorithms):
             raise ValueError("a tenant's tokens are signed with asymmetric algorithms")
+        if (self.client_kind is ClientKind.SYMMETRIC) != (self.client_secret is not None):
+            raise ValueError("a symmetric client has a secret, and no other has")
+
+    @property
+    def has_backend_client(self) -> bool:
+        """Whether Sightline may ask for tokens of its own: they need a signed assertion."""
+        return self.client_id is not None and self.client_kind is ClientKind.ASYMMETRIC
 
     def shares_issuer_with(self, other: "Tenant") -> bool:
         """Tell whether both may have one issuer: their tokens name different tenants.

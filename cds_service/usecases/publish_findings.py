@@ -49,3 +49,5 @@ def _why_not(result: Result, tenant: Tenant) -> str | None:
     if tenant.client_id is None:
         return "the registration has no client id, so nothing can be written"
     return _CARD_ONLY.get(tenant.vendor)
+    if not tenant.has_backend_client:
+        return "the registration is for a client without keys, so nothing can be written"

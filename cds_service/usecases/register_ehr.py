@@ -6,11 +6,13 @@ RFC 7517 (JWK sets); RFC 7519 2 (an issuer is any URI); RFC 3986 3 (URI); RFC 64
 
 import json
 import re
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from urllib.parse import SplitResult, urlsplit
 
 from cds_service.domain.audit import AuditAction, AuditEvent
 from cds_service.domain.dialect import DialectName
+from cds_service.domain.smart_client import ClientKind
 from cds_service.domain.tenant import (
     ALGORITHM_KEYS,
     DEFAULT_ALGORITHMS,
@@ -48,6 +50,8 @@ class Registration:
     subject: str | None = None
     discovery_needs_token: bool = False
     client_id: str | None = None
+    client_kind: ClientKind = ClientKind.ASYMMETRIC
+    client_secret: str | None = field(default=None, repr=False)
     archive_base: str | None = None
     origins: tuple[str, ...] = ()
     vendor: Vendor = Vendor.GENERIC
@@ -61,9 +65,16 @@ def register_ehr(
     audit: AuditLog,
     clock: Clock,
     new_id: NewId,
+    seal_secret: Callable[[str, str], bytes],
 ) -> Tenant:
-    """Return the new tenant; raise RegistrationRefused with a sentence naming the field."""
-    tenant = _tenant(registration, new_id())
+    """Return the new tenant; raise RegistrationRefused with a sentence naming the field.
+
+    seal_secret   `seal_client_secret` with the installation's vault: tenant id and secret
+    """
+    tenant_id = new_id()
+    secret = _secret(registration)
+    sealed = None if secret is None else seal_secret(tenant_id, secret)
+    tenant = _tenant(registration, tenant_id, sealed)
     register.add(tenant)
     _note(AuditAction.EHR_REGISTERED, tenant.id, audit, clock)
     return tenant
@@ -81,7 +92,7 @@ def _note(action: AuditAction, tenant_id: str, audit: AuditLog, clock: Clock) ->
     )
 
 
-def _tenant(registration: Registration, tenant_id: str) -> Tenant:
+def _tenant(registration: Registration, tenant_id: str, sealed_secret: bytes | None) -> Tenant:
     jwks = registration.jwks
     is_address = not jwks.lstrip().startswith("{")
     archive = registration.archive_base
@@ -100,11 +111,26 @@ def _tenant(registration: Registration, tenant_id: str) -> Tenant:
         subject=next(iter(_claims("subject", (registration.subject or "",))), None),
         discovery_needs_token=registration.discovery_needs_token,
         client_id=registration.client_id or None,
+        client_kind=registration.client_kind,
+        client_secret=sealed_secret,
         archive_base=_base("archive", archive) if archive else None,
         origins=tuple(dict.fromkeys(_origin(origin) for origin in registration.origins)),
         vendor=registration.vendor,
         dialect=registration.dialect or _DIALECTS[registration.vendor],
     )
+
+
+def _secret(registration: Registration) -> str | None:
+    kind, secret = registration.client_kind, registration.client_secret
+    if kind is not ClientKind.ASYMMETRIC and not registration.client_id:
+        raise RegistrationRefused(f"A {kind.value} client needs the client id.")
+    if kind is ClientKind.SYMMETRIC and not secret:
+        raise RegistrationRefused("A symmetric client needs the client secret.")
+    if kind is not ClientKind.SYMMETRIC and secret is not None:
+        raise RegistrationRefused(f"A client secret is for a symmetric client, not {kind.value}.")
+    if secret is not None and not (secret.isascii() and secret.isprintable()):
+        raise RegistrationRefused("The client secret must be printable ASCII.")
+    return secret
 
 
 def _name(text: str) -> str:

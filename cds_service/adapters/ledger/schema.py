@@ -59,6 +59,8 @@ tenant = sa.Table(
     sa.Column("subject", sa.String),
     sa.Column("discovery_needs_token", sa.Boolean, nullable=False),
     sa.Column("client_id", sa.String),
+    sa.Column("client_kind", sa.String, nullable=False),
+    sa.Column("client_secret", sa.LargeBinary),  # sealed
     sa.Column("archive_base", sa.String),
     sa.Column("origins", sa.JSON, nullable=False),
     sa.Column("vendor", sa.String, nullable=False),

@@ -11,6 +11,7 @@ from sqlalchemy.engine import Connection, Engine, Row
 from cds_service.adapters.ledger.connection import insert_if_new, reading, writing
 from cds_service.adapters.ledger.schema import tenant
 from cds_service.domain.dialect import DialectName
+from cds_service.domain.smart_client import ClientKind
 from cds_service.domain.tenant import Tenant, Vendor
 from cds_service.errors import NotFound, RegistrationRefused
 
@@ -90,6 +91,8 @@ def _tenant(row: Row[tuple[object, ...]]) -> Tenant:
         subject=row.subject,
         discovery_needs_token=row.discovery_needs_token,
         client_id=row.client_id,
+        client_kind=ClientKind(row.client_kind),
+        client_secret=row.client_secret,
         archive_base=row.archive_base,
         origins=tuple(row.origins),
         vendor=Vendor(row.vendor),

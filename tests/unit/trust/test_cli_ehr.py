@@ -7,11 +7,13 @@ import pytest
 from click.testing import CliRunner, Result
 
 from cds_service.adapters.ledger import SqlAuditLog, SqlCardLog, SqlTenants, connect, upgrade
+from cds_service.adapters.vault import Vault
 from cds_service.cli import main
 from cds_service.domain.card import Feedback, Outcome, ShownCard
 from cds_service.domain.dialect import DialectName
 from cds_service.domain.finding import Coding
 from cds_service.domain.tenant import Vendor
+from cds_service.usecases.client_secret import open_client_secret
 from tests.builders import NOW
 from tests.web.ehr_client import AnEhr
 
@@ -193,3 +195,27 @@ def test_a_folder_without_an_installation_is_said_so(tmp_path: Path) -> None:
     result = CliRunner().invoke(main, ["ehr", "list", "--data", str(tmp_path)])
 
     assert result.exit_code == 2 and "no Sightline installation" in result.output
+
+
+def test_a_client_secret_comes_from_a_file_and_is_kept_sealed(
+    run: Run, data: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    file = tmp_path_factory.mktemp("secret") / "secret"
+    file.write_text("open sesame\n")
+
+    result = run(
+        *ADD, *("--client-id", "c", "--client-kind", "symmetric", "--client-secret-file", str(file))
+    )
+
+    (tenant,) = SqlTenants(connect(f"sqlite:///{data / 'ledger.sqlite'}")).all()
+    vault = Vault((data / "master.key").read_bytes())
+    assert result.exit_code == 0 and open_client_secret(tenant, vault=vault) == "open sesame"
+    assert b"open sesame" not in (data / "ledger.sqlite").read_bytes()
+    assert "sesame" not in run("show", "St. Elsewhere").output
+
+
+def test_an_ehr_without_a_secret_needs_no_master_key(run: Run, data: Path) -> None:
+    assert run(*ADD, "--client-id", "c", "--client-kind", "public").exit_code == 0
+
+    assert not (data / "master.key").exists()
+    assert "client kind     public" in run("show", "St. Elsewhere").output

@@ -7,6 +7,7 @@ import pytest
 
 from cds_service.domain.audit import AuditAction
 from cds_service.domain.dialect import DialectName
+from cds_service.domain.smart_client import ClientKind
 from cds_service.domain.tenant import Tenant, Vendor
 from cds_service.errors import NotFound, RegistrationRefused
 from cds_service.usecases.register_ehr import Registration, register_ehr, remove_ehr
@@ -37,6 +38,7 @@ def register(
         audit=audit or FakeAuditLog(),
         clock=FakeClock(),
         new_id=lambda: "id-1",
+        seal_secret=lambda tenant_id, secret: f"{tenant_id}:{secret[::-1]}".encode(),
     )
 
 
@@ -344,3 +346,35 @@ def test_removing_an_unknown_ehr_is_not_found_and_not_audited() -> None:
         remove_ehr("nobody", register=FakeTenants(), audit=audit, clock=FakeClock())
 
     assert audit.events == []
+
+
+# --- what kind of client Sightline is there ----------------------------------------------------
+
+
+@pytest.mark.requirement("@23")
+def test_the_secret_of_a_symmetric_client_is_kept_sealed_and_printed_nowhere() -> None:
+    registration = a_registration(
+        client_id="c-1", client_kind=ClientKind.SYMMETRIC, client_secret="opensesame"
+    )
+
+    tenant = register(registration)
+
+    assert tenant.client_secret == b"id-1:emasesnepo" and not tenant.has_backend_client
+    assert "opensesame" not in repr(registration) and "emasesnepo" not in repr(tenant)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"client_kind": ClientKind.SYMMETRIC},
+        {"client_kind": ClientKind.SYMMETRIC, "client_secret": ""},
+        {"client_kind": ClientKind.SYMMETRIC, "client_secret": "é"},
+        {"client_kind": ClientKind.SYMMETRIC, "client_secret": "a\nb"},
+        {"client_kind": ClientKind.PUBLIC, "client_secret": "s"},
+        {"client_kind": ClientKind.PUBLIC, "client_id": None},
+        {"client_secret": "s"},
+    ],
+)
+def test_a_client_kind_and_its_secret_must_fit(changes: dict[str, Any]) -> None:
+    with pytest.raises(RegistrationRefused, match="client"):
+        register(a_registration(**({"client_id": "c-1"} | changes)))
