@@ -226,6 +226,7 @@ def hook_services(settings: Settings, house: House) -> Services:
         model=model,
         is_ledger_up=lambda: _works(house.tenants.all),
         is_queue_up=lambda: _works(redis.ping),
+        within=ledger.within,
     )
 
 

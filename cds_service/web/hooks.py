@@ -62,8 +62,13 @@ def discovery() -> Response:
 
 @blueprint.post("/cds-services/<service_id>")
 def call(service_id: str) -> Response:
-    """Answer a hook with cards."""
+    """Answer a hook with cards, within the deadline."""
     offered.require_offered(service_id)
+    with services().within(_left_s()):
+        return _answer(service_id)
+
+
+def _answer(service_id: str) -> Response:
     here = services()
     authorization = request.headers.get("Authorization")
     tenant = here.client_trust.verify(

@@ -1,6 +1,7 @@
 """What the front door of the hooks needs from the house: one frozen value, made by the wiring."""
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import cast
 
@@ -32,6 +33,8 @@ class Services:
     model: CardModel
     is_ledger_up: Callable[[], bool]
     is_queue_up: Callable[[], bool]
+    # For so many seconds the ledger may keep whoever asks waiting, then it is LedgerUnavailable.
+    within: Callable[[float], AbstractContextManager[object]] = nullcontext
 
 
 def services() -> Services:

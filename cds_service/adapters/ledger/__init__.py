@@ -4,7 +4,7 @@ Source: DESIGN "The ledger is SQL"; the classes implement the protocols of useca
 """
 
 from cds_service.adapters.ledger.alerts import SqlAlerts
-from cds_service.adapters.ledger.connection import connect
+from cds_service.adapters.ledger.connection import connect, within
 from cds_service.adapters.ledger.jobs import SqlJobs
 from cds_service.adapters.ledger.judgements import SqlJudgements
 from cds_service.adapters.ledger.logs import SqlAuditLog, SqlCardLog, SqlReplays
@@ -26,4 +26,5 @@ __all__ = [
     "check",
     "connect",
     "upgrade",
+    "within",
 ]

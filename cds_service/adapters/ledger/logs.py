@@ -11,7 +11,12 @@ from itertools import count
 import sqlalchemy as sa
 from sqlalchemy.engine import Engine
 
-from cds_service.adapters.ledger.connection import insert_if_new, ledger_clock, writing
+from cds_service.adapters.ledger.connection import (
+    appending,
+    insert_if_new,
+    ledger_clock,
+    writing,
+)
 from cds_service.adapters.ledger.schema import audit_event, card_shown, feedback, used_jti
 from cds_service.domain.audit import AuditEvent
 from cds_service.domain.card import Feedback, ShownCard
@@ -31,7 +36,7 @@ class SqlCardLog:
 
     def shown(self, tenant_id: str, *cards: ShownCard) -> None:
         """Remember cards, all in one write (idempotent)."""
-        with writing(self._engine) as connection:
+        with (appending if len(cards) == 1 else writing)(self._engine) as connection:
             now = self._now(connection)
             for card in cards:
                 insert_if_new(
@@ -71,7 +76,7 @@ class SqlReplays:
     def use_once(self, issuer: str, jti: str, expires_at: datetime) -> bool:
         """Note it; False when it was used before. Raise LedgerUnavailable."""
         digest = sha256(f"{len(issuer)}:{issuer}{jti}".encode()).hexdigest()
-        with writing(self._engine) as connection:
+        with appending(self._engine) as connection:
             if next(self._uses) % SWEEP_EVERY == 0:
                 old = used_jti.c.expires_at < self._now(connection) - KEEP_EXPIRED
                 connection.execute(sa.delete(used_jti).where(old))
@@ -86,5 +91,5 @@ class SqlAuditLog:
 
     def record(self, event: AuditEvent) -> None:
         """Append it."""
-        with writing(self._engine) as connection:
+        with appending(self._engine) as connection:
             connection.execute(sa.insert(audit_event).values(asdict(event)))
