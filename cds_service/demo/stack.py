@@ -28,7 +28,7 @@ from cds_service.errors import SettingsInvalid
 from cds_service.settings import Settings
 from cds_service.wiring import prepare_installation, register_sandbox
 
-START_TIMEOUT_S = 60.0
+START_TIMEOUT_S = 180.0  # a child that ended is noticed at once; one that is slow may be slow
 TENANT_ID = "sandbox"
 LOCK = "demo.lock"  # in the data folder, held while a demo runs
 
@@ -212,7 +212,7 @@ def _has_screen() -> bool:
 
 def _answers(url: str) -> bool:
     with suppress(requests.RequestException):
-        return requests.get(url, timeout=2).ok
+        return requests.get(url, timeout=10).ok
     return False
 
 
