@@ -9,8 +9,8 @@ import click
 from cds_service.cli_alerts import alerts
 from cds_service.cli_analyze import analyze
 from cds_service.cli_ehr import ehr
-from cds_service.cli_keys import keys
 from cds_service.cli_jobs import jobs
+from cds_service.cli_keys import keys
 from cds_service.cli_lint import lint_cds
 from cds_service.errors import SightlineError
 from cds_service.settings import Settings

@@ -242,6 +242,7 @@ def app_services(settings: Settings, house: House) -> AppServices:
         tenants=house.tenants,
         results=house.results,
         jobs=house.jobs,
+        lost_jobs=ledger.SqlLostJobs(house.engine),
         reviews=ledger.SqlReviews(house.engine),
         dispatch=_dispatch(settings, house, _identity(card)),
         audit=house.audit,

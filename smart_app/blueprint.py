@@ -4,7 +4,7 @@ from flask import Blueprint
 from werkzeug.exceptions import HTTPException
 
 from cds_service.errors import SightlineError
-from smart_app import frames, launch, picture, problem_pages, review, study_view
+from smart_app import frames, launch, picture, problem_pages, retry, review, study_view
 from smart_app.framing import protect
 
 ANY = ("GET", "POST", "PUT", "PATCH", "DELETE")
@@ -23,6 +23,7 @@ def create_blueprint() -> Blueprint:
     app.add_url_rule("/l/<handle>/", view_func=study_view.study)
     app.add_url_rule("/l/<handle>/panel", view_func=study_view.panel)
     app.add_url_rule("/l/<handle>/status", view_func=study_view.status)
+    app.add_url_rule("/l/<handle>/j/<job_id>/retry", view_func=retry.retry, methods=["POST"])
     app.add_url_rule("/l/<handle>/r/<result_id>/images", view_func=frames.images)
     app.add_url_rule("/l/<handle>/r/<result_id>/i/<int:number>/frame", view_func=frames.frame)
     app.add_url_rule(f"{OF_FINDING}/picture", view_func=picture.picture)

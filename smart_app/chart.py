@@ -79,13 +79,8 @@ def study_of(launch: OpenLaunch, imaging_study_id: str) -> StudyReference:
 
 
 def studies_of(launch: OpenLaunch) -> list[StudyReference]:
-    """Return the patient's studies as far as the EHR tells them."""
-    try:
-        found = _read(launch, f"ImagingStudy?patient={launch.session.patient_id}")
-    except (UpstreamFailed, ScopeDenied) as error:
-        log.warning("app: no study list, %s, tenant=%s", type(error).__name__, launch.tenant.id)
-        return []
-    return _studies_in(launch, found)
+    """Return the patient's studies as the EHR tells them; raise ScopeDenied, UpstreamFailed."""
+    return _studies_in(launch, _read(launch, f"ImagingStudy?patient={launch.session.patient_id}"))
 
 
 def _studies_in(launch: OpenLaunch, document: Json) -> list[StudyReference]:

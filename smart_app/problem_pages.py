@@ -10,7 +10,10 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.exceptions import NotFound as HttpNotFound
 
 from cds_service.errors import (
+    ArchiveFailed,
     DoorbellSilent,
+    EhrRefused,
+    EhrTimedOut,
     ImageBusy,
     ImageChanged,
     LaunchRefused,
@@ -51,6 +54,22 @@ _PAGES: tuple[tuple[type[SightlineError], str, str], ...] = (
         StudyUnusable,
         "The image cannot be shown",
         "Look at the study in your usual image viewer.",
+    ),
+    (
+        EhrRefused,
+        "The EHR does not allow this",
+        "Open Sightline again from the patient's chart. If it happens again, ask your EHR "
+        "administrator which rights Sightline has.",
+    ),
+    (
+        ArchiveFailed,
+        "The image archive did not answer",
+        "Try again in a minute, or look at the study in your usual image viewer.",
+    ),
+    (
+        EhrTimedOut,
+        "The EHR did not answer",
+        "Try again in a minute. If it happens again, tell your EHR administrator.",
     ),
     (
         UpstreamFailed,

@@ -23,6 +23,7 @@ from cds_service.usecases.ports import (
     Clock,
     EhrRecord,
     Jobs,
+    LostJobs,
     NewId,
     Results,
     Reviews,
@@ -69,6 +70,7 @@ class AppServices:
     tenants: Tenants
     results: Results
     jobs: Jobs
+    lost_jobs: LostJobs
     reviews: Reviews
     dispatch: Callable[[StudyReference, PatientFacts], Job]  # one job, however often asked
     audit: AuditLog

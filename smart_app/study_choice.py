@@ -5,17 +5,28 @@ The order: what the reader clicked; the card's link; the chart's context; the ne
 Source: CDS Hooks 2.0 `appContext`; SMART App Launch 2.2 `fhirContext`; threat T9.
 """
 
+import logging
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from enum import StrEnum
 
 from cds_service.domain.finding import Result
 from cds_service.domain.job import Job, JobState
 from cds_service.domain.study import StudyReference
-from cds_service.errors import NotFound
+from cds_service.errors import EhrRefused, NotFound, ScopeDenied, UpstreamFailed
 from smart_app.chart import patient_of, studies_of, study_of
 from smart_app.open_launch import OpenLaunch
 
+log = logging.getLogger(__name__)
+
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
+
+
+class Unread(StrEnum):
+    """Why the EHR's own list of studies could not be read."""
+
+    NOT_ALLOWED = "not-allowed"
+    AWAY = "away"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,30 +63,37 @@ class StudyChoice:
 
     @property
     def has_failed(self) -> bool:
-        """Whether the last attempt ended without a result."""
-        lost = (JobState.FAILED, JobState.QUARANTINED)
-        return self.result is None and self.job is not None and self.job.state in lost
+        """Whether the last attempt was given up, with or without an earlier result."""
+        if self.job is None or not self.job.is_lost:
+            return False
+        return self.result is None or self.job.created_at > self.result.computed_at
+
+    @property
+    def is_partly_analysed(self) -> bool:
+        """Whether some of its images were used and others were not."""
+        return self.result is not None and self.result.analysis.is_partial
 
 
 def choose_study(
     launch: OpenLaunch, *, result_id: str | None = None, job_id: str | None = None
-) -> StudyChoice | None:
-    """Return the study to show; None when this patient has none that we know of.
+) -> tuple[StudyChoice | None, Unread | None]:
+    """Return the study to show, None when this patient has none that we know of.
 
     result_id, job_id  what the address asks for
 
-    Raises NotFound when a result, job or study is another patient's: a hard stop, never a
+    The second value says why the EHR's list could not be asked, where it was needed. Raises
+    NotFound when a result, job or study is another patient's: a hard stop, never a
     silent change to a study that fits.
     """
     if result_id or job_id:
-        return _known(launch, _uid_of(launch, result_id, job_id))
+        return _known(launch, _uid_of(launch, result_id, job_id)), None
     context = launch.session.app_context
     if context:
         uid = _uid_of(launch, context.get("result"), context.get("job"), context.get("study"))
-        return _known(launch, uid)
+        return _known(launch, uid), None
     for imaging_study_id in launch.session.imaging_studies:
         study = study_of(launch, imaging_study_id)
-        return replace(_of_study(launch, study.study_uid), study=study)
+        return replace(_of_study(launch, study.study_uid), study=study), None
     return _newest(launch)
 
 
@@ -101,13 +119,14 @@ def _uid_of(
     if result_id:
         uids.add(launch.result(result_id).study_uid)
     if job_id:
-        uids.add(_job(launch, job_id).study.study_uid)
+        uids.add(job_of_launch(launch, job_id).study.study_uid)
     if len(uids) != 1:
         raise NotFound("The link does not name one study of this patient.")
     return uids.pop()
 
 
-def _job(launch: OpenLaunch, job_id: str) -> Job:
+def job_of_launch(launch: OpenLaunch, job_id: str) -> Job:
+    """Return a job of this chart's patient; raise NotFound for any other."""
     unknown = NotFound("There is no such analysis for this patient.")
     try:
         job = launch.house.jobs.get(job_id)
@@ -133,12 +152,23 @@ def _known(launch: OpenLaunch, study_uid: str) -> StudyChoice:
     return choice
 
 
-def _newest(launch: OpenLaunch) -> StudyChoice | None:
+def _newest(launch: OpenLaunch) -> tuple[StudyChoice | None, Unread | None]:
     """Return the patient's newest study that has a result or a job, else their newest study."""
+    listed, unread = _listed(launch)
     owner = (launch.session.tenant_id, launch.session.patient_id)
     results = {result.study_uid: result for result in launch.house.results.studies_of(*owner)}
-    studies = {study.study_uid: study for study in studies_of(launch)}
+    studies = {study.study_uid: study for study in listed}
     jobs = launch.house.jobs.newest_for(*owner, [*results, *studies])
     uids = dict.fromkeys([*results, *jobs]) or studies
     choices = [StudyChoice(uid, results.get(uid), jobs.get(uid), studies.get(uid)) for uid in uids]
-    return max(choices, key=lambda choice: choice.started or _LONG_AGO, default=None)
+    newest = max(choices, key=lambda choice: choice.started or _LONG_AGO, default=None)
+    return newest, unread
+
+
+def _listed(launch: OpenLaunch) -> tuple[list[StudyReference], Unread | None]:
+    try:
+        return studies_of(launch), None
+    except (UpstreamFailed, ScopeDenied) as error:
+        log.warning("app: no study list, %s, tenant=%s", type(error).__name__, launch.tenant.id)
+        is_refusal = isinstance(error, EhrRefused | ScopeDenied)
+        return [], Unread.NOT_ALLOWED if is_refusal else Unread.AWAY

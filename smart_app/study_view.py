@@ -16,13 +16,13 @@ from smart_app.chart import banner_of
 from smart_app.open_launch import OpenLaunch, within_launch
 from smart_app.picture import stands_out
 from smart_app.priors import Priors, priors_of
-from smart_app.study_choice import StudyChoice, choose_study, with_analysis
+from smart_app.study_choice import StudyChoice, Unread, choose_study, with_analysis
 
 
 @within_launch
 def study(launch: OpenLaunch) -> Response:
     """Show the whole page."""
-    choice = _chosen(launch)
+    choice, unread = _chosen(launch)
     choice = choice and with_analysis(launch, choice)
     shown = choice.result if choice else None
     owner = (launch.session.tenant_id, launch.session.patient_id)
@@ -33,7 +33,7 @@ def study(launch: OpenLaunch) -> Response:
     ]
     page = render_template(
         "app/study.html",
-        **_panel(launch, choice),
+        **_panel(launch, choice, unread),
         banner=banner_of(launch) if launch.session.needs_patient_banner else None,
         needs_banner=launch.session.needs_patient_banner,
         others=others,
@@ -45,13 +45,13 @@ def study(launch: OpenLaunch) -> Response:
 @within_launch
 def panel(launch: OpenLaunch) -> Response:
     """Show what is known of the study, without the page around it: it replaces the progress."""
-    return make_response(render_template("app/panel.html", **_panel(launch, _chosen(launch))))
+    return make_response(render_template("app/panel.html", **_panel(launch, *_chosen(launch))))
 
 
 @within_launch
 def status(launch: OpenLaunch) -> Response:
     """Say how far the analysis is, for the page that waits for it."""
-    choice = _chosen(launch)
+    choice, _ = _chosen(launch)
     if choice is None or not choice.is_running or choice.job is None:
         return jsonify({"state": "ready" if choice and choice.result else "ended"})
     return jsonify(
@@ -63,17 +63,19 @@ def status(launch: OpenLaunch) -> Response:
     )
 
 
-def _chosen(launch: OpenLaunch) -> StudyChoice | None:
+def _chosen(launch: OpenLaunch) -> tuple[StudyChoice | None, Unread | None]:
     return choose_study(
         launch, result_id=request.args.get("result"), job_id=request.args.get("job")
     )
 
 
-def _panel(launch: OpenLaunch, choice: StudyChoice | None) -> dict[str, Any]:
+def _panel(launch: OpenLaunch, choice: StudyChoice | None, unread: Unread | None) -> dict[str, Any]:
     """Return what the panel's template needs, and note that a result was seen."""
     values: dict[str, Any] = {
         "launch": launch,
         "choice": choice,
+        "unread": unread,
+        "may_retry": launch.session.facts.may_review,
         "words": words,
         "reasons": reasons,
         "stands_out": stands_out,

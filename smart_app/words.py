@@ -3,10 +3,11 @@
 Source: DESIGN "What a card says" (it never says that an image is normal).
 """
 
+from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from cds_service.domain.finding import AnalysisStatus, Finding, Reason, Result, score_text
+from cds_service.domain.finding import Analysis, AnalysisStatus, Finding, Reason, Result, score_text
 from cds_service.domain.guards import MISMATCH_CODES
 from cds_service.domain.job import Job, JobState, JobStep, Wait
 
@@ -40,7 +41,8 @@ def statement_of(finding: Finding) -> Statement:
             "uncertain",
             "Uncertain",
             f"the AI cannot tell if there are signs of {name}",
-            f"The score of {score} lies too close to the threshold of {threshold} to decide.",
+            f"The score of {score} lies too close to the threshold of {threshold} to decide. "
+            "Read the study as usual: the AI is no help on it.",
         )
     if not finding.present:
         return Statement(
@@ -69,14 +71,54 @@ def summary_of(result: Result) -> Statement:
     return min(statements, key=lambda statement: order.index(statement.level))
 
 
+# What helps, by the code of the refusal; every other one is answered by reading as usual.
+_MISSING = frozenset({"no-endpoint", "no-instances", "not-in-archive", "partly-in-archive"})
+_DAMAGED = frozenset({"damaged-pixels", "not-dicom", "bad-identifier", "duplicate-uid"})
+
+
 def refusal_of(reason: Reason) -> Statement:
     """Say why a study was not analysed, and what to do about it."""
-    text = sentence(reason.text)
-    if reason.code in MISMATCH_CODES:
-        check = "Check with radiology that these images belong to this patient."
-        return Statement("warning", "Not analysed", text, check)
-    check = "Read the study as usual. There is no AI score for it."
-    return Statement("excluded", "Not analysed", text, check)
+    level = "warning" if reason.code in MISMATCH_CODES else "excluded"
+    return Statement(level, "Not analysed", sentence(reason.text), _remedy(reason.code))
+
+
+def _remedy(code: str) -> str:
+    if code in MISMATCH_CODES:
+        return (
+            "Check with radiology that these images belong to this patient. Do not use them for "
+            "this patient until that is clear."
+        )
+    as_usual = "Read the study as usual. There is no AI score for it."
+    if code in _MISSING:
+        return f"Ask radiology whether all images have arrived. {as_usual}"
+    if code in _DAMAGED:
+        return f"Ask radiology to check the stored images. {as_usual}"
+    if code.endswith("-unknown"):
+        return f"Radiology can add what the images do not state. {as_usual}"
+    return as_usual
+
+
+_FAILURES = {
+    "ArchiveFailed": "The image archive did not answer.",
+    "ArchiveRefused": "The image archive does not let Sightline read this study.",
+    "EndpointNotAllowed": "The study's image archive is not one that Sightline may call.",
+    "WorkerCrashed": "The analysis broke off twice, so it is not tried again by itself.",
+    "InferenceFailed": "The AI model could not be run.",
+    "OutputOutOfRange": "The AI model gave no usable answer.",
+}
+
+
+def failure_of(job: Job) -> str:
+    """Say why a job was given up."""
+    return _FAILURES.get(job.error or "", "A technical problem stopped the analysis.")
+
+
+def unused_of(analysis: Analysis) -> list[str]:
+    """Say of the images that were not used how many there are and why: "2 images: its ..."."""
+    counts = Counter(reason.text for reason in analysis.unused)
+    return [
+        f"{count} {'image' if count == 1 else 'images'}: {text}" for text, count in counts.items()
+    ]
 
 
 def sentence(clause: str) -> str:

@@ -24,6 +24,7 @@ class AuditAction(StrEnum):
     EHR_REGISTERED = "ehr-registered"
     EHR_REMOVED = "ehr-removed"
     ALERTS_SET = "alerts-set"
+    JOB_RELEASED = "job-released"
 
 
 @dataclass(frozen=True, slots=True)

@@ -116,6 +116,16 @@ class Analysis:
     instance_digests: tuple[str, ...]  # sorted SHA-256 of the instances that were used
     timings: Timings
 
+    @property
+    def unused(self) -> tuple[InstanceReason, ...]:
+        """The images that were not used; what holds no image, such as a report, is none."""
+        return tuple(reason for reason in self.instances if reason.code != "no-image")
+
+    @property
+    def is_partial(self) -> bool:
+        """Whether some images gave the findings and others could not be used."""
+        return self.status is AnalysisStatus.ANALYSED and bool(self.unused)
+
 
 @dataclass(frozen=True, slots=True)
 class Result:

@@ -115,6 +115,19 @@ class OverdueJobs(Protocol):
         """Note that no worker heard of these jobs: the next sweep returns them."""
 
 
+class LostJobs(Protocol):
+    """The jobs that nobody works on unless somebody asks again."""
+
+    def lost(self) -> list[Job]:
+        """Return the failed and the quarantined ones, newest first."""
+
+    def release(self, job_id: str) -> bool:
+        """Let it be opened again; False when it is not lost, or there is no such job.
+
+        A quarantined job becomes a failed one, whose next crash quarantines it again.
+        """
+
+
 class Doorbell(Protocol):
     """The queue that wakes a worker; it carries an opaque job id and nothing else."""
 

@@ -55,6 +55,7 @@ class Ledger:
     clock: FakeClock
     tenants: Registrations
     jobs: JobTable
+    lost_jobs: ports.LostJobs
     results: ports.Results
     publications: ports.Publications
     reviews: ports.Reviews
@@ -72,6 +73,7 @@ def fake_ledger() -> Ledger:
         clock=clock,
         tenants=FakeTenants(),
         jobs=jobs,
+        lost_jobs=jobs,
         results=FakeResults(jobs),
         publications=FakePublications(jobs),
         reviews=reviews,
@@ -89,6 +91,7 @@ def sql_ledger(engine: Engine) -> Ledger:
         clock=clock,
         tenants=sql.SqlTenants(engine),
         jobs=sql.SqlJobs(engine, vault, lease_s=LEASE_S, attempts=ATTEMPTS, clock=clock),
+        lost_jobs=sql.SqlLostJobs(engine),
         results=sql.SqlResults(engine, clock=clock),
         publications=sql.SqlPublications(engine, clock=clock),
         reviews=sql.SqlReviews(engine),

@@ -382,6 +382,48 @@ def test_a_job_that_killed_its_worker_twice_is_quarantined(ledger: Ledger, notic
         ledger.jobs.advance(second, JobStep.READING)
 
 
+def quarantined(ledger: Ledger) -> Job:
+    job = open_job(ledger)
+    for owner in ("worker-1", "worker-2"):
+        ledger.jobs.take(job.id, owner)
+        ledger.clock.advance(LEASE_S)
+    ledger.jobs.reclaim()
+    return ledger.jobs.get(job.id)
+
+
+def test_lost_jobs_are_listed_newest_first_and_open_and_done_ones_are_not(ledger: Ledger) -> None:
+    killer = quarantined(ledger)
+    ledger.clock.advance(1)
+    failed = held(ledger, "failed")
+    ledger.jobs.give_up(failed, "ArchiveRefused", retry=False)
+    open_job(ledger, "open")
+    done = held(ledger, "done")
+    ledger.jobs.finish(done, ledger.results.save(a_result(), done).id)
+
+    assert [job.id for job in ledger.lost_jobs.lost()] == [failed.job.id, killer.id]
+
+
+def test_a_released_job_is_opened_again_and_quarantined_at_its_next_crash(ledger: Ledger) -> None:
+    job = quarantined(ledger)
+
+    assert ledger.lost_jobs.release(job.id)
+    again, made = ledger.jobs.open("key-1", a_study(), a_patient(), "model")
+
+    assert made and (again.id, again.state, again.attempts) == (job.id, JobState.OPEN, 0)
+    ledger.jobs.take(job.id, "worker-3")
+    ledger.clock.advance(LEASE_S)
+    ledger.jobs.reclaim()
+    assert ledger.jobs.get(job.id).state is JobState.QUARANTINED
+
+
+def test_only_a_lost_job_is_released(ledger: Ledger) -> None:
+    job = open_job(ledger)
+
+    assert not ledger.lost_jobs.release(job.id)
+    assert not ledger.lost_jobs.release("nobody")
+    assert ledger.jobs.get(job.id) == job
+
+
 def test_a_quarantined_job_is_not_opened_again_by_a_hook(ledger: Ledger) -> None:
     job = open_job(ledger)
     for owner in ("worker-1", "worker-2"):

@@ -214,6 +214,18 @@ class FakeJobs:
         for job_id in job_ids:
             self._entry(job_id).rung_at = None
 
+    def lost(self) -> list[Job]:
+        newest = sorted(self.all, key=lambda job: job.updated_at, reverse=True)
+        return [job for job in newest if job.is_lost]
+
+    def release(self, job_id: str) -> bool:
+        entry = self._entries.get(job_id)
+        if entry is None or not entry.job.is_lost:
+            return False
+        entry.crashes = 1
+        entry.job = replace(entry.job, state=JobState.FAILED)
+        return True
+
     def held(self, lease: Lease) -> _Entry:
         """Return the entry that this lease holds; raise LeaseLost."""
         entry = self._entry(lease.job.id)

@@ -125,6 +125,7 @@ class House:
             tenants=self.tenants,
             results=self.results,
             jobs=self.jobs,
+            lost_jobs=self.jobs,
             reviews=self.reviews,
             dispatch=self.dispatch,
             audit=self.audit,

@@ -169,14 +169,6 @@ def test_a_study_whose_patient_the_ehr_does_not_describe_is_not_asked_about(
     assert house.jobs.all == []
 
 
-def test_a_patient_without_imaging_gets_a_plain_page(
-    house: House, browser: Browser, opened: str
-) -> None:
-    house.swap(ehr=FakeEhrRecord())
-
-    assert "No imaging study to show" in browser.get(opened).text
-
-
 def test_the_card_s_study_is_shown_and_not_the_newest(
     house: House, browser: Browser, tenant: Tenant, launch_of: LaunchOf
 ) -> None:
@@ -338,6 +330,7 @@ def every_route(house: House, opened: str) -> Iterator[tuple[str, str]]:
     values = {"handle": handle, "result_id": "r-1", "code": "233604007", "filename": "app.css"}
     values["rest"] = "nothing"
     values["number"] = "0"
+    values["job_id"] = "job-1"
     with house.app.test_request_context(base_url="https://sightline.example.org"):
         for rule in house.app.url_map.iter_rules():
             if rule.endpoint.startswith("app."):

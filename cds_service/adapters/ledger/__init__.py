@@ -8,6 +8,7 @@ from cds_service.adapters.ledger.connection import connect, within
 from cds_service.adapters.ledger.jobs import SqlJobs
 from cds_service.adapters.ledger.judgements import SqlJudgements
 from cds_service.adapters.ledger.logs import SqlAuditLog, SqlCardLog, SqlReplays
+from cds_service.adapters.ledger.lost_jobs import SqlLostJobs
 from cds_service.adapters.ledger.results import SqlPublications, SqlResults, SqlReviews
 from cds_service.adapters.ledger.tenants import SqlTenants
 from cds_service.adapters.ledger.upgrade import check, upgrade
@@ -18,6 +19,7 @@ __all__ = [
     "SqlCardLog",
     "SqlJobs",
     "SqlJudgements",
+    "SqlLostJobs",
     "SqlPublications",
     "SqlReplays",
     "SqlResults",

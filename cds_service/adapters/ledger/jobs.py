@@ -100,12 +100,12 @@ class SqlJobs:
             if not made:
                 failed = sa.and_(of_key, job.c.state == JobState.FAILED)
                 made = connection.execute(sa.update(job).where(failed).values(fresh)).rowcount == 1
-            return _job(connection.execute(sa.select(job).where(of_key)).one()), made
+            return job_from(connection.execute(sa.select(job).where(of_key)).one()), made
 
     def get(self, job_id: str) -> Job:
         """Return the job; raise NotFound."""
         with reading(self._engine) as connection:
-            return _job(_row(connection, job_id))
+            return job_from(job_row(connection, job_id))
 
     def newest_for(
         self, tenant_id: str, patient_id: str, study_uids: Sequence[str]
@@ -121,13 +121,13 @@ class SqlJobs:
                 )
                 .order_by(job.c.study_uid, job.c.created_at)  # as the index has them
             )
-            return {row.study_uid: _job(row) for row in rows}
+            return {row.study_uid: job_from(row) for row in rows}
 
     def wait_for(self, wanted: Job) -> Wait:
         """Tell its place in the line, and an estimate from the median of recent jobs."""
         with reading(self._engine) as connection:
             now = self._now(connection)
-            row = _row(connection, wanted.id)
+            row = job_row(connection, wanted.id)
             recent = connection.execute(
                 sa.select(job.c.started_at, job.c.updated_at)
                 .where(job.c.state == JobState.DONE)
@@ -175,14 +175,14 @@ class SqlJobs:
                     updated_at=now,
                 )
             )
-            return self._lease_of(_row(connection, job_id)) if taken.rowcount == 1 else None
+            return self._lease_of(job_row(connection, job_id)) if taken.rowcount == 1 else None
 
     def advance(self, lease: Lease, step: JobStep) -> Lease:
         """Renew the lease and note the step; raise LeaseLost when it is no longer held."""
         with writing(self._engine) as connection:
             now = self._now(connection)
             update_held(connection, lease, now, step=step, lease_expires_at=now + self._lease)
-            return self._lease_of(_row(connection, lease.job.id))
+            return self._lease_of(job_row(connection, lease.job.id))
 
     def finish(self, lease: Lease, result_id: str) -> None:
         """Mark the job done and forget the patient's facts; raise LeaseLost."""
@@ -248,17 +248,19 @@ class SqlJobs:
     def _lease_of(self, row: Row[tuple[object, ...]]) -> Lease:
         sealed = self._vault.open(PURPOSE, row.tenant_id, row.sealed_patient)
         expires_at: datetime = row.lease_expires_at
-        return Lease(_job(row), row.token, row.lease_owner, expires_at, patient_from(sealed))
+        return Lease(job_from(row), row.token, row.lease_owner, expires_at, patient_from(sealed))
 
 
-def _row(connection: Connection, job_id: str) -> Row[tuple[object, ...]]:
+def job_row(connection: Connection, job_id: str) -> Row[tuple[object, ...]]:
+    """Return the row of a job; raise NotFound."""
     row = connection.execute(sa.select(job).where(job.c.id == job_id)).one_or_none()
     if row is None:
         raise NotFound("There is no such job.")
     return row
 
 
-def _job(row: Row[tuple[object, ...]]) -> Job:
+def job_from(row: Row[tuple[object, ...]]) -> Job:
+    """Read a job."""
     return Job(
         id=row.id,
         dispatch_key=row.dispatch_key,

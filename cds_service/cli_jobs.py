@@ -1,0 +1,64 @@
+"""The `sightline jobs` commands: see which analyses were given up, and let one be tried again.
+
+Source: DESIGN "a job that kills its worker twice is quarantined"; `usecases/retry_job.py`.
+"""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+
+from cds_service.cli_ehr import data_option, open_ledger
+from cds_service.domain.job import Job, JobState
+from cds_service.usecases.retry_job import release_job
+
+STATE_WORDS = {JobState.FAILED: "failed", JobState.QUARANTINED: "quarantined"}
+
+
+@click.group()
+def jobs() -> None:
+    """Analyses that were given up: list them, and release one."""
+
+
+@jobs.command("list")
+@data_option
+def list_lost(data: Path | None) -> None:
+    """Show the jobs that nobody works on any more, newest first. Names no patient."""
+    from cds_service.adapters.ledger import SqlLostJobs, SqlTenants
+
+    engine = open_ledger(data)
+    names = {tenant.id: tenant.name for tenant in SqlTenants(engine).all()}
+    lost = SqlLostJobs(engine).lost()
+    for job in lost:
+        click.echo(_line(job, names.get(job.study.tenant_id, "an EHR that is not registered")))
+    if not lost:
+        click.echo("No job has failed or is quarantined.")
+
+
+@jobs.command()
+@click.argument("job_id")
+@data_option
+def retry(job_id: str, data: Path | None) -> None:
+    """Release a failed or quarantined job: the chart's next opening asks for it again.
+
+    A quarantined job killed its worker twice; released, it is quarantined again at its next crash.
+    """
+    from cds_service.adapters.ledger import SqlAuditLog, SqlLostJobs
+
+    engine = open_ledger(data)
+    lost = SqlLostJobs(engine)
+    job = lost.get(job_id)
+    is_released = release_job(
+        job, lost=lost, audit=SqlAuditLog(engine), clock=lambda: datetime.now(UTC)
+    )
+    if is_released:
+        click.echo(f"Released {job_id}: it is analysed again when the patient's chart is opened.")
+    else:
+        click.echo(f"{job_id} is {job.state}: there is nothing to release.")
+
+
+def _line(job: Job, ehr: str) -> str:
+    return (
+        f"{job.id}  {STATE_WORDS[job.state]:<11}  {job.updated_at:%Y-%m-%d %H:%M}  "
+        f"{job.error or 'unknown':<20}  {ehr}"
+    )
