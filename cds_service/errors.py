@@ -13,6 +13,7 @@
     │   ├── MediaTypeRefused           415  not-supported
     │   ├── TooManyHooks               429  throttled    (+ Retry-After)
     │   ├── ImageChanged               409  conflict
+    │   ├── ReviewRefused              400  value
     │   ├── LaunchRefused              400  login
     │   │   └── SessionEnded           401  login
     │   └── RegistrationRefused        400  value
@@ -121,6 +122,12 @@ class TooManyHooks(RequestRefused):
         super().__init__(f"Too many calls; try again in {retry_after_s} s.")
         self.retry_after_s = retry_after_s
         self.tenant_name = tenant_name
+
+
+class ReviewRefused(RequestRefused):
+    """A review lacks a part, or a part of it cannot be; the text says which."""
+
+    http_status, issue_code = 400, "value"
 
 
 class LaunchRefused(RequestRefused):

@@ -48,7 +48,8 @@ from cds_service.usecases.compose_card import CardModel, CardWriter
 from cds_service.usecases.dispatch_inference import dispatch_inference
 from cds_service.usecases.gather_prefetch import Gatherer
 from cds_service.usecases.hook_desk import HookDesk
-from cds_service.usecases.ports import Budget
+from cds_service.usecases.ports import Budget, OverdueJobs
+from cds_service.usecases.publish_reviews import ReviewBench
 from cds_service.usecases.record_feedback import record_feedback
 from cds_service.usecases.run_inference import Workbench
 from cds_service.usecases.seal_context import seal_context
@@ -151,7 +152,8 @@ def sweep(settings: Settings) -> Callable[[], int]:
     """Return what the supervisor calls now and then."""
     house = open_house(settings)
     doorbell = _doorbell(settings)
-    return lambda: sweep_jobs(overdue=house.jobs, doorbell=doorbell)
+    waiting: tuple[OverdueJobs, ...] = (house.jobs, ledger.SqlReviewWrites(house.engine))
+    return lambda: sum(sweep_jobs(overdue=overdue, doorbell=doorbell) for overdue in waiting)
 
 
 def workbench(settings: Settings) -> Workbench:
@@ -162,6 +164,7 @@ def workbench(settings: Settings) -> Workbench:
     house = open_house(settings)
     classifier = OnnxClassifier.load(settings.model_id)
     classifier.warm_up()
+    writer = FhirWriter(house.egress.session_for, house.tokens.auth)
     return Workbench(
         tenants=house.tenants,
         leases=house.jobs,
@@ -170,13 +173,22 @@ def workbench(settings: Settings) -> Workbench:
         archive=archive(house),
         reader=DicomReader(),
         classifier=classifier,
-        writer=FhirWriter(house.egress.session_for, house.tokens.auth),
+        writer=writer,
         audit=house.audit,
         clock=clock,
         new_id=new_id,
         configuration=configuration(settings),
         attempts=settings.job_attempts,
         budget=Budget(),
+        reviews=ReviewBench(
+            tenants=house.tenants,
+            results=house.results,
+            reviews=ledger.SqlReviews(house.engine, house.vault),
+            writes=ledger.SqlReviewWrites(house.engine),
+            writer=writer,
+            audit=house.audit,
+            clock=clock,
+        ),
     )
 
 
@@ -243,7 +255,9 @@ def app_services(settings: Settings, house: House) -> AppServices:
         results=house.results,
         jobs=house.jobs,
         lost_jobs=ledger.SqlLostJobs(house.engine),
-        reviews=ledger.SqlReviews(house.engine),
+        reviews=ledger.SqlReviews(house.engine, house.vault),
+        review_writes=ledger.SqlReviewWrites(house.engine),
+        doorbell=_doorbell(settings),
         dispatch=_dispatch(settings, house, _identity(card)),
         audit=house.audit,
         vault=house.vault,

@@ -21,10 +21,12 @@ from multiprocessing.sharedctypes import Synchronized
 from secrets import token_hex
 
 from cds_service.domain.job import JobStep, Lease
+from cds_service.domain.review import reviewed_result
 from cds_service.errors import LeaseLost, SightlineError
 from cds_service.settings import Settings
 from cds_service.telemetry import configure_logging
 from cds_service.usecases.ports import Leases
+from cds_service.usecases.publish_reviews import publish_reviews
 from cds_service.usecases.run_inference import Workbench, run_inference
 
 log = logging.getLogger(__name__)
@@ -119,7 +121,7 @@ class WorkerProcess:
         """
         started = time.monotonic()
         try:
-            code = run_inference(job_id, self._name, self._bench)
+            code = self._done(job_id)
         except BaseException as error:
             if isinstance(error, KeyboardInterrupt | SystemExit):
                 raise
@@ -129,6 +131,12 @@ class WorkerProcess:
             self._leases.rest()
         log.info("job=%s code=%s ms=%d", job_id, code, (time.monotonic() - started) * 1000)
         return code
+
+    def _done(self, job_id: str) -> str:
+        result_id = reviewed_result(job_id)
+        if result_id is not None:
+            return publish_reviews(result_id, self._bench.reviews)
+        return run_inference(job_id, self._name, self._bench)
 
 
 def run_job(job_id: str) -> str:

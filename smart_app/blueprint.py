@@ -30,6 +30,8 @@ def create_blueprint() -> Blueprint:
     app.add_url_rule(f"{OF_FINDING}/heatmap", view_func=picture.heatmap)
     app.add_url_rule(f"{OF_FINDING}/outline", view_func=picture.outline)
     app.add_url_rule(f"{OF_FINDING}/review", view_func=review.review, methods=["POST"])
+    app.add_url_rule(f"{OF_FINDING}/review/panel", "review_panel", review.panel)
+    app.add_url_rule(f"{OF_FINDING}/review/image", "review_image", review.image_size)
     # Flask asks a blueprint about its own routes only: what none of them serves needs one too.
     app.add_url_rule("/", view_func=problem_pages.nowhere, methods=ANY, defaults={"rest": ""})
     app.add_url_rule("/<path:rest>", view_func=problem_pages.nowhere, methods=ANY)

@@ -19,6 +19,7 @@ from cds_service.errors import (
     LaunchRefused,
     LedgerUnavailable,
     NotFound,
+    ReviewRefused,
     ScopeDenied,
     SessionEnded,
     SightlineError,
@@ -44,6 +45,7 @@ _PAGES: tuple[tuple[type[SightlineError], str, str], ...] = (
         "Not found in this patient's chart",
         "Go back to the chart and open Sightline from the patient you want to see.",
     ),
+    (ReviewRefused, "The review was not kept", "Go back and complete it."),
     (ScopeDenied, "This is not allowed here", "Go back, reload the page and try again."),
     (
         ImageChanged,

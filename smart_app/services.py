@@ -21,12 +21,14 @@ from cds_service.usecases.ports import (
     Archive,
     AuditLog,
     Clock,
+    Doorbell,
     EhrRecord,
     Jobs,
     LostJobs,
     NewId,
     Results,
     Reviews,
+    ReviewWrites,
     Tenants,
 )
 from smart_app.model_facts import ModelFacts
@@ -72,6 +74,8 @@ class AppServices:
     jobs: Jobs
     lost_jobs: LostJobs
     reviews: Reviews
+    review_writes: ReviewWrites
+    doorbell: Doorbell
     dispatch: Callable[[StudyReference, PatientFacts], Job]  # one job, however often asked
     audit: AuditLog
     vault: Vault

@@ -16,6 +16,7 @@ from smart_app.chart import banner_of
 from smart_app.open_launch import OpenLaunch, within_launch
 from smart_app.picture import stands_out
 from smart_app.priors import Priors, priors_of
+from smart_app.review import review_values
 from smart_app.study_choice import StudyChoice, Unread, choose_study, with_analysis
 
 
@@ -79,7 +80,6 @@ def _panel(launch: OpenLaunch, choice: StudyChoice | None, unread: Unread | None
         "words": words,
         "reasons": reasons,
         "stands_out": stands_out,
-        "may_review": launch.session.facts.may_review,
     }
     if choice is None:
         return values
@@ -96,7 +96,7 @@ def _panel(launch: OpenLaunch, choice: StudyChoice | None, unread: Unread | None
         _seen(launch, choice.result)
         values["histories"] = _histories(launch, choice.result)
         values["facts"] = launch.house.model_facts(choice.result.analysis.model)
-        values["reviews"] = launch.house.reviews.latest(choice.result.id, launch.session.agent)
+        values |= review_values(launch, choice.result)
     return values
 
 

@@ -26,6 +26,8 @@ from cds_service.usecases.ports import Resource
 Json = dict[str, Any]
 FHIR_JSON = "application/fhir+json"
 TIMEOUT_S = 10.0
+# A re-run of the model leaves these alone: somebody has looked.
+VERIFIED = frozenset({"final", "amended", "corrected", "entered-in-error"})
 _SERVER_OWNED = ("id", "meta", "text")  # what a server may add or change by itself
 
 
@@ -47,20 +49,36 @@ class FhirWriter:
         Raises EhrRefused, EhrBusy, EhrTimedOut or EhrAnswerInvalid. After EhrTimedOut nothing is
         known: the next call searches first and so finds what was written.
         """
+        return self._write(tenant, bundle, verifies=False)
+
+    def verify(self, tenant: Tenant, bundle: Resource) -> tuple[str, ...]:
+        """Write what a clinician said of the same resources, also over what was verified before.
+
+        A Provenance is searched for by its target and what it rests on, since a crash between
+        two requests must leave neither none nor two. Raises as `publish`.
+        """
+        return self._write(tenant, bundle, verifies=True)
+
+    def _write(self, tenant: Tenant, bundle: Resource, *, verifies: bool) -> tuple[str, ...]:
         self._pauses.require_none(tenant)
         session = self._session_for(tenant)
         server = _Server(tenant, session, self._auth_for(tenant), self._pauses)
         written: dict[str, str] = {}  # fullUrl -> "Type/id"
         pending: list[Json] = []
         for entry in deepcopy(list(bundle["entry"])):
-            found = server.find(entry["request"].get("ifNoneExist"), entry["resource"])
+            resource = entry["resource"]
+            _resolve(resource, written)
+            found = server.find(entry["request"].get("ifNoneExist"), resource)
+            if found is None and verifies:
+                found = server.find_statement(resource)
             if found is None:
                 pending.append(entry)
                 continue
-            written[entry["fullUrl"]] = f"{found['resourceType']}/{found['id']}"
-            if _differs(found, entry["resource"], written):
+            written[entry["fullUrl"]] = _reference_of(found)
+            is_news = verifies or found.get("status") not in VERIFIED
+            if is_news and _differs(found, resource):
                 pending.append(_as_update(entry, found))
-        if any(entry["resource"].get("identifier") for entry in pending):
+        if any(verifies or entry["resource"].get("identifier") for entry in pending):
             for entry in pending:
                 _resolve(entry["resource"], written)
             if server.supports_transaction():
@@ -96,6 +114,20 @@ class _Server:
                 identifier.get("value") == wanted
                 for identifier in _objects(found.get("identifier"))
             ):
+                return found
+        return None
+
+    def find_statement(self, resource: Json) -> Json | None:
+        """Return the Provenance that says the same of the same target, or None."""
+        if resource["resourceType"] != "Provenance":
+            return None
+        target = resource["target"][0]["reference"]
+        if target.startswith("urn:"):
+            return None  # what it is about is not there yet
+        url, wanted = f"{self._base}/Provenance", _statement_of(resource)
+        answer = self._call("GET", url, params={"target": target})
+        for found in (_object(entry.get("resource")) for entry in _objects(answer.get("entry"))):
+            if _reference_of(found).startswith("Provenance/") and _statement_of(found) == wanted:
                 return found
         return None
 
@@ -188,16 +220,28 @@ def _as_update(entry: Json, found: Json) -> Json:
     return entry | {"resource": entry["resource"] | {"id": found["id"]}, "request": request}
 
 
-def _differs(found: Json, wanted: Json, written: dict[str, str]) -> bool:
-    """Tell whether a re-run says something new. A verified Observation is left alone."""
-    if found.get("status") in {"final", "amended", "corrected", "entered-in-error"}:
-        return False
-    _resolve(wanted, written)
-    return any(
+def _differs(found: Json, wanted: Json) -> bool:
+    """Tell whether something new is said; a Provenance that was found says the same."""
+    return wanted["resourceType"] != "Provenance" and any(
         found.get(key) != value
         for key, value in wanted.items()
         if key not in _SERVER_OWNED and key not in {"issued", "result", "device", "performer"}
     )
+
+
+def _statement_of(provenance: Json) -> tuple[str, ...]:
+    """Return who took what part, and what the statement rests on."""
+    agents = _objects(provenance.get("agent"))
+    parts = (
+        str(coding.get("code"))
+        for agent in agents
+        for coding in _objects(_object(agent.get("type")).get("coding"))
+    )
+    sources = (
+        str(_object(_object(entity.get("what")).get("identifier")).get("value"))
+        for entity in _objects(provenance.get("entity"))
+    )
+    return (*parts, *sources)
 
 
 def _resolve(resource: Json, written: dict[str, str]) -> None:

@@ -60,13 +60,14 @@ class ReactionKind(StrEnum):
     """What somebody did about a finding."""
 
     REVIEWED = "reviewed"  # agreed or disagreed in the app
+    WITHDRAWN = "withdrawn"  # took such a review back
     ACCEPTED = Outcome.ACCEPTED.value
     OVERRIDDEN = Outcome.OVERRIDDEN.value
 
 
 @dataclass(frozen=True, slots=True)
 class Reaction:
-    """One reaction to one finding of one result; a review has no card and no reader here."""
+    """One reaction to one finding of one result; a review has no card here."""
 
     kind: ReactionKind
     result_id: str
@@ -75,7 +76,8 @@ class Reaction:
     card_uuid: str = ""
     service_id: str = ""
     hook: str = ""
-    reader: str = ""  # keyed hash of the user; "" when the hook named none
+    # Keyed hash of the user, "" when the hook named none; of a review, who reviewed.
+    reader: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,16 +97,17 @@ def standing(
     hook: str,
     reader: str,
 ) -> Standing:
-    """Judge one finding; of the reports about one card the last one counts.
+    """Judge one finding.
 
     A result that changed has another id, so everything is said anew. An override somewhere else
     does not silence the discharge: there the unacknowledged finding is the message.
     """
     about = [r for r in reactions if (r.result_id, r.finding_code) == (result_id, finding_code)]
-    last: dict[str, Reaction] = {}
+    last: dict[tuple[str, str], Reaction] = {}
     # At the same instant an override is the later one: then more people are told, not fewer.
     for one in sorted(about, key=lambda r: (r.at, r.kind is ReactionKind.OVERRIDDEN)):
-        last[one.card_uuid or ReactionKind.REVIEWED] = one
+        # Of the reports about one card the last one counts, and of the reviews each person's.
+        last[(one.card_uuid, "") if one.card_uuid else ("", one.reader)] = one
     at_discharge = hook == Hook.ENCOUNTER_DISCHARGE
     return Standing(
         is_acknowledged=service_id == FINDINGS_SERVICE

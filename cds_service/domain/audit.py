@@ -18,6 +18,7 @@ class AuditAction(StrEnum):
     APP_LAUNCHED = "app-launched"
     RESULT_VIEWED = "result-viewed"
     FINDING_REVIEWED = "finding-reviewed"
+    REVIEW_PUBLISHED = "review-published"
     FEEDBACK_RECEIVED = "feedback-received"
     PATIENT_MISMATCH = "patient-mismatch"
     ADDRESS_REFUSED = "address-refused"

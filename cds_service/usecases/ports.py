@@ -16,7 +16,7 @@ from cds_service.domain.guards import IntendedUse as IntendedUse  # part of the 
 from cds_service.domain.hook import FhirAuthorization
 from cds_service.domain.job import Job, JobStep, Lease, Wait
 from cds_service.domain.publication import Publication
-from cds_service.domain.review import Review
+from cds_service.domain.review import Review, ReviewWrite, WriteLease, WriteState
 from cds_service.domain.study import (
     HeaderOverrides,
     InstanceHeader,
@@ -167,13 +167,42 @@ class Publications(Protocol):
 
 
 class Reviews(Protocol):
-    """What clinicians said about findings."""
+    """What clinicians said about findings: a history that only grows."""
 
-    def record(self, review: Review) -> None:
-        """Append it; the newest per result, finding and reviewer counts."""
+    def record(self, review: Review, *, to_chart: bool) -> None:
+        """Append it; with `to_chart` its result waits to be written from the same moment on."""
 
-    def latest(self, result_id: str, reviewer: str) -> dict[str, Review]:
-        """Return this reviewer's newest verdict per finding code."""
+    def of(self, result_id: str) -> list[Review]:
+        """Return every review of this result, in the order in which they were recorded."""
+
+
+class ReviewWrites(Protocol):
+    """The outbox of reviews: which results' reviews wait for their EHR, one writer at a time."""
+
+    def of(self, result_id: str) -> ReviewWrite | None:
+        """Return how far this result's reviews are; None when there is none to write."""
+
+    def take(self, result_id: str) -> WriteLease | None:
+        """Take the lease and raise the token by one; None when nothing waits or it is leased."""
+
+    def settle(
+        self,
+        lease: WriteLease,
+        state: WriteState,
+        *,
+        references: tuple[str, ...] = (),
+        lost: tuple[str, ...] = (),
+    ) -> bool:
+        """Note the outcome; False, and it waits on, when a newer review came. Raise LeaseLost."""
+
+    def postpone(self, lease: WriteLease, error: str) -> None:
+        """Give the lease back; it is rung again after a minute. Raise LeaseLost."""
+
+    def reclaim(self) -> list[str]:
+        """Return what to ring (`ring_of`): results that wait with no lease or an expired one."""
+
+    def unrung(self, rings: Sequence[str]) -> None:
+        """Note that no worker heard of these: the next sweep returns them."""
 
 
 class CardLog(Protocol):
@@ -275,6 +304,12 @@ class EhrWriter(Protocol):
         """Post a transaction of conditional creates; return the references, in order.
 
         Doing it twice has the effect of doing it once. Raises UpstreamFailed.
+        """
+
+    def verify(self, tenant: Tenant, bundle: Resource) -> tuple[str, ...]:
+        """Post what a clinician said of the same resources, also over what was verified before.
+
+        A Provenance that is there already is not written again. Otherwise as `publish`.
         """
 
 

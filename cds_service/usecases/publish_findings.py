@@ -29,7 +29,7 @@ def publish_findings(result: Result, tenant: Tenant, *, writer: EhrWriter) -> Pu
     may succeed (`retryable`); a refusal for good is returned as a FAILED publication, because
     the finding is still on the card and in the app.
     """
-    unwanted = _why_not(result, tenant)
+    unwanted = why_not_written(result, tenant)
     if unwanted is not None:
         return Publication(result.id, PublicationState.NOT_WANTED, lost=(unwanted,))
     try:
@@ -43,11 +43,12 @@ def publish_findings(result: Result, tenant: Tenant, *, writer: EhrWriter) -> Pu
     return Publication(result.id, PublicationState.DONE, references)
 
 
-def _why_not(result: Result, tenant: Tenant) -> str | None:
+def why_not_written(result: Result, tenant: Tenant) -> str | None:
+    """Return why this EHR gets nothing about this result, in our words; None when it does."""
     if result.analysis.status is not AnalysisStatus.ANALYSED:
         return "a study that was not analysed has no Observation"
     if tenant.client_id is None:
         return "the registration has no client id, so nothing can be written"
-    return _CARD_ONLY.get(tenant.vendor)
     if not tenant.has_backend_client:
         return "the registration is for a client without keys, so nothing can be written"
+    return _CARD_ONLY.get(tenant.vendor)

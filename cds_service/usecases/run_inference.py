@@ -42,6 +42,7 @@ from cds_service.usecases.ports import (
     Tenants,
 )
 from cds_service.usecases.publish_findings import publish_findings
+from cds_service.usecases.publish_reviews import ReviewBench
 
 log = logging.getLogger(__name__)
 
@@ -66,6 +67,7 @@ class Workbench:
     configuration: str  # digest of what else decides a result
     attempts: int  # how often a job is tried
     budget: Budget
+    reviews: ReviewBench  # for what clinicians said about results
 
 
 def run_inference(job_id: str, owner: str, bench: Workbench) -> str:

@@ -28,9 +28,9 @@ from tests.fakes.ledger import (
     FakePublications,
     FakeReplays,
     FakeResults,
-    FakeReviews,
     FakeTenants,
 )
+from tests.fakes.reviews import FakeReviews
 from tests.real.servers import Child, free_port, require
 
 LEASE_S, ATTEMPTS = 20, 3
@@ -59,6 +59,7 @@ class Ledger:
     results: ports.Results
     publications: ports.Publications
     reviews: ports.Reviews
+    review_writes: ports.ReviewWrites
     cards: ports.CardLog
     audit: ports.AuditLog
     replays: ports.Replays
@@ -68,7 +69,7 @@ class Ledger:
 def fake_ledger() -> Ledger:
     clock = FakeClock()
     jobs = FakeJobs(lease_s=LEASE_S, attempts=ATTEMPTS, clock=clock)
-    cards, reviews = FakeCardLog(), FakeReviews()
+    cards, reviews = FakeCardLog(), FakeReviews(clock)
     return Ledger(
         clock=clock,
         tenants=FakeTenants(),
@@ -77,6 +78,7 @@ def fake_ledger() -> Ledger:
         results=FakeResults(jobs),
         publications=FakePublications(jobs),
         reviews=reviews,
+        review_writes=reviews.writes,
         cards=cards,
         audit=FakeAuditLog(),
         replays=FakeReplays(),
@@ -94,7 +96,8 @@ def sql_ledger(engine: Engine) -> Ledger:
         lost_jobs=sql.SqlLostJobs(engine),
         results=sql.SqlResults(engine, clock=clock),
         publications=sql.SqlPublications(engine, clock=clock),
-        reviews=sql.SqlReviews(engine),
+        reviews=sql.SqlReviews(engine, vault, clock=clock),
+        review_writes=sql.SqlReviewWrites(engine, clock=clock),
         cards=sql.SqlCardLog(engine, clock=clock),
         audit=sql.SqlAuditLog(engine),
         replays=sql.SqlReplays(engine, clock=clock),

@@ -79,7 +79,7 @@ def test_a_review_is_a_reaction_to_its_finding(ledger: Ledger) -> None:
     store(ledger)
     store(ledger, "r-2")
     review = Review("t-1", "r-1", CODE, Verdict.DISAGREE, "Practitioner/1", NOW)
-    ledger.reviews.record(review)
+    ledger.reviews.record(review, to_chart=False)
 
     (reaction,) = ledger.alerts.reactions("t-1", ["r-1", "r-2"])
 
@@ -87,6 +87,18 @@ def test_a_review_is_a_reaction_to_its_finding(ledger: Ledger) -> None:
     assert (reaction.result_id, reaction.finding_code) == ("r-1", CODE)
     assert ledger.alerts.reactions("t-1", ["r-2"]) == []
     assert ledger.alerts.reactions("t-2", ["r-1"]) == []
+
+
+def test_a_review_that_was_taken_back_is_told_and_a_comment_is_not(ledger: Ledger) -> None:
+    store(ledger)
+    taken_back = Review("t-1", "r-1", CODE, Verdict.WITHDRAWN, "Practitioner/1", NOW)
+    comment = Review("t-1", "r-1", CODE, Verdict.COMMENT, "Practitioner/1", NOW, comment="Seen")
+    for review in (taken_back, comment):
+        ledger.reviews.record(review, to_chart=False)
+
+    (reaction,) = ledger.alerts.reactions("t-1", ["r-1"])
+
+    assert (reaction.kind, reaction.reader) == (ReactionKind.WITHDRAWN, "Practitioner/1")
 
 
 @pytest.mark.parametrize("reader", ["a" * 64, None])

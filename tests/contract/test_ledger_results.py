@@ -1,4 +1,4 @@
-"""Results, publications and reviews: the same on the fake, SQLite and PostgreSQL."""
+"""Results and publications: the same on the fake, SQLite and PostgreSQL."""
 
 from datetime import UTC, datetime, timedelta, timezone
 
@@ -7,7 +7,6 @@ import pytest
 from cds_service.domain.finding import Activation, Box, InstanceReason
 from cds_service.domain.job import Lease
 from cds_service.domain.publication import Publication, PublicationState
-from cds_service.domain.review import Review, Verdict
 from cds_service.errors import NotFound
 from tests.builders import (
     NOW,
@@ -136,21 +135,3 @@ def test_a_publication_is_kept_and_a_later_attempt_replaces_it(
     ledger.publications.record(done, lease)
 
     assert ledger.publications.of("r-1") == done
-
-
-def test_the_newest_verdict_per_finding_and_reviewer_counts(ledger: Ledger, lease: Lease) -> None:
-    ledger.results.save(a_result(), lease)
-
-    def review(code: str, verdict: Verdict, reviewer: str = "Practitioner/1") -> Review:
-        return Review("t-1", "r-1", code, verdict, reviewer, NOW)
-
-    ledger.reviews.record(review("233604007", Verdict.AGREE))
-    ledger.reviews.record(review("233604007", Verdict.DISAGREE))
-    ledger.reviews.record(review("60046008", Verdict.AGREE))
-    ledger.reviews.record(review("233604007", Verdict.AGREE, "Practitioner/2"))
-
-    assert ledger.reviews.latest("r-1", "Practitioner/1") == {
-        "233604007": review("233604007", Verdict.DISAGREE),
-        "60046008": review("60046008", Verdict.AGREE),
-    }
-    assert ledger.reviews.latest("r-2", "Practitioner/1") == {}

@@ -9,7 +9,9 @@ from cds_service.domain.alert import (
     Reaction,
     ReactionKind,
 )
-from tests.fakes.ledger import FakeCardLog, FakeReviews
+from cds_service.domain.review import Verdict
+from tests.fakes.ledger import FakeCardLog
+from tests.fakes.reviews import FakeReviews
 
 
 class FakeAlerts:
@@ -29,9 +31,19 @@ class FakeAlerts:
 
     def reactions(self, tenant_id: str, result_ids: Sequence[str]) -> list[Reaction]:
         found = [
-            Reaction(ReactionKind.REVIEWED, one.result_id, one.finding_code, one.at)
+            Reaction(
+                ReactionKind.WITHDRAWN
+                if one.verdict is Verdict.WITHDRAWN
+                else ReactionKind.REVIEWED,
+                one.result_id,
+                one.finding_code,
+                one.at,
+                reader=one.reviewer,
+            )
             for one in self._reviews.all
-            if one.tenant_id == tenant_id and one.result_id in result_ids
+            if one.tenant_id == tenant_id
+            and one.result_id in result_ids
+            and one.verdict is not Verdict.COMMENT
         ]
         for report in self._cards.reports.values():
             card = self._cards.cards[report.tenant_id, report.card_uuid]

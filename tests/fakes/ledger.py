@@ -10,7 +10,6 @@ from cds_service.domain.card import Feedback, Outcome, ShownCard
 from cds_service.domain.finding import Result
 from cds_service.domain.job import Job, JobState, JobStep, Lease, Wait, foresee
 from cds_service.domain.publication import Publication
-from cds_service.domain.review import Review
 from cds_service.domain.study import PatientFacts, StudyReference
 from cds_service.domain.tenant import Tenant
 from cds_service.errors import DoorbellSilent, LeaseLost, NotFound, RegistrationRefused
@@ -320,23 +319,6 @@ class FakePublications:
         if self._jobs is not None:
             self._jobs.held(lease)
         self._by_result[publication.result_id] = publication
-
-
-class FakeReviews:
-    """Reviews."""
-
-    def __init__(self) -> None:
-        self.all: list[Review] = []
-
-    def record(self, review: Review) -> None:
-        self.all.append(review)
-
-    def latest(self, result_id: str, reviewer: str) -> dict[str, Review]:
-        return {
-            review.finding_code: review
-            for review in self.all
-            if (review.result_id, review.reviewer) == (result_id, reviewer)
-        }
 
 
 class FakeCardLog:

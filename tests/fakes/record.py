@@ -19,33 +19,45 @@ class FakeEhrWriter:
         self._error = error
 
     def publish(self, tenant: Tenant, bundle: Resource) -> tuple[str, ...]:
+        return self._write(bundle, verifies=False)
+
+    def verify(self, tenant: Tenant, bundle: Resource) -> tuple[str, ...]:
+        return self._write(bundle, verifies=True)
+
+    def _write(self, bundle: Resource, *, verifies: bool) -> tuple[str, ...]:
         self.calls += 1
         if self._error is not None:
             raise self._error
         if self.calls <= self._fails_first:
             raise EhrTimedOut("The EHR gave no answer in time.")
         written: dict[str, str] = {}  # fullUrl -> reference
-        is_new = False
+        is_new = verifies
         for entry in deepcopy(list(bundle["entry"])):
             resource = entry["resource"]
             for reference in references_in(resource):
                 reference["reference"] = written.get(reference["reference"], reference["reference"])
-            known = self._find(resource)
+            known = self._find(resource, verifies=verifies)
             if known is not None:
                 written[entry["fullUrl"]] = known
-                if self._is_news(self.stored[known], resource):
+                if self._is_news(self.stored[known], resource, verifies=verifies):
                     self.stored[known], is_new = resource, True
             elif "identifier" in resource or is_new:  # a Provenance only of something written
                 written[entry["fullUrl"]] = f"{resource['resourceType']}/{len(self.stored) + 1}"
                 self.stored[written[entry["fullUrl"]]], is_new = resource, True
         return tuple(written.values())
 
-    def _find(self, resource: dict[str, Any]) -> str | None:
+    def _find(self, resource: dict[str, Any], *, verifies: bool) -> str | None:
         for reference, known in self.stored.items():
-            if "identifier" in resource and resource["identifier"] == known.get("identifier"):
+            if "identifier" in resource:
+                if resource["identifier"] == known.get("identifier"):
+                    return reference
+            elif verifies and all(
+                resource.get(part) == known.get(part) for part in ("target", "agent", "entity")
+            ):
                 return reference
         return None
 
     @staticmethod
-    def _is_news(known: Resource, resource: Resource) -> bool:
-        return known.get("status") != "final" and known != resource
+    def _is_news(known: Resource, resource: Resource, *, verifies: bool) -> bool:
+        is_open = verifies or known.get("status") not in ("final", "entered-in-error")
+        return is_open and known != resource

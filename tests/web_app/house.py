@@ -35,7 +35,8 @@ from cds_service.usecases.ports import EhrRecord
 from smart_app import EXTENSION, AppServices, ModelFacts, create_blueprint
 from tests.builders import a_finding, a_result, a_signer, an_analysis
 from tests.fakes.imaging import STUDY_UID, FakeArchive
-from tests.fakes.ledger import FakeAuditLog, FakeJobs, FakeResults, FakeReviews, FakeTenants
+from tests.fakes.ledger import FakeAuditLog, FakeDoorbell, FakeJobs, FakeResults, FakeTenants
+from tests.fakes.reviews import FakeReviews
 
 PUBLIC_URL = "https://sightline.example.org"
 SIGNER = a_signer()
@@ -114,7 +115,8 @@ class House:
     def __post_init__(self) -> None:
         self.results = FakeResults()
         self.jobs = FakeJobs(clock=lambda: self.now())
-        self.reviews = FakeReviews()
+        self.reviews = FakeReviews(lambda: self.now())
+        self.doorbell = FakeDoorbell()
         self.audit = FakeAuditLog()
         self.egress = CountingEgress()
         self.app = Flask(__name__)
@@ -127,6 +129,8 @@ class House:
             jobs=self.jobs,
             lost_jobs=self.jobs,
             reviews=self.reviews,
+            review_writes=self.reviews.writes,
+            doorbell=self.doorbell,
             dispatch=self.dispatch,
             audit=self.audit,
             vault=Vault(b"k" * 32),

@@ -1,5 +1,6 @@
 """The app in a real browser, in a frame on another site, as an EHR shows it."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from urllib.parse import urlencode
@@ -8,10 +9,13 @@ import pytest
 from flask import Flask
 from playwright.sync_api import FrameLocator, Page, Route, expect
 
+from cds_service.domain.finding import Box
 from cds_service.domain.job import JobStep
+from cds_service.domain.review import WriteState
 from cds_service.domain.tenant import Tenant
 from cds_service.sandbox.parts import Sandbox
 from tests.builders import a_patient, a_study
+from tests.fakes.ledger import FakeResults
 from tests.real.pages import chromium_page, without_errors
 from tests.web_app.conftest import LaunchOf
 from tests.web_app.house import PUBLIC_URL, House, a_seen_result, listening, register_app
@@ -44,7 +48,7 @@ def in_a_frame(
     source = f"{base}/app/launch?{urlencode({'iss': tenant.fhir_base, 'launch': launch})}"
     html = (
         '<link rel="icon" href="data:,"><body style="margin:0">'
-        f'<iframe src="{source}" width={width} height=700>'
+        f'<iframe src="{source}" width={width} height=700 style="border:0">'
     )
     chart = Flask("chart")
     chart.add_url_rule("/", view_func=lambda: html)
@@ -131,15 +135,149 @@ def test_the_heat_map_follows_its_slider(
     expect(app.locator(".outline")).to_be_hidden()
 
 
-def test_a_clinician_agrees_and_changes_the_answer(
+# --- the review -------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def reviewing(
     page: Page, house: House, tenant: Tenant, base: str, launch_of: LaunchOf
-) -> None:
+) -> FrameLocator:
+    """The page of a finding in an image of 64 x 48, in a frame that is 900 wide."""
     house.keep(a_seen_result(house.instance))
     app = in_a_frame(page, house, tenant, base, launch_of(), 900)
+    expect(app.locator(".stage[data-picture=shown]")).to_be_visible()
+    return app
 
-    app.get_by_role("button", name="Agree", exact=True).click()
-    expect(app.get_by_text("You agreed on")).to_be_visible()
-    app.get_by_role("button", name="Disagree").click()
 
-    expect(app.get_by_text("You disagreed on")).to_be_visible()
-    assert [review.verdict for review in house.reviews.all] == ["agree", "disagree"]
+def test_a_clinician_agrees_changes_the_answer_and_takes_it_back_on_the_same_page(
+    page: Page, house: House, reviewing: FrameLocator
+) -> None:
+    documents: list[str] = []
+    page.on(
+        "request", lambda sent: documents.append(sent.url) if sent.is_navigation_request() else None
+    )
+    reviewing.get_by_role("button", name="Agree", exact=True).dblclick()
+    expect(reviewing.get_by_text("You agreed on")).to_be_visible()
+    expect(reviewing.get_by_text("Saved; being written to the chart.")).to_be_visible()
+
+    reviewing.get_by_text("Disagree…").click()
+    reviewing.get_by_label("Artefact").check()
+    reviewing.get_by_label("Comment, if you like").first.fill("a wire")
+    reviewing.get_by_role("button", name="Save: disagree").click()
+    expect(reviewing.get_by_text("You disagreed on")).to_be_visible()
+    expect(reviewing.get_by_text("Your comment: a wire")).to_be_visible()
+
+    reviewing.get_by_role("button", name="Undo").click()
+    expect(reviewing.get_by_text("You took your answer back.")).to_be_visible()
+    assert [one.verdict for one in house.reviews.all] == ["agree", "disagree", "withdrawn"]
+    assert documents == []
+
+
+def test_the_page_follows_the_way_into_the_chart_and_keeps_a_half_filled_form(
+    house: House, reviewing: FrameLocator
+) -> None:
+    reviewing.get_by_role("button", name="Agree", exact=True).click()
+    expect(reviewing.get_by_text("Saved; being written to the chart.")).to_be_visible()
+    reviewing.get_by_text("Comment…").click()
+    reviewing.get_by_label("Comment", exact=True).fill("half a th")
+
+    lease = house.reviews.writes.take("r-1")
+    assert lease is not None
+    house.reviews.writes.settle(lease, WriteState.DONE)
+
+    expect(reviewing.get_by_text("in the chart as final, verified by you")).to_be_visible()
+    expect(reviewing.get_by_label("Comment", exact=True)).to_have_value("half a th")
+
+
+def test_a_box_is_drawn_with_the_mouse_in_pixels_of_the_image(
+    page: Page, house: House, reviewing: FrameLocator
+) -> None:
+    reviewing.get_by_text("Wrong place…").click()
+    drawing = reviewing.locator(".drawing")
+    expect(drawing).to_be_visible()
+    drawing.scroll_into_view_if_needed()
+    frame = drawing.bounding_box()
+    assert frame is not None
+
+    def to(x: float, y: float) -> tuple[float, float]:
+        return frame["x"] + frame["width"] * x, frame["y"] + frame["height"] * y
+
+    page.mouse.move(*to(0.75, 0.5))
+    page.mouse.down()
+    page.mouse.move(*to(0.4, 0.3), steps=4)
+    page.mouse.move(*to(0.25, 0.25), steps=4)
+    page.mouse.up()
+    reviewing.get_by_role("button", name="Save: wrong place").click()
+
+    expect(reviewing.get_by_text("You marked another place on")).to_be_visible()
+    expect(drawing).to_have_count(0)
+    assert [one.region for one in house.reviews.all] == [Box(12, 16, 24, 16)]
+
+
+def test_a_box_is_moved_and_sized_with_the_keyboard_alone(
+    house: House, reviewing: FrameLocator
+) -> None:
+    reviewing.get_by_text("Wrong place…").focus()
+    reviewing.get_by_text("Wrong place…").press("Enter")
+    drawing = reviewing.locator(".drawing")
+    expect(reviewing.get_by_label("Left", exact=True)).to_have_value("18")
+    drawing.focus()
+
+    for key in ("ArrowLeft", "ArrowLeft", "ArrowDown", "Shift+ArrowRight", "Alt+ArrowUp"):
+        drawing.press(key)
+    for _ in range(100):
+        drawing.press("ArrowUp")  # to the edge and no further
+    reviewing.get_by_label("Height", exact=True).fill("9")
+    reviewing.get_by_role("button", name="Save: wrong place").press("Enter")
+
+    expect(reviewing.get_by_text("You marked another place on")).to_be_visible()
+    assert [one.region for one in house.reviews.all] == [Box(16, 0, 13, 9)]
+
+
+def test_the_sentence_for_the_report_is_copied_where_the_clipboard_is_forbidden(
+    page: Page, reviewing: FrameLocator
+) -> None:
+    """A frame of another site may not write to the clipboard by the API."""
+    reviewing.get_by_role("button", name="Copy", exact=True).click()
+    expect(reviewing.get_by_text("Copied.")).to_be_visible()
+
+    reviewing.get_by_text("Comment…").click()
+    field = reviewing.get_by_label("Comment", exact=True)
+    field.focus()
+    page.keyboard.press("Control+V")
+
+    expect(field).to_have_value(re.compile("^AI assistance .Sightline, cxr_pneumonia_peds"))
+
+
+def test_a_box_outside_the_image_is_not_sent(house: House, reviewing: FrameLocator) -> None:
+    reviewing.get_by_text("Wrong place…").click()
+    expect(reviewing.locator(".drawing")).to_be_visible()
+    width, left = (reviewing.get_by_label(name, exact=True) for name in ("Width", "Left"))
+
+    width.fill("40")
+    reviewing.get_by_role("button", name="Save: wrong place").click()
+
+    said = left.evaluate("field => field.validationMessage")
+    assert said == "The box must lie in the image of 48 x 64 pixels."
+    width.fill("4")
+    reviewing.get_by_role("button", name="Save: wrong place").click()
+    expect(reviewing.get_by_text("You marked another place on")).to_be_visible()
+    assert [one.region for one in house.reviews.all] == [Box(18, 24, 4, 16)]
+
+
+def test_an_answer_that_is_not_saved_is_told_and_stays_in_the_form(
+    house: House, tenant: Tenant, base: str, launch_of: LaunchOf
+) -> None:
+    house.keep(a_seen_result(house.instance))
+    with chromium_page() as page:  # the browser itself reports a refusal as an error
+        app = in_a_frame(page, house, tenant, base, launch_of(), 900)
+        app.get_by_text("Comment…").click()
+        field = app.get_by_label("Comment", exact=True)
+        field.fill("known since 2024")
+        house.swap(results=FakeResults())
+
+        app.get_by_role("button", name="Save comment").click()
+
+        expect(app.get_by_role("alert")).to_contain_text("Your answer was not saved.")
+        expect(field).to_have_value("known since 2024")
+        assert house.reviews.all == []

@@ -9,7 +9,6 @@ import pytest
 
 from cds_service.domain.audit import AuditAction
 from cds_service.domain.job import JobStep
-from cds_service.domain.review import Verdict
 from cds_service.domain.tenant import Tenant
 from cds_service.errors import EhrRefused, EhrTimedOut
 from cds_service.usecases.ports import EhrRecord, Resource
@@ -282,49 +281,6 @@ def test_seeing_a_result_is_audited(house: House, browser: Browser, opened: str)
     assert (event.action, event.study_uid) == (AuditAction.RESULT_VIEWED, "1.2.840.99999.1")
 
 
-def test_a_verdict_is_recorded_shown_and_changed(
-    house: House, browser: Browser, opened: str
-) -> None:
-    house.keep(a_result())
-    action, token = review_form(browser.get(opened).text)
-
-    agreed = browser.post(action, csrf_token=token, verdict="agree")
-    disagreed = browser.post(action, csrf_token=token, verdict="disagree")
-
-    assert agreed.status_code == disagreed.status_code == 303
-    assert [review.verdict for review in house.reviews.all] == [Verdict.AGREE, Verdict.DISAGREE]
-    assert "You disagreed on" in browser.get(disagreed.location).text
-    assert house.audit.events[-2].action is AuditAction.FINDING_REVIEWED
-
-
-@pytest.mark.parametrize("token", ["", "guessed", "gueßed"])
-def test_a_form_without_the_launch_s_token_is_refused(
-    house: House, browser: Browser, opened: str, token: str
-) -> None:
-    house.keep(a_result())
-    action, _ = review_form(browser.get(opened).text)
-
-    answer = browser.post(action, csrf_token=token, verdict="agree")
-
-    assert answer.status_code == 403 and house.reviews.all == []
-
-
-def test_a_patient_s_own_login_cannot_review(
-    house: House, browser: Browser, tenant: Tenant, launch_of: LaunchOf
-) -> None:
-    house.keep(a_result())
-    page = browser.open(tenant.fhir_base, launch_of(user="Patient/p-1"))
-
-    assert "Only a clinician" in browser.get(page).text and "csrf" not in browser.get(page).text
-
-
-def review_form(page: str) -> tuple[str, str]:
-    action = re.search(r'action="([^"]+)"', page)
-    token = re.search(r'name="csrf_token" value="([^"]+)"', page)
-    assert action and token
-    return action.group(1), token.group(1)
-
-
 def every_route(house: House, opened: str) -> Iterator[tuple[str, str]]:
     handle = opened.split("/l/")[1].split("/")[0]
     values = {"handle": handle, "result_id": "r-1", "code": "233604007", "filename": "app.css"}
@@ -384,15 +340,6 @@ def test_an_address_that_does_not_exist_gets_a_designed_page(
     answer = browser.get(address)
 
     assert answer.status_code == 404 and "This page does not exist" in answer.text
-
-
-def test_a_wrong_method_does_nothing(house: House, browser: Browser, opened: str) -> None:
-    house.keep(a_result())
-    action, _ = review_form(browser.get(opened).text)
-
-    answer = browser.get(action)
-
-    assert answer.status_code == 404 and house.reviews.all == []
 
 
 def test_a_fault_of_ours_is_a_page_without_a_traceback(

@@ -9,7 +9,8 @@ from cds_service.adapters.ledger.jobs import SqlJobs
 from cds_service.adapters.ledger.judgements import SqlJudgements
 from cds_service.adapters.ledger.logs import SqlAuditLog, SqlCardLog, SqlReplays
 from cds_service.adapters.ledger.lost_jobs import SqlLostJobs
-from cds_service.adapters.ledger.results import SqlPublications, SqlResults, SqlReviews
+from cds_service.adapters.ledger.results import SqlPublications, SqlResults
+from cds_service.adapters.ledger.reviews import SqlReviews, SqlReviewWrites
 from cds_service.adapters.ledger.tenants import SqlTenants
 from cds_service.adapters.ledger.upgrade import check, upgrade
 
@@ -23,6 +24,7 @@ __all__ = [
     "SqlPublications",
     "SqlReplays",
     "SqlResults",
+    "SqlReviewWrites",
     "SqlReviews",
     "SqlTenants",
     "check",

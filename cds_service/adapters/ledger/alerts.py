@@ -26,6 +26,7 @@ from cds_service.domain.alert import (
     ReactionKind,
 )
 from cds_service.domain.card import Indicator
+from cds_service.domain.review import Verdict
 
 
 def _reactions() -> sa.CompoundSelect[Any]:
@@ -34,15 +35,18 @@ def _reactions() -> sa.CompoundSelect[Any]:
     no_text = sa.literal("")
     reviewed = sa.select(
         review.c.tenant_id,
-        sa.literal(ReactionKind.REVIEWED.value).label("kind"),
+        sa.case(
+            (review.c.verdict == Verdict.WITHDRAWN, ReactionKind.WITHDRAWN.value),
+            else_=ReactionKind.REVIEWED.value,
+        ).label("kind"),
         review.c.result_id,
         review.c.finding_code,
         review.c.at.label("at"),
         no_text.label("card_uuid"),
         no_text.label("service_id"),
         no_text.label("hook"),
-        no_text.label("reader"),
-    ).where(review.c.result_id.in_(these))
+        review.c.reviewer.label("reader"),
+    ).where(review.c.result_id.in_(these), review.c.verdict != Verdict.COMMENT)
     reported = (
         sa.select(
             card_shown.c.tenant_id,

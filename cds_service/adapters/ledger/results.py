@@ -1,6 +1,6 @@
-"""Results, what became of their write-back, and what clinicians said, in the ledger.
+"""Results, and what became of their write-back, in the ledger.
 
-Source: DESIGN "Three keys"; ports Results, Publications, Reviews.
+Source: DESIGN "Three keys"; ports Results, Publications.
 """
 
 from collections.abc import Sequence
@@ -17,11 +17,10 @@ from cds_service.adapters.ledger.encoding import (
     time_text,
 )
 from cds_service.adapters.ledger.leases import update_held
-from cds_service.adapters.ledger.schema import publication, result, review
+from cds_service.adapters.ledger.schema import publication, result
 from cds_service.domain.finding import Result
 from cds_service.domain.job import Lease
 from cds_service.domain.publication import Publication, PublicationState
-from cds_service.domain.review import Review, Verdict
 from cds_service.errors import NotFound
 from cds_service.usecases.ports import Clock
 
@@ -126,47 +125,6 @@ class SqlPublications:
             if not insert_if_new(connection, publication, result_id=new.result_id, **values):
                 of_result = publication.c.result_id == new.result_id
                 connection.execute(sa.update(publication).where(of_result).values(values))
-
-
-class SqlReviews:
-    """What clinicians said about findings."""
-
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-
-    def record(self, new: Review) -> None:
-        """Append it; the newest per result, finding and reviewer counts."""
-        with writing(self._engine) as connection:
-            connection.execute(
-                sa.insert(review).values(
-                    tenant_id=new.tenant_id,
-                    result_id=new.result_id,
-                    finding_code=new.finding_code,
-                    verdict=new.verdict,
-                    reviewer=new.reviewer,
-                    at=new.at,
-                )
-            )
-
-    def latest(self, result_id: str, reviewer: str) -> dict[str, Review]:
-        """Return this reviewer's newest verdict per finding code."""
-        in_order = (
-            sa.select(review)
-            .where(review.c.result_id == result_id, review.c.reviewer == reviewer)
-            .order_by(review.c.seq)
-        )
-        with reading(self._engine) as connection:
-            return {
-                row.finding_code: Review(
-                    tenant_id=row.tenant_id,
-                    result_id=row.result_id,
-                    finding_code=row.finding_code,
-                    verdict=Verdict(row.verdict),
-                    reviewer=row.reviewer,
-                    at=row.at,
-                )
-                for row in connection.execute(in_order)
-            }
 
 
 def _study_time(found: Result) -> datetime:

@@ -138,7 +138,28 @@ review = sa.Table(
     sa.Column("verdict", sa.String, nullable=False),
     sa.Column("reviewer", sa.String, nullable=False),
     sa.Column("at", UtcTime, nullable=False),
+    sa.Column("reason", sa.String),
+    sa.Column("region", sa.JSON(none_as_null=True)),
+    sa.Column("sealed_comment", sa.LargeBinary),  # may hold patient data
     sa.Index(None, "result_id", "reviewer"),
+    sa.Index(None, "tenant_id", "finding_code", "at"),
+)
+
+review_write = sa.Table(
+    "review_write",
+    metadata,
+    sa.Column("result_id", sa.ForeignKey("result.id"), primary_key=True),
+    sa.Column("changes", sa.Integer, nullable=False),  # reviews that asked to be written, so far
+    sa.Column("state", sa.String, nullable=False),
+    sa.Column("references", sa.JSON, nullable=False),
+    sa.Column("lost", sa.JSON, nullable=False),
+    sa.Column("error", sa.String),
+    sa.Column("token", sa.Integer, nullable=False),  # fencing: raised by every lease
+    sa.Column("lease_expires_at", UtcTime),  # null: nobody holds it
+    sa.Column("ring_at", UtcTime, nullable=False),  # when the sweep rings, if it waits then
+    sa.Column("waiting_since", UtcTime, nullable=False),
+    sa.Column("updated_at", UtcTime, nullable=False),
+    sa.Index(None, "state", "ring_at"),
 )
 
 card_shown = sa.Table(

@@ -22,9 +22,9 @@ from tests.fakes.ledger import (
     FakeDoorbell,
     FakeJobs,
     FakeResults,
-    FakeReviews,
 )
 from tests.fakes.neighbours import FakeEhrRecord
+from tests.fakes.reviews import FakeReviews
 
 PUBLIC_URL = "https://ai.example.org"
 SERVICE_ID = "imaging-ai-findings"

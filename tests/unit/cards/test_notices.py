@@ -8,6 +8,7 @@ import pytest
 
 from cds_service.domain.alert import AlertPolicy
 from cds_service.domain.card import Card, Feedback, Indicator, Outcome
+from cds_service.domain.finding import Box
 from cds_service.domain.hook import Hook
 from cds_service.domain.review import Review, Verdict
 from cds_service.errors import EhrTimedOut
@@ -62,8 +63,25 @@ def react(house: House, card: Card, outcome: Outcome = Outcome.OVERRIDDEN) -> No
     assert house.cards.record(Feedback("t-1", card.uuid, outcome, NOW))
 
 
-def review(house: House, result_id: str = "r-1", verdict: Verdict = Verdict.AGREE) -> None:
-    house.reviews.record(Review("t-1", result_id, PNEUMONIA.code, verdict, "Practitioner/9", NOW))
+def review(
+    house: House,
+    result_id: str = "r-1",
+    verdict: Verdict = Verdict.AGREE,
+    *,
+    reviewer: str = "Practitioner/9",
+    minutes: int = 0,
+) -> None:
+    review = Review(
+        "t-1",
+        result_id,
+        PNEUMONIA.code,
+        verdict,
+        reviewer,
+        NOW + timedelta(minutes=minutes),
+        region=Box(1, 2, 3, 4) if verdict is Verdict.WRONG_PLACE else None,
+        comment="Seen on the ward" if verdict is Verdict.COMMENT else None,
+    )
+    house.reviews.record(review, to_chart=False)
 
 
 def set_policy(house: House, finding: str = "", **changes: Any) -> None:
@@ -158,7 +176,7 @@ def test_an_urgent_old_finding_is_seen_before_calm_new_ones(a_house: MakeHouse) 
 # --- seen and overridden ---------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("verdict", list(Verdict))
+@pytest.mark.parametrize("verdict", [one for one in Verdict if one.is_judgement])
 def test_a_reviewed_finding_is_not_repeated_to_anybody(
     a_house: MakeHouse, verdict: Verdict
 ) -> None:
@@ -167,6 +185,32 @@ def test_a_reviewed_finding_is_not_repeated_to_anybody(
     review(house, verdict=verdict)
 
     assert ask(house) == [] == ask(house, user_id="Practitioner/2")
+
+
+@pytest.mark.parametrize("hook", ["patient-view", "encounter-discharge"])
+def test_a_verdict_that_was_taken_back_and_a_comment_acknowledge_nothing(
+    a_house: MakeHouse, hook: str
+) -> None:
+    house = a_house()
+    known(house, CRITICAL)
+    review(house, verdict=Verdict.COMMENT)
+    assert len(ask(house, hook=hook)) == 1
+    review(house, minutes=1)
+    assert ask(house, hook=hook) == []
+
+    review(house, verdict=Verdict.WITHDRAWN, minutes=2)
+
+    assert len(ask(house, hook=hook)) == 1
+
+
+def test_who_takes_a_verdict_back_does_not_take_back_a_colleague_s(a_house: MakeHouse) -> None:
+    house = a_house()
+    known(house, CRITICAL)
+    review(house, reviewer="Practitioner/1")
+    review(house, reviewer="Practitioner/2", minutes=1)
+    review(house, verdict=Verdict.WITHDRAWN, reviewer="Practitioner/2", minutes=2)
+
+    assert ask(house) == []
 
 
 def test_an_accepted_card_is_an_acknowledgement(a_house: MakeHouse) -> None:

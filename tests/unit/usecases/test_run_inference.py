@@ -20,6 +20,7 @@ from cds_service.errors import (
     SightlineError,
 )
 from cds_service.usecases.ports import Budget
+from cds_service.usecases.publish_reviews import ReviewBench
 from cds_service.usecases.run_inference import PUBLISH_FOR, Workbench, run_inference
 from tests.builders import a_patient, a_study, a_tenant
 from tests.fakes.imaging import STUDY_UID, FakeArchive, FakeClassifier, FakeReader, a_header
@@ -32,6 +33,7 @@ from tests.fakes.ledger import (
     FakeTenants,
 )
 from tests.fakes.record import FakeEhrWriter
+from tests.fakes.reviews import FakeReviews
 
 ATTEMPTS = 3
 
@@ -55,6 +57,12 @@ class House:
         self.job_id = self.jobs.open("k-1", a_study(), a_patient(), "cxr_pneumonia_peds")[0].id
 
     @property
+    def reviewing(self) -> ReviewBench:
+        reviews = FakeReviews(self.clock)
+        ledger = (self.tenants, self.results, reviews, reviews.writes)
+        return ReviewBench(*ledger, self.writer, self.audit, self.clock)
+
+    @property
     def bench(self) -> Workbench:
         return Workbench(
             tenants=self.tenants,
@@ -71,6 +79,7 @@ class House:
             configuration="c-1",
             attempts=ATTEMPTS,
             budget=Budget(),
+            reviews=self.reviewing,
         )
 
     def work(self, owner: str = "worker-1") -> str:

@@ -1,0 +1,70 @@
+"""The sentence that a clinician may copy into a report, built from codes and never from free text.
+
+`MESSAGES` holds every piece of language under an id; `translate` turns an id's English text into
+the reader's language.
+
+Source: issue "A draft report sentence to copy, built from coded findings".
+"""
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+
+from cds_service.domain.finding import Finding, ModelIdentity, score_text
+from cds_service.domain.review import Review, Verdict
+
+Translate = Callable[[str], str]
+
+MESSAGES: Mapping[str, str] = MappingProxyType(
+    {
+        "report.sentence": (
+            "AI assistance (Sightline, %(model)s %(version)s): %(finding)s, "
+            "score %(score)s (threshold %(threshold)s); %(review)s."
+        ),
+        "report.present": "signs of %(finding)s",
+        "report.absent": "no signs of %(finding)s",
+        "report.uncertain": "uncertain about %(finding)s",
+        "report.not-reviewed": "not reviewed by a clinician",
+        "report.agree": "reviewed by clinician: agree",
+        "report.disagree": "reviewed by clinician: disagree",
+        "report.disagree-because": "reviewed by clinician: disagree (%(reason)s)",
+        "report.wrong-place": "reviewed by clinician: present, but elsewhere in the image",
+    }
+)
+_PRESENCE = {True: "report.present", False: "report.absent", None: "report.uncertain"}
+
+
+def report_sentence(
+    model: ModelIdentity,
+    finding: Finding,
+    said: Review | None,
+    *,
+    translate: Translate = lambda text: text,
+) -> str:
+    """Return one sentence on one finding and what its reader said of it.
+
+    said        the reader's standing verdict, None before there is one
+    translate   English text, with its %(names)s, to the same text in another language
+    """
+
+    def message(name: str, **values: str) -> str:
+        return translate(MESSAGES[name]) % values
+
+    display = translate(finding.coding.display.lower())  # German nouns keep their capital
+    return message(
+        "report.sentence",
+        model=model.id,
+        version=model.version,
+        finding=message(_PRESENCE[finding.present], finding=display),
+        score=score_text(finding.probability),
+        threshold=score_text(finding.threshold),
+        review=_review_words(said, message, translate),
+    )
+
+
+def _review_words(said: Review | None, message: Callable[..., str], translate: Translate) -> str:
+    if said is None:
+        return message("report.not-reviewed")
+    if said.verdict is Verdict.DISAGREE and said.reason is not None:
+        reason = translate(said.reason.display.lower())
+        return message("report.disagree-because", reason=reason)
+    return message(f"report.{said.verdict.value}")

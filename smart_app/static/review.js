@@ -1,0 +1,278 @@
+// The review of a finding: saved without leaving the page, drawn on the image, copied to a report.
+// Everything is delegated to the document, because a saved review replaces its whole part.
+const REVIEW_POLL_MS = 1500;
+const SIDES = ["left", "top", "width", "height"];
+const STEP = 0.01; // of the image's longer side, per arrow key
+const SVG = "http://www.w3.org/2000/svg";
+
+document.documentElement.classList.add("has-script");
+
+// --- saving ------------------------------------------------------------------------------------
+
+document.addEventListener("submit", (event) => {
+  if (!event.target.matches("form[data-review]")) return;
+  event.preventDefault();
+  save(event.target);
+});
+
+async function save(form) {
+  const section = form.closest(".review");
+  if ("busy" in section.dataset) return; // the second click of a double click
+  section.dataset.busy = "";
+  const values = new URLSearchParams(new FormData(form));
+  values.set("after", "panel");
+  let trouble = "Sightline could not be reached. Your answer was not saved; try again.";
+  try {
+    const response = await fetch(form.action, {
+      method: "POST",
+      body: values,
+      headers: { Accept: "text/html;q=0.9, application/json" },
+    });
+    if (response.ok) return replace(section, await response.text());
+    if (response.status === 401) return location.reload(); // the page says that the session ended
+    const answer = await response.json();
+    trouble = `${answer.text} Your answer was not saved.`;
+  } catch {
+    // Offline, or no JSON: the sentence above.
+  }
+  delete section.dataset.busy;
+  const told = section.querySelector(".trouble-text");
+  told.textContent = trouble;
+  told.hidden = false;
+}
+
+function replace(section, html) {
+  stopDrawing(section);
+  const fresh = parsed(html);
+  section.replaceWith(fresh);
+  fresh.querySelector(".standing")?.focus({ preventScroll: true });
+  watch(fresh);
+}
+
+function parsed(html) {
+  return new DOMParser().parseFromString(html, "text/html").querySelector(".review");
+}
+
+// --- on its way into the chart -----------------------------------------------------------------
+
+function watch(section) {
+  if (!("waiting" in section.dataset)) return;
+  setTimeout(() => look(section), REVIEW_POLL_MS);
+}
+
+async function look(section) {
+  if (!section.isConnected) return;
+  try {
+    const response = await fetch(section.dataset.panel);
+    if (response.ok) {
+      const fresh = parsed(await response.text());
+      // Only what is told: a form that somebody fills in stays as it is.
+      section.querySelector(".standing").replaceChildren(...fresh.querySelector(".standing").childNodes);
+      if (!("waiting" in fresh.dataset)) delete section.dataset.waiting;
+    }
+  } catch {
+    // Offline for a moment: the next round asks again.
+  }
+  watch(section);
+}
+
+// --- copying -----------------------------------------------------------------------------------
+
+document.addEventListener("click", async (event) => {
+  const button = event.target.closest("[data-copy]");
+  if (!button) return;
+  const report = button.closest(".report");
+  const text = report.querySelector("[data-report]");
+  const isCopied = copiedBySelection(text) || (await copiedByClipboard(text.value));
+  report.querySelector("[data-copied]").textContent = isCopied
+    ? "Copied."
+    : "Select the sentence and copy it with your keyboard.";
+});
+
+async function copiedByClipboard(text) {
+  try {
+    await navigator.clipboard.writeText(text);
+    return true;
+  } catch {
+    return false; // not there over http, and forbidden in most EHRs' frames
+  }
+}
+
+function copiedBySelection(field) {
+  field.focus();
+  field.select();
+  try {
+    return document.execCommand("copy");
+  } catch {
+    return false;
+  }
+}
+
+// --- drawing -----------------------------------------------------------------------------------
+
+document.addEventListener(
+  "toggle",
+  (event) => {
+    if (!event.target.matches?.("details[data-place]")) return;
+    if (event.target.open) startDrawing(event.target);
+    else stopDrawing(event.target.closest(".review"));
+  },
+  true,
+);
+
+document.addEventListener("input", (event) => {
+  const form = event.target.closest("details[data-place] form");
+  if (form && SIDES.includes(event.target.name)) show(form.closest(".review"));
+});
+
+async function startDrawing(details) {
+  const section = details.closest(".review");
+  const image = section.closest(".finding")?.querySelector(".stack");
+  if (!image || section.drawing) return;
+  const size = await sizeOf(section);
+  if (!size || !details.open || section.drawing) return;
+  section.size = size;
+  section.drawing = canvas(section, size);
+  image.append(section.drawing);
+  image.closest(".viewer")?.setAttribute("data-drawing", "");
+  if (!boxOf(section)) setBox(section, middle(size));
+  show(section);
+}
+
+function stopDrawing(section) {
+  section.closest(".finding")?.querySelector(".viewer")?.removeAttribute("data-drawing");
+  section.drawing?.remove();
+  section.drawing = null;
+}
+
+async function sizeOf(section) {
+  try {
+    const response = await fetch(section.dataset.size, { headers: { Accept: "application/json" } });
+    return response.ok ? await response.json() : null;
+  } catch {
+    return null; // the four fields are still there
+  }
+}
+
+function canvas(section, size) {
+  const svg = document.createElementNS(SVG, "svg");
+  svg.setAttribute("class", "drawing");
+  svg.setAttribute("viewBox", `0 0 ${size.columns} ${size.rows}`);
+  svg.setAttribute("preserveAspectRatio", "none");
+  svg.setAttribute("tabindex", "0");
+  svg.setAttribute("role", "application");
+  svg.setAttribute("aria-label", "Box on the image. Arrow keys move it, Shift and an arrow changes its size.");
+  for (const name of ["halo", "box"]) {
+    const rect = document.createElementNS(SVG, "rect");
+    rect.setAttribute("class", name);
+    svg.append(rect);
+  }
+  svg.addEventListener("pointerdown", (event) => drag(section, event));
+  svg.addEventListener("keydown", (event) => nudge(section, event));
+  return svg;
+}
+
+function drag(section, event) {
+  if (event.button !== 0) return;
+  event.preventDefault();
+  const svg = section.drawing;
+  svg.focus({ preventScroll: true });
+  svg.setPointerCapture(event.pointerId);
+  const start = pixelAt(section, event);
+  const move = (moved) => setBox(section, between(start, pixelAt(section, moved)));
+  const end = () => {
+    svg.removeEventListener("pointermove", move);
+    svg.removeEventListener("pointerup", end);
+    svg.removeEventListener("pointercancel", end);
+  };
+  svg.addEventListener("pointermove", move);
+  svg.addEventListener("pointerup", end);
+  svg.addEventListener("pointercancel", end);
+}
+
+const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
+
+function nudge(section, event) {
+  const arrow = ARROWS[event.key];
+  const box = boxOf(section);
+  if (!arrow || !box) return;
+  event.preventDefault();
+  event.stopPropagation(); // the viewer's own keys rest while somebody draws
+  const { columns, rows } = section.size;
+  const step = event.altKey ? 1 : Math.max(1, Math.round(Math.max(columns, rows) * STEP));
+  const [x, y] = [arrow[0] * step, arrow[1] * step];
+  if (event.shiftKey) {
+    box.width = clamp(box.width + x, 1, columns - box.left);
+    box.height = clamp(box.height + y, 1, rows - box.top);
+  } else {
+    box.left = clamp(box.left + x, 0, columns - box.width);
+    box.top = clamp(box.top + y, 0, rows - box.height);
+  }
+  setBox(section, box);
+}
+
+function pixelAt(section, event) {
+  const frame = section.drawing.getBoundingClientRect();
+  const { columns, rows } = section.size;
+  return {
+    x: clamp(Math.round(((event.clientX - frame.left) / frame.width) * columns), 0, columns),
+    y: clamp(Math.round(((event.clientY - frame.top) / frame.height) * rows), 0, rows),
+  };
+}
+
+function between(a, b) {
+  return {
+    left: Math.min(a.x, b.x),
+    top: Math.min(a.y, b.y),
+    width: Math.max(1, Math.abs(a.x - b.x)),
+    height: Math.max(1, Math.abs(a.y - b.y)),
+  };
+}
+
+function middle({ columns, rows }) {
+  const [width, height] = [Math.ceil(columns / 4), Math.ceil(rows / 4)];
+  return { left: Math.floor((columns - width) / 2), top: Math.floor((rows - height) / 2), width, height };
+}
+
+function clamp(value, low, high) {
+  return Math.min(Math.max(value, low), high);
+}
+
+function isInside({ left, top, width, height }, { columns, rows }) {
+  return left >= 0 && top >= 0 && width > 0 && height > 0 && left + width <= columns && top + height <= rows;
+}
+
+function fields(section) {
+  return SIDES.map((side) => section.querySelector(`details[data-place] input[name=${side}]`));
+}
+
+function boxOf(section) {
+  const values = fields(section).map((field) => field.valueAsNumber);
+  if (!values.every(Number.isInteger)) return null;
+  return Object.fromEntries(SIDES.map((side, index) => [side, values[index]]));
+}
+
+function setBox(section, box) {
+  fields(section).forEach((field, index) => {
+    field.value = box[SIDES[index]];
+  });
+  show(section);
+}
+
+function show(section) {
+  const box = boxOf(section);
+  if (!section.drawing) return;
+  const isOutside = box && !isInside(box, section.size);
+  const { columns, rows } = section.size;
+  fields(section)[0].setCustomValidity(
+    isOutside ? `The box must lie in the image of ${columns} x ${rows} pixels.` : "",
+  );
+  for (const rect of section.drawing.querySelectorAll("rect")) {
+    if (!box) rect.setAttribute("width", 0);
+    else
+      for (const [name, side] of [["x", "left"], ["y", "top"], ["width", "width"], ["height", "height"]])
+        rect.setAttribute(name, Math.max(0, box[side]));
+  }
+}
+
+document.querySelectorAll(".review[data-waiting]").forEach(watch);
