@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from benchmarks.ehr import KNOWN_PATIENT, Ehr
+from benchmarks.figures import MeasurementFailed
 from benchmarks.running_demo import RunningDemo
 from cds_service.adapters.pixels import DicomReader
 from cds_service.adapters.runtime import OnnxClassifier
@@ -24,7 +25,6 @@ from cds_service.worker import WORKER_NICENESS
 
 OPEN_JOBS = 2  # how many the worker has before it at any time
 WATCH_S = 0.05
-STOP_TIMEOUT_S = 10.0
 
 
 @dataclass(slots=True)
@@ -73,16 +73,14 @@ def _jobs(connection: sqlite3.Connection, state: str) -> int:
 @contextmanager
 def stand_in() -> Iterator[None]:
     """Run the stand-in for the demo's one worker process."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "benchmarks.busy_worker"], stdout=subprocess.PIPE
-    )
-    try:
-        assert process.stdout is not None
-        process.stdout.readline()  # it says when it begins
-        yield
-    finally:
-        process.terminate()
-        process.wait(STOP_TIMEOUT_S)
+    command = [sys.executable, "-m", "benchmarks.busy_worker"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            if process.stdout is None or not process.stdout.readline():  # it says when it begins
+                raise MeasurementFailed("the stand-in for the worker did not start")
+            yield
+        finally:
+            process.terminate()
 
 
 def main() -> None:
