@@ -8,6 +8,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from threading import Event
 from typing import Any
 
@@ -21,6 +22,7 @@ from cds_service.adapters.client_assertion import ClientAssertion
 from cds_service.adapters.egress import Egress
 from cds_service.adapters.ehr_writer import FhirWriter
 from cds_service.domain.finding import ModelIdentity, Result
+from cds_service.domain.review import Reason, Review, Verdict
 from cds_service.domain.tenant import Tenant
 from cds_service.errors import (
     EhrAnswerInvalid,
@@ -31,9 +33,19 @@ from cds_service.errors import (
     UpstreamFailed,
 )
 from cds_service.fhir.finding_resources import finding_bundle
+from cds_service.fhir.verified_resources import verified_bundle
 from cds_service.sandbox.authorization import SIGHTLINE_SCOPES
 from cds_service.usecases.ports import EhrWriter, Resource
-from tests.builders import a_finding, a_model, a_result, a_signer, a_tenant, an_analysis
+from tests.builders import (
+    NOW,
+    PNEUMONIA,
+    a_finding,
+    a_model,
+    a_result,
+    a_signer,
+    a_tenant,
+    an_analysis,
+)
 from tests.fakes.record import FakeEhrWriter
 from tests.real.sandbox import LiveSandbox, live_sandbox
 from tests.real.servers import free_port, hapi
@@ -270,6 +282,74 @@ def test_an_observation_that_a_clinician_verified_is_left_alone(ehr: Ehr) -> Non
     assert (kept["status"], score_in(kept)) == ("final", 0.93)
 
 
+# --- all: what a clinician said ---------------------------------------------------------------
+
+
+def said(result: Result, verdict: Verdict = Verdict.AGREE, minutes: int = 0) -> Review:
+    reason = Reason.ARTEFACT if verdict is Verdict.DISAGREE else None
+    at = NOW + timedelta(minutes=minutes)
+    code = PNEUMONIA.code
+    return Review("t-1", result.id, code, verdict, "Practitioner/clinician", at, reason)
+
+
+def verify(ehr: Ehr, result: Result, *reviews: Review) -> tuple[str, ...]:
+    if isinstance(ehr, Live):
+        ehr.put({"resourceType": "Practitioner", "id": "clinician"})
+    return ehr.writer.verify(ehr.tenant, verified_bundle(result, reviews))
+
+
+def parts_in(ehr: Ehr, references: tuple[str, ...]) -> list[str]:
+    """Return the part that each Provenance's agent took, of this report or Observation."""
+    found = {}
+    for target in references[1:3]:
+        for one in ehr.found("Provenance", f"target={target}"):
+            found[one["id"]] = one["agent"][0]["type"]["coding"][0]["code"]
+    return sorted(found.values())
+
+
+def test_what_was_verified_is_updated_and_signed_once(ehr: Ehr) -> None:
+    result = a_result_in(ehr)
+    before = publish(ehr, result)
+
+    first = verify(ehr, result, said(result))
+    second = verify(ehr, result, said(result))
+
+    assert first[:3] == before[:3] and second == first
+    [observation] = of_patient(ehr, "Observation", result)
+    [report] = of_patient(ehr, "DiagnosticReport", result)
+    assert (observation["status"], report["status"]) == ("final", "final")
+    assert observation.get("meta", {}).get("versionId", "2") == "2"
+    assert parts_in(ehr, first) == ["author", "verifier"]
+
+
+def test_the_record_follows_each_change_of_mind(ehr: Ehr) -> None:
+    result = a_result_in(ehr)
+    history, statuses = [], []
+    verdicts = (Verdict.AGREE, Verdict.DISAGREE, Verdict.WITHDRAWN, Verdict.AGREE)
+
+    for minutes, verdict in enumerate(verdicts):
+        history.append(said(result, verdict, minutes))
+        references = verify(ehr, result, *history)
+        [observation] = of_patient(ehr, "Observation", result)
+        statuses.append(observation["status"])
+
+    assert statuses == ["final", "entered-in-error", "preliminary", "final"]
+    assert parts_in(ehr, references) == ["author", "enterer", "verifier", "verifier", "verifier"]
+    [report] = of_patient(ehr, "DiagnosticReport", result)
+    assert report["resultsInterpreter"] == [{"reference": "Practitioner/clinician"}]
+
+
+def test_a_late_write_back_leaves_what_was_verified_alone(ehr: Ehr) -> None:
+    result = a_result_in(ehr)
+    references = verify(ehr, result, said(result, Verdict.DISAGREE))
+
+    publish(ehr, result)
+
+    [observation] = of_patient(ehr, "Observation", result)
+    assert observation["status"] == "entered-in-error"
+    assert parts_in(ehr, references) == ["author", "verifier"]
+
+
 # --- the real writer: how it writes -----------------------------------------------------------
 
 
@@ -334,6 +414,33 @@ def test_a_crash_half_way_without_transaction_is_completed_by_the_next_run(
         f"Observation/{one['id']}" for one in of_patient(at_sandbox, "Observation", result)
     ] == [observation]
     assert len(at_sandbox.found("Provenance", f"target={report}")) == 1
+
+
+@pytest.mark.xdist_group("hapi")
+@pytest.mark.parametrize("fails_at", ["DiagnosticReport", "Provenance"])
+def test_a_crash_in_the_middle_of_a_verification_is_completed_by_the_next_run(
+    at_sandbox: Live, servers: Servers, fails_at: str
+) -> None:
+    result = a_result_in(at_sandbox)
+    publish(at_sandbox, result)
+
+    def fails() -> Response | None:
+        if request.path == "/fhir/metadata":
+            return a_json({"resourceType": "CapabilityStatement"})
+        if request.path.startswith(f"/fhir/{fails_at}") and request.method in ("POST", "PUT"):
+            return Response(status=503)
+        return None
+
+    servers.trouble.answer = fails
+    with pytest.raises(EhrBusy):
+        verify(at_sandbox, result, said(result))
+    servers.trouble.answer = lambda: None
+
+    references = verify(at_sandbox, result, said(result))
+
+    [observation] = of_patient(at_sandbox, "Observation", result)
+    assert observation["status"] == "final"
+    assert parts_in(at_sandbox, references) == ["author", "verifier"]
 
 
 def a_json(document: object) -> Response:
