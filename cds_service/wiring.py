@@ -7,6 +7,7 @@ the command line.
 import json
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -41,7 +42,7 @@ from cds_service.domain.finding import Coding, ModelIdentity
 from cds_service.domain.job import Job
 from cds_service.domain.study import PatientFacts, StudyReference
 from cds_service.domain.tenant import Tenant
-from cds_service.errors import NotFound, SightlineError
+from cds_service.errors import LedgerUnavailable, NotFound, SightlineError
 from cds_service.settings import Settings
 from cds_service.usecases.answer_hook import answer_hook
 from cds_service.usecases.compose_card import CardModel, CardWriter
@@ -63,6 +64,8 @@ from models.registry import card_of
 from smart_app import AppServices, Measured, ModelFacts, Share
 
 log = logging.getLogger(__name__)
+
+WARM_UP_S = 0.5  # that a starting process waits for a ledger that somebody holds
 
 
 def clock() -> datetime:
@@ -216,18 +219,22 @@ def hook_services(settings: Settings, house: House) -> Services:
         clock=clock,
     )
     redis = redis_client(settings.redis_url, timeout_s=RING_TIMEOUT_S)
-    keys = ClientKeys(house.egress)
+    trust = ClientTrust(
+        Registrations(house.tenants),
+        ClientKeys(house.egress),
+        ledger.SqlReplays(house.engine),
+        clock,
+        RateLimit(settings.hook_rate_per_s),
+    )
+    # Somebody else may hold the ledger: the first hooks are slower then, and that is all.
+    with suppress(LedgerUnavailable), ledger.within(WARM_UP_S):
+        desk.warm_up()
+        trust.warm_up()
     return Services(
         public_url=settings.public_url,
         hook_deadline_s=settings.hook_deadline_ms / 1000,
         hook_body_limit_bytes=settings.hook_body_limit_bytes,
-        client_trust=ClientTrust(
-            Registrations(house.tenants),
-            keys,
-            ledger.SqlReplays(house.engine),
-            clock,
-            RateLimit(settings.hook_rate_per_s),
-        ),
+        client_trust=trust,
         answer_hook=lambda call, tenant, budget_s: answer_hook(
             call, tenant, desk, budget_s=budget_s
         ),

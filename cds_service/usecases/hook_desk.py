@@ -26,3 +26,15 @@ class HookDesk:
     dispatch: Callable[[StudyReference, PatientFacts], Job]
     writer: CardWriter
     clock: Clock
+
+    def warm_up(self) -> None:
+        """Ask the ledger once what every hook asks, about nobody; raise LedgerUnavailable.
+
+        The first time a statement is built takes longer than the statement.
+        """
+        nobody, nothing = "", ("",)
+        self.alerts.policies(nobody)
+        self.jobs.newest_for(nobody, nobody, nothing)
+        self.results.newest_for(nobody, nobody, nothing)
+        self.results.studies_of(nobody, nobody)
+        self.alerts.reactions(nobody, nothing)

@@ -18,7 +18,7 @@ from joserfc.jwk import ECKey, OKPKey, RSAKey
 from joserfc.jws import JWSRegistry
 
 from cds_service.domain.dialect import DialectName
-from cds_service.domain.tenant import ALGORITHM_KEYS, Tenant
+from cds_service.domain.tenant import ALGORITHM_KEYS, DEFAULT_ALGORITHMS, Tenant
 from cds_service.errors import UntrustedClient, UpstreamFailed
 from cds_service.usecases.ports import Clock, Replays
 from cds_service.web.client_token import HEADER_LIMIT, ClientToken, token_in
@@ -81,6 +81,20 @@ class ClientTrust:
         except _Refused as refused:
             raise UntrustedClient(refused.reason, tenant_name=tenant.name) from refused
         return tenant
+
+    def warm_up(self) -> None:
+        """Do once, before any client waits, what the first token would pay for.
+
+        Reads the registrations, which discovery keeps for while the ledger is away; verifies a
+        token of a key made here; notes a jti that is over long since, which the sweep removes.
+        Raises LedgerUnavailable.
+        """
+        self.tenants.all()
+        key = ECKey.generate_key("P-384")
+        header = {"alg": "ES384", "typ": "JWT"}
+        text = jwt.encode(header, {"iss": "sightline"}, key, algorithms=["ES384"])
+        jwt.decode(token_in(f"Bearer {text}").text, key, registry=_registry(DEFAULT_ALGORITHMS))
+        self.replays.use_once("sightline", "warm-up", datetime.fromtimestamp(0, UTC))
 
     def discovery_dialect(self, authorization: str | None, audience: str) -> DialectName:
         """Return the dialect of whoever reads discovery.

@@ -30,6 +30,7 @@ FHIR_JSON = "application/fhir+json"
 class Installed:
     """The application and an EHR that it trusts."""
 
+    settings: Settings
     app: Flask
     ehr: AnEhr
     tenant: Tenant
@@ -67,7 +68,7 @@ def installed(folder: Path) -> Iterator[Installed]:
     _know(wiring.open_house(settings))
     app = create_app(settings)
     app.test_client_class = LintedClient
-    yield Installed(app, ehr, tenant, app.test_client())
+    yield Installed(settings, app, ehr, tenant, app.test_client())
 
 
 def _know(house: wiring.House) -> None:

@@ -193,6 +193,16 @@ def test_ch2_199_without_a_jku_the_pinned_keys_are_used(ehr: AnEhr) -> None:
     assert trust.verify(f"Bearer {ehr.token()}", [SERVICE_URL])
 
 
+def test_warming_up_lets_nobody_in_and_can_be_done_at_each_start(ehr: AnEhr) -> None:
+    trust = a_trust(ehr.tenant())
+
+    trust.warm_up()
+    trust.warm_up()
+
+    assert refused(trust, f"Bearer {ehr.token(aud=None)}") == "audience-wrong"
+    assert trust.verify(f"Bearer {ehr.token(jti='warm-up')}", [SERVICE_URL])
+
+
 # --- who does not ----------------------------------------------------------------------------
 
 NOW_S = int(NOW.timestamp())

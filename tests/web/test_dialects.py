@@ -1,7 +1,7 @@
 """The dialect of the EHR that calls, at the door: its cards, its discovery, its errors."""
 
 import logging
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -9,6 +9,7 @@ from cds_service.domain.dialect import DialectName
 from cds_service.domain.tenant import Tenant
 from cds_service.errors import LedgerUnavailable
 from cds_service.usecases.seal_context import open_context
+from cds_service.web.services import EXTENSION, Services
 from tests.unit.cards.builders import PUBLIC_URL, SERVICE_ID
 from tests.web.conftest import VAULT, FrontDoor
 from tests.web.ehr_client import SERVICE_URL, a_hook_body
@@ -20,6 +21,10 @@ def becomes(door: FrontDoor, **changes: Any) -> None:
     """Register the door's EHR anew."""
     door.tenants.remove("t-1")
     door.tenants.add(door.ehr.tenant(**changes))
+
+
+def services(door: FrontDoor) -> Services:
+    return cast(Services, door.app.extensions[EXTENSION])
 
 
 def discovered(door: FrontDoor, token: str | None = None) -> Any:
@@ -129,6 +134,15 @@ def test_ch2_178_discovery_that_needs_a_token_stays_closed_while_the_ledger_is_a
 
     assert discovered(door).status_code == 401
     assert discovered(door, door.ehr.token(aud=DISCOVERY)).status_code == 503
+
+
+def test_a_process_that_was_warmed_up_knows_what_is_public(
+    door: FrontDoor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    services(door).client_trust.warm_up()
+    ledger_goes_away(door, monkeypatch)
+
+    assert discovered(door).status_code == 200
 
 
 def test_while_nobody_can_tell_whether_discovery_needs_a_token_it_is_503(

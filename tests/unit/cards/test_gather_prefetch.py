@@ -103,3 +103,11 @@ def test_a_known_result_does_not_wait_for_a_read(
 
     assert "signs of pneumonia" in card.summary
     assert caplog.text == ""  # nothing was late: nobody waited for the Patient
+
+
+def test_warming_up_asks_the_ledger_alone(a_house: MakeHouse) -> None:
+    house = a_house()
+
+    house.desk.warm_up()
+
+    assert house.record.reads == [] == house.audit.events and house.dispatched == []
