@@ -1,7 +1,8 @@
 """The authorization server's routes: authorize, token, introspect, keys and discovery.
 
 The EHR's user is signed in already and trusts its apps, so an EHR launch is answered at once;
-in a standalone launch the user picks a patient, and each choice on that page is a launch.
+in a standalone launch the user picks a patient, or who they are, and each choice on that page is
+a launch.
 
 Source: SMART App Launch 2.2; RFC 6749 4.1, 5; RFC 7662; RFC 9207 (iss in the answer).
 """
@@ -61,6 +62,9 @@ def authorize() -> AnyResponse:
         wanted = parse_authorize_request(params, client, authorization.audiences)
         if wanted.launch is None and wanted.wants_patient:
             return _patient_picker(params, wanted)
+        users = sandbox_parts().fhir.search("Practitioner", {})
+        if wanted.launch is None and wanted.login is None and len(users) > 1:
+            return _user_picker(params, wanted, users)
         answer = {"code": authorization.authorize(wanted)}
     except OAuthRefusal as refusal:
         answer = {"error": refusal.error, "error_description": str(refusal)}
@@ -73,7 +77,8 @@ def authorize() -> AnyResponse:
 @blueprint.post("/token")
 def token() -> Response:
     """Answer with a token, or with an error of RFC 6749 5.2."""
-    return jsonify(sandbox_parts().authorization.token(_form()))
+    authorization = request.headers.get("Authorization")
+    return jsonify(sandbox_parts().authorization.token(_form(), authorization))
 
 
 @blueprint.post("/introspect")
@@ -147,6 +152,21 @@ def _patient_picker(params: dict[str, str], wanted: AuthorizeRequest) -> Respons
     return Response(
         render_template("auth/pick_patient.html", app=app, params=params, choices=choices)
     )
+
+
+def _user_picker(
+    params: dict[str, str], wanted: AuthorizeRequest, users: list[Resource]
+) -> Response:
+    authorization = sandbox_parts().authorization
+    app = wanted.client.client_id
+    choices = [
+        {
+            "name": _name_of(user),
+            "login": authorization.new_launch(None, f"Practitioner/{user['id']}", client_id=app),
+        }
+        for user in users
+    ]
+    return Response(render_template("auth/pick_user.html", app=app, params=params, choices=choices))
 
 
 def _name_of(patient: Resource) -> str:

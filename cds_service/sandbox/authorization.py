@@ -48,10 +48,10 @@ _APP_LEVELS, _SYSTEM_LEVELS = frozenset({"patient", "user"}), frozenset({"system
 # and a backend service that reads studies and writes results.
 SIGHTLINE_SCOPES = " ".join(
     [
-        "launch launch/patient launch/encounter openid fhirUser online_access",
+        "launch launch/patient launch/encounter openid fhirUser online_access offline_access",
         *(f"patient/{type_}.rs" for type_ in _READ_BY_BOTH + _RESULTS),
         "patient/Observation.cu patient/DiagnosticReport.cu patient/DocumentReference.c",
-        "user/Practitioner.rs",
+        *(f"user/{type_}.rs" for type_ in (*_READ_BY_BOTH, *_RESULTS)),
         *(f"system/{type_}.rs" for type_ in _READ_BY_BOTH),
         *(f"system/{type_}.crus" for type_ in _WRITTEN_BY_SERVICE),
         "system/ImagingStudy.c",
@@ -101,7 +101,7 @@ class Authorization:
         redirect_uris: Sequence[str],
         scopes: str,
     ) -> None:
-        """Register a confidential client: `keys` is its JWKS URL, or the key set itself."""
+        """Register an asymmetric client: `keys` is its JWKS URL, or the key set itself."""
         self.clients.register(
             Client(
                 client_id,
@@ -120,14 +120,18 @@ class Authorization:
         fhir_context: Sequence[dict[str, Any]] = (),
         app_context: str | None = None,
         client_id: str | None = None,
+        extra: Mapping[str, str] | None = None,
     ) -> str:
         """Return a launch id for one app (default: Sightline's): good once, for five minutes.
 
         patient and encounter are ids, user is "Practitioner/<id>", fhir_context holds
-        {"reference": "ImagingStudy/<id>"} objects.
+        {"reference": "ImagingStudy/<id>"} objects, extra what else the token response says:
+        intent, tenant, smart_style_url.
         """
         client = client_id or self._config.client_id
-        launch = Launch(client, user, patient, encounter, tuple(fhir_context), app_context)
+        launch = Launch(
+            client, user, patient, encounter, tuple(fhir_context), app_context, dict(extra or {})
+        )
         return self._launches.keep(launch)
 
     def authorize(self, request: AuthorizeRequest) -> str:
@@ -147,9 +151,12 @@ class Authorization:
         )
         return self._codes.keep(AuthorizationCode(grant, request.redirect_uri, request.challenge))
 
-    def token(self, form: Mapping[str, str]) -> dict[str, Any]:
-        """Answer a token request (RFC 6749 5.1); raise OAuthRefusal."""
-        client = self._authenticator.authenticate(form)
+    def token(self, form: Mapping[str, str], authorization: str | None = None) -> dict[str, Any]:
+        """Answer a token request (RFC 6749 5.1); raise OAuthRefusal.
+
+        authorization   its Authorization header
+        """
+        client = self._authenticator.authenticate(form, authorization)
         match form.get("grant_type"):
             case "authorization_code":
                 return self._redeem_code(client, form)
@@ -161,7 +168,7 @@ class Authorization:
 
     def authenticate(self, form: Mapping[str, str]) -> None:
         """Raise OAuthRefusal unless the form carries a registered client's fresh assertion."""
-        self._authenticator.authenticate(form)
+        self._authenticator.authenticate(form, None)
 
     def access(self, token: str) -> AccessToken | None:
         """Return what a bearer token stands for while it is in force, else None."""
@@ -205,12 +212,13 @@ class Authorization:
     def _launch_of(self, request: AuthorizeRequest) -> Launch:
         """Take the launch the request names; without one the signed-in user just opens the app."""
         client_id = request.client.client_id
-        if request.launch is None:
+        handle = request.launch or request.login
+        if handle is None:
             return Launch(client_id, self._config.clinician)
-        known = self._launches.get(request.launch)
+        known = self._launches.get(handle)
         if known is None or known.client_id != client_id:
             raise OAuthRefusal("invalid_request", "unknown, used or expired launch")
-        taken = self._launches.take(request.launch)
+        taken = self._launches.take(handle)
         if taken is None:
             raise OAuthRefusal("invalid_request", "this launch was used a moment ago")
         return taken
@@ -264,7 +272,7 @@ class Authorization:
             response |= launch_context(grant.launch)
             response["need_patient_banner"] = grant.patient is not None
         whole = refreshed or grant
-        if "online_access" in whole.scope.split():
+        if {"online_access", "offline_access"} & set(whole.scope.split()):
             response["refresh_token"] = self._refresh.keep(whole)
         return response
 

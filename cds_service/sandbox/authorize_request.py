@@ -28,6 +28,7 @@ class AuthorizeRequest:
     challenge: str
     launch: str | None
     nonce: str | None
+    login: str | None = None  # who signed in at our own page, in a standalone launch
 
     @property
     def wants_patient(self) -> bool:
@@ -76,6 +77,7 @@ def parse_authorize_request(
         params["code_challenge"],
         params.get("launch"),
         params.get("nonce"),
+        params.get("login"),
     )
 
 

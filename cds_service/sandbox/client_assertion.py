@@ -1,12 +1,17 @@
-"""Who calls the token endpoint: a signed assertion, checked claim by claim.
+"""Who calls the token endpoint: by a signed assertion, by a secret, or as a public client.
 
-Source: SMART App Launch 2.2, "Client Authentication: Asymmetric"; RFC 7523 section 3.
+Source: SMART App Launch 2.2, "Client Authentication: Asymmetric", "Client Authentication:
+Symmetric"; RFC 7523 section 3; RFC 6749 2.3.1 (Basic, form-encoded before base64).
 """
 
+import binascii
+import hmac
 import json
+from base64 import b64decode
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
+from urllib.parse import unquote_plus
 
 from joserfc import jws, jwt
 from joserfc.errors import JoseError
@@ -34,7 +39,7 @@ def invalid_client(description: str) -> OAuthRefusal:
 
 
 class ClientAuthenticator:
-    """Checks client assertions; each jti is good once."""
+    """Checks who a client is, in the one way it is registered for; each jti is good once."""
 
     def __init__(
         self, registry: ClientRegistry, audience: str, now: Callable[[], datetime]
@@ -44,14 +49,50 @@ class ClientAuthenticator:
         self._now = now
         self._seen: Expiring[None] = Expiring(now, LIFE_LIMIT)
 
-    def authenticate(self, form: Mapping[str, str]) -> Client:
-        """Return the client that signed the form's assertion; raise OAuthRefusal otherwise."""
+    def authenticate(self, form: Mapping[str, str], authorization: str | None) -> Client:
+        """Return the client that this form comes from; raise OAuthRefusal otherwise.
+
+        authorization   the request's Authorization header
+        """
+        by_assertion = "client_assertion" in form or "client_assertion_type" in form
+        if authorization is not None:
+            if by_assertion or "client_id" in form:
+                raise invalid_client("a client authenticates in one way only")
+            return self._by_secret(authorization)
+        if not by_assertion:
+            return self._public(form)
+        return self._by_assertion(form)
+
+    def _by_secret(self, authorization: str) -> Client:
+        scheme, _, coded = authorization.partition(" ")
+        try:
+            pair = b64decode(coded.strip(), validate=True).decode() if scheme == "Basic" else ""
+        except (binascii.Error, UnicodeDecodeError):
+            pair = ""
+        client_id, _, secret = (unquote_plus(part) for part in pair.partition(":"))
+        client = self._registry.get(client_id)
+        known = client.secret if client is not None else None
+        if client is None or known is None:
+            raise invalid_client("this client has no secret here")
+        if not hmac.compare_digest(known.encode(), secret.encode()):
+            raise invalid_client("the secret is wrong")
+        return client
+
+    def _public(self, form: Mapping[str, str]) -> Client:
+        client = self._registry.get(form.get("client_id", ""))
+        if client is None or not client.is_public:
+            raise invalid_client("this client must authenticate itself")
+        if form.get("grant_type") == "client_credentials":
+            raise OAuthRefusal("unauthorized_client", "a public client acts for a user only")
+        return client
+
+    def _by_assertion(self, form: Mapping[str, str]) -> Client:
         if form.get("client_assertion_type") != ASSERTION_TYPE:
             raise invalid_client("client_assertion_type must be jwt-bearer")
         assertion = form.get("client_assertion", "")
         client = self._claimed_client(assertion)
-        if form.get("client_id", client.client_id) != client.client_id:
-            raise invalid_client("client_id is not the one of the assertion")
+        if "client_id" in form:  # SMART App Launch 2.2: omitted for confidential apps
+            raise invalid_client("a confidential client sends no client_id")
         claims = self._verified_claims(assertion, client)
         self._check(claims, client)
         return client

@@ -1,12 +1,13 @@
 """The clients registered with the authorization server, and where their public keys are.
 
-Source: SMART App Launch 2.2, "Client Authentication: Asymmetric" (JWKS by URL preferred).
+Source: SMART App Launch 2.2, "Support for public and confidential apps", "Client Authentication:
+Asymmetric" (JWKS by URL preferred).
 """
 
 import json
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from threading import Lock
 from typing import Any, cast
 
@@ -22,13 +23,23 @@ _REFETCH_PAUSE_S = 5.0  # an unknown kid may be a new key, or somebody guessing
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """One registered client; its keys are known by `jwks_url`, or once and for all by `jwks`."""
+    """One registered client, of one of three kinds.
+
+    Asymmetric: its keys are known by `jwks_url`, or once and for all by `jwks`. Symmetric: it has
+    a `secret`. Public: it has none of them.
+    """
 
     client_id: str
     redirect_uris: tuple[str, ...]
     scopes: str
     jwks_url: str | None = None
     jwks: KeySetSerialization | None = None
+    secret: str | None = field(default=None, repr=False)
+
+    @property
+    def is_public(self) -> bool:
+        """Whether nothing but its redirect_uri and PKCE tell this client from another."""
+        return self.jwks_url is None and self.jwks is None and self.secret is None
 
 
 class ClientRegistry:

@@ -4,8 +4,8 @@ Source: RFC 6749 4.1.2 (codes live shortly and once), SMART App Launch 2.2 (laun
 """
 
 import secrets
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from threading import Lock
 from typing import Any, Generic, TypeVar
@@ -23,6 +23,7 @@ class Launch:
     encounter: str | None = None
     fhir_context: tuple[dict[str, Any], ...] = ()
     app_context: str | None = None
+    extra: Mapping[str, str] = field(default_factory=dict)  # more of the token response
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,10 @@ from cds_service.sandbox.outcomes import ScopeDenied
 Letter = Literal["c", "r", "u", "d", "s"]
 
 NOT_RESOURCES = frozenset(
-    {"launch", "launch/patient", "launch/encounter", "openid", "fhirUser", "online_access"}
+    {
+        *("launch", "launch/patient", "launch/encounter", "openid", "fhirUser"),
+        *("online_access", "offline_access"),
+    }
 )
 # Not in the Patient compartment, but named by what is: a patient's app may read them.
 OPEN_TYPES = frozenset({"Device", "Endpoint", "Practitioner"})

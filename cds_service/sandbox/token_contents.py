@@ -19,6 +19,7 @@ def launch_context(launch: Launch) -> dict[str, Any]:
         "encounter": launch.encounter,
         "fhirContext": list(launch.fhir_context),
         "appContext": launch.app_context,
+        **launch.extra,
     }
     return {name: value for name, value in context.items() if value}
 

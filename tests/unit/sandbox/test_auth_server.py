@@ -1,5 +1,6 @@
 """The SMART authorization server, flow by flow and refusal by refusal."""
 
+import base64
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,11 +10,12 @@ from typing import Any
 import pytest
 from flask import Flask, jsonify, redirect
 from flask.testing import FlaskClient
-from joserfc import jwt
+from joserfc import jws, jwt
 from joserfc.jwk import ECKey, KeySet, RSAKey
 from werkzeug.serving import make_server
 
 from cds_service.sandbox.client_assertion import ASSERTION_TYPE
+from cds_service.sandbox.clients import Client
 from cds_service.sandbox.parts import Sandbox
 from tests.unit.sandbox.clients import (
     ORIGIN,
@@ -348,11 +350,16 @@ def test_introspection_needs_a_client_or_a_token_in_force(app: App, http: FlaskC
     assert (nobody.status_code, stale.status_code) == (401, 401)
 
 
-def test_discovery_promises_s256_and_signed_assertions_only(http: FlaskClient) -> None:
+def test_discovery_promises_s256_and_authentication_by_secret_or_signature(
+    http: FlaskClient,
+) -> None:
     document = http.get("/fhir/.well-known/smart-configuration").get_json()
 
     assert document["code_challenge_methods_supported"] == ["S256"]
-    assert document["token_endpoint_auth_methods_supported"] == ["private_key_jwt"]
+    assert document["token_endpoint_auth_methods_supported"] == [
+        "client_secret_basic",
+        "private_key_jwt",
+    ]
     assert document["issuer"] == f"{ORIGIN}/auth"
     assert {"launch-ehr", "launch-standalone", "permission-v2"} <= set(document["capabilities"])
 
@@ -466,3 +473,97 @@ def served_keys(app: App) -> Iterator[tuple[str, list[str]]]:
         server.shutdown()
         thread.join()
         server.server_close()
+
+
+# --- clients of the other kinds, and users -------------------------------------------------------
+
+
+def basic(pair: str) -> dict[str, str]:
+    return {"Authorization": f"Basic {base64.b64encode(pair.encode()).decode()}"}
+
+
+def registered(app: App, secret: str | None) -> None:
+    """Register the test's client again, with a secret, or as a public one."""
+    client = Client(app.client_id, (REDIRECT,), "launch openid patient/Patient.rs", secret=secret)
+    app.parts.authorization.clients.register(client)
+
+
+def form_of(code: str, **more: str) -> dict[str, str]:
+    return {
+        "grant_type": "authorization_code",
+        "code": code,
+        "redirect_uri": REDIRECT,
+        "code_verifier": VERIFIER,
+        **more,
+    }
+
+
+def test_a_symmetric_client_proves_itself_by_its_secret_and_by_nothing_else(app: App) -> None:
+    registered(app, "s%cret:1")
+    right = basic("app:s%25cret%3A1")  # form-encoded before base64
+
+    refused = [
+        app.http.post("/auth/token", data=form_of(app.code()), headers=headers)
+        for headers in ({}, basic("app:wrong"), basic("other:s"), {"Authorization": "Basic ?"})
+    ]
+    refused += [
+        app.http.post("/auth/token", data=form_of(app.code(), client_id="app")),
+        app.http.post("/auth/token", data=form_of(app.code(), client_id="app"), headers=right),
+        app.redeem(app.code()),
+    ]
+    taken = app.http.post("/auth/token", data=form_of(app.code()), headers=right)
+
+    assert {answer.status_code for answer in refused} == {401}
+    assert taken.status_code == 200 and taken.get_json()["patient"] == "p1"
+
+
+def test_a_public_client_names_itself_in_the_body_and_never_acts_on_its_own(app: App) -> None:
+    registered(app, None)
+
+    taken = app.http.post("/auth/token", data=form_of(app.code(), client_id="app"))
+    nameless = app.http.post("/auth/token", data=form_of(app.code()))
+    alone = app.http.post(
+        "/auth/token",
+        data={"grant_type": "client_credentials", "client_id": "app", "scope": "system/Patient.r"},
+    )
+
+    assert taken.status_code == 200 and nameless.status_code == 401
+    assert alone.get_json()["error"] == "unauthorized_client"
+
+
+def test_a_confidential_client_sends_no_client_id_in_the_body(app: App) -> None:
+    assert app.redeem(app.code(), client_id="app").get_json()["error"] == "invalid_client"
+
+
+def test_offline_access_brings_a_refresh_token_too(app: App) -> None:
+    app.parts.authorization.register_client(
+        "app", app.jwks(), [REDIRECT], "launch offline_access patient/Patient.rs"
+    )
+
+    token = app.redeem(app.code(scope="launch offline_access patient/Patient.rs")).get_json()
+
+    assert token["refresh_token"] and "offline_access" in token["scope"].split()
+
+
+def test_a_launch_says_more_when_it_has_more_to_say(app: App) -> None:
+    more = {"intent": "review", "tenant": "site-1", "smart_style_url": f"{ORIGIN}/style.json"}
+
+    token = app.redeem(app.code(launch=app.launch(extra=more))).get_json()
+
+    assert more.items() <= token.items()
+
+
+def test_where_several_people_may_sign_in_a_standalone_launch_asks_who(app: App) -> None:
+    for one in ("clinician", "radiologist"):
+        app.parts.fhir.update(
+            {"resourceType": "Practitioner", "id": one, "name": [{"family": one.title()}]}
+        )
+    params = app.authorize_params(scope="openid fhirUser user/Patient.rs")
+
+    page = app.http.get("/auth/authorize", query_string=params)
+    chosen = page.text.split("Radiologist")[1].split('name="login" value="')[1].split('"')[0]
+    code = answer_of(app.http.post("/auth/authorize", data={**params, "login": chosen}))["code"]
+    token = app.redeem(code).get_json()
+
+    payload = json.loads(jws.extract_compact(token["id_token"].encode()).payload)
+    assert payload["fhirUser"].endswith("Practitioner/radiologist") and "patient" not in token
