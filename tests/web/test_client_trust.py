@@ -555,6 +555,19 @@ def test_t2_a_jku_that_is_not_registered_is_never_asked(server: KeyServer, ehr: 
     assert server.asked == 0
 
 
+@pytest.mark.parametrize(("changes", "reason"), REFUSED_CLAIMS, ids=str)
+def test_t1_no_key_set_is_fetched_for_a_token_that_is_refused_without_it(
+    server: KeyServer, ehr: AnEhr, changes: dict[str, Any], reason: str
+) -> None:
+    with serving(server.app()) as base:
+        server.body = ehr.public_keys()
+        trust = a_trust(ehr.tenant(jwks=None, jwks_url=f"{base}/jwks.json"))
+
+        assert refused(trust, f"Bearer {ehr.token(**changes)}") == reason
+
+    assert server.asked == 0  # or the time that it takes would tell one refusal from another
+
+
 def test_a_key_that_is_no_point_of_its_curve_costs_itself_alone(ehr: AnEhr) -> None:
     off_curve = {"kty": "EC", "crv": "P-384", "kid": "other", "x": "AQAB", "y": "AQAB"}
     broken = {"kty": "RSA", "kid": "third", "n": "!", "e": "AQAB"}

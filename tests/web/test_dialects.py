@@ -153,6 +153,21 @@ def test_while_nobody_can_tell_whether_discovery_needs_a_token_it_is_503(
     assert discovered(door).status_code == 503
 
 
+@pytest.mark.parametrize(
+    "path", ["/imaging-ai-findings", "/imaging-order-check", "/imaging-ai-findings/feedback"]
+)
+def test_the_log_names_the_audience_that_was_expected_in_full(
+    door: FrontDoor, caplog: pytest.LogCaptureFixture, path: str
+) -> None:
+    token = door.ehr.token(aud=PUBLIC_URL)
+    headers = {"Authorization": f"Bearer {token}", "Host": "evil.example"}
+
+    refused = door.client.post(f"/cds-services{path}", json={}, headers=headers)
+
+    assert refused.status_code == 401 and refused.data == b""
+    assert f"expected_aud={DISCOVERY}{path} " in caplog.text
+
+
 # --- what Epic says about its request --------------------------------------------------------
 
 EPIC_EXTENSION = {
