@@ -28,7 +28,10 @@ $(VENV)/bin/python:
 	@$(PYTHON) -m venv $(VENV) \
 	  || { echo "Python's venv module is missing (Debian: apt-get install python3-venv)"; exit 1; }
 
-$(VENV)/.installed: pyproject.toml | $(VENV)/bin/python
+# What the image viewer is built from; the install builds it when one of them is newer.
+VIEWER := hatch_build.py $(filter-out %/node_modules,$(wildcard smart_app/frontend/* smart_app/frontend/src/*))
+
+$(VENV)/.installed: pyproject.toml $(VIEWER) | $(VENV)/bin/python
 	@echo "Installing Sightline into $(VENV) (about a minute the first time)"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
 	@touch $@

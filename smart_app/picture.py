@@ -63,9 +63,17 @@ def stands_out(activation: Activation) -> bool:
 
 
 def windowed_png(frame: Frame) -> bytes:
-    """Make an 8 bit picture of a frame in its window: PNG, at most 1600 pixels a side."""
+    """Make an 8 bit picture of a frame in its window: PNG, at most 1600 pixels a side.
+
+    Its shape is that of the body: an image of oblong pixels is stretched.
+    """
     picture = Image.fromarray(frame.stored.astype(np.float32))
-    picture.thumbnail((LONGEST_SIDE, LONGEST_SIDE), Image.Resampling.BOX)
+    down, across = frame.spacing_mm or (1.0, 1.0)
+    height, width = picture.height * down, picture.width * across
+    scale = min(LONGEST_SIDE / max(height, width), picture.width / width, picture.height / height)
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    if size != picture.size:
+        picture = picture.resize(size, Image.Resampling.BOX)
     low, high = frame.window
     shown = np.clip((np.asarray(picture) - low) / (high - low) * 255.0, 0, 255).astype(np.uint8)
     return _png(Image.fromarray(shown))

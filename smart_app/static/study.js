@@ -23,6 +23,7 @@ async function onPicture(image, state) {
   if (!(image instanceof HTMLImageElement) || !image.matches(".picture")) return;
   const stage = image.closest(".stage");
   stage.dataset.picture = state;
+  if (state === "shown") stage.style.setProperty("--aspect", image.naturalWidth / image.naturalHeight);
   if (state !== "failed") return;
   const trouble = stage.querySelector(".trouble");
   trouble.hidden = false;
@@ -81,6 +82,7 @@ async function swap(address) {
   if (!response.ok) return location.reload();
   document.querySelector("#panel").innerHTML = await response.text();
   prepare();
+  document.dispatchEvent(new Event("sightline:panel"));
 }
 
 prepare();

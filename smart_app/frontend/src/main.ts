@@ -1,0 +1,64 @@
+/**
+ * The entry: starts the viewer in every figure that names its images.
+ *
+ * The page has shown a preview already. Where the browser cannot draw, or an image does not come,
+ * the preview stays and nothing else changes.
+ */
+
+import { fetchImages, prefetchFrame, type ImageList } from "./answers";
+
+const started = new WeakSet<HTMLElement>();
+
+function canDraw(): boolean {
+  const context = document.createElement("canvas").getContext("webgl2");
+  context?.getExtension("WEBGL_lose_context")?.loseContext();
+  return context !== null;
+}
+
+function start(): void {
+  const figures = [...document.querySelectorAll<HTMLElement>(".viewer[data-images]")];
+  const waiting = figures.filter((figure) => !started.has(figure));
+  if (waiting.length === 0 || !canDraw()) return;
+  for (const figure of waiting) {
+    started.add(figure);
+    void open(figure);
+  }
+}
+
+/** The code and the first image come at the same time. */
+async function open(figure: HTMLElement): Promise<void> {
+  const code = import("./viewer");
+  try {
+    const images = await fetchImages(figure.dataset["images"] ?? "");
+    const first = images.series.flat()[images.findings[figure.dataset["code"] ?? ""] ?? 0];
+    if (!first) return;
+    if (!(await hasPreview(figure))) return;
+    prefetchFrame(first.frame);
+    await take(figure, images, code);
+  } catch {
+    figure.dataset["viewer"] = "failed"; // the preview, or the sentence in its place, stays
+  }
+}
+
+async function take(
+  figure: HTMLElement,
+  images: ImageList,
+  code: Promise<typeof import("./viewer")>,
+): Promise<void> {
+  const { openViewer } = await code;
+  if (figure.isConnected) openViewer(figure, images);
+}
+
+/** Wait for the preview: it is seen first, and the server then has the image at hand. */
+function hasPreview(figure: HTMLElement): Promise<boolean> {
+  const picture = figure.querySelector<HTMLImageElement>(".picture");
+  return new Promise((resolve) => {
+    if (!picture || picture.complete) return resolve(Boolean(picture?.naturalWidth));
+    picture.addEventListener("load", () => resolve(true));
+    picture.addEventListener("error", () => resolve(false));
+  });
+}
+
+// The page replaces its panel when an analysis ends.
+document.addEventListener("sightline:panel", start);
+start();
