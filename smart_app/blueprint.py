@@ -4,10 +4,11 @@ from flask import Blueprint
 from werkzeug.exceptions import HTTPException
 
 from cds_service.errors import SightlineError
-from smart_app import frames, launch, picture, problem_pages, retry, review, study_view
+from smart_app import callback, frames, launch, picture, problem_pages, retry, review, study_view
 from smart_app.framing import protect
 
-ANY = ("GET", "POST", "PUT", "PATCH", "DELETE")
+NOT_GET = ("POST", "PUT", "PATCH", "DELETE")
+ANY = ("GET", *NOT_GET)
 OF_FINDING = "/l/<handle>/r/<result_id>/<code>"
 
 
@@ -16,8 +17,9 @@ def create_blueprint() -> Blueprint:
     app = Blueprint(
         "app", __name__, url_prefix="/app", template_folder="templates", static_folder="static"
     )
+    app.add_url_rule("/", view_func=launch.home)
     app.add_url_rule("/launch", view_func=launch.start)
-    app.add_url_rule("/callback", view_func=launch.callback)
+    app.add_url_rule("/callback", view_func=callback.callback)
     app.add_url_rule("/.well-known/jwks.json", view_func=launch.jwks)
     app.add_url_rule("/legend.png", view_func=picture.legend)
     app.add_url_rule("/l/<handle>/", view_func=study_view.study)
@@ -33,7 +35,7 @@ def create_blueprint() -> Blueprint:
     app.add_url_rule(f"{OF_FINDING}/review/panel", "review_panel", review.panel)
     app.add_url_rule(f"{OF_FINDING}/review/image", "review_image", review.image_size)
     # Flask asks a blueprint about its own routes only: what none of them serves needs one too.
-    app.add_url_rule("/", view_func=problem_pages.nowhere, methods=ANY, defaults={"rest": ""})
+    app.add_url_rule("/", view_func=problem_pages.nowhere, methods=NOT_GET, defaults={"rest": ""})
     app.add_url_rule("/<path:rest>", view_func=problem_pages.nowhere, methods=ANY)
     app.register_error_handler(SightlineError, problem_pages.on_sightline_error)
     app.register_error_handler(HTTPException, problem_pages.on_http_error)

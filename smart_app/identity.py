@@ -34,9 +34,9 @@ class User:
     fhir_user: str | None  # "Practitioner/1" at the launch's FHIR base
 
 
-def keys_of(server: AuthorizationServer, session: requests.Session) -> KeySet:
+def keys_at(jwks_uri: str, session: requests.Session) -> KeySet:
     """Read the server's public keys; one that is odd costs itself alone. Raises UpstreamFailed."""
-    document = object_in(answer_of(lambda: session.get(server.jwks_uri)))
+    document = object_in(answer_of(lambda: session.get(jwks_uri)))
     listed = document.get("keys")
     keys = [
         key

@@ -15,6 +15,7 @@ from cds_service.domain.tenant import Tenant
 from cds_service.errors import NotFound, SessionEnded
 from cds_service.usecases.review_finding import result_of_launch
 from smart_app.framing import frame_for
+from smart_app.refresh import renewed
 from smart_app.services import AppServices, services
 from smart_app.session import (
     LaunchSession,
@@ -31,7 +32,7 @@ Answer = TypeVar("Answer")
 
 @dataclass(frozen=True, slots=True)
 class OpenLaunch:
-    """One open chart: its session, its EHR, and the house that serves it."""
+    """One session, its EHR, and the house that serves it."""
 
     handle: str
     session: LaunchSession
@@ -54,7 +55,24 @@ class OpenLaunch:
 def within_launch(
     view: Callable[Concatenate[OpenLaunch, Arguments], Answer],
 ) -> Callable[..., Answer]:
-    """Give the view its open launch; raise SessionEnded when there is none in this browser."""
+    """Give the view the chart that is open; raise SessionEnded when none is in this browser.
+
+    Raises NotFound in a session without a patient.
+    """
+
+    @wraps(view)
+    def opened(handle: str, *args: Arguments.args, **kwargs: Arguments.kwargs) -> Answer:
+        launch = _open(handle)
+        _ = launch.session.patient_id
+        return view(launch, *args, **kwargs)
+
+    return opened
+
+
+def within_session(
+    view: Callable[Concatenate[OpenLaunch, Arguments], Answer],
+) -> Callable[..., Answer]:
+    """Give the view its session, with or without a patient; raise SessionEnded without one."""
 
     @wraps(view)
     def opened(handle: str, *args: Arguments.args, **kwargs: Arguments.kwargs) -> Answer:
@@ -76,8 +94,9 @@ def _open(handle: str) -> OpenLaunch:
     if value is None:
         raise ended
     session = session_from(value)
-    if session.expires_at <= house.clock().timestamp():
-        raise ended
     if not is_same_browser(session.browser, request.cookies.get(cookie_of(handle))):
+        raise ended
+    session = renewed(handle, session, tenant, house)
+    if min(session.expires_at, session.ends_at) <= house.clock().timestamp():
         raise ended
     return OpenLaunch(handle, session, tenant, house)

@@ -46,8 +46,8 @@ class Egress(Protocol):
 class Assertions(Protocol):
     """Our client assertions (SMART "Asymmetric Client Authentication")."""
 
-    def sign(self, client_id: str, token_url: str) -> str:
-        """Return a fresh assertion."""
+    def sign(self, client_id: str, token_url: str, algorithm: str) -> str:
+        """Return a fresh assertion, signed with ES384 or RS384."""
 
     def public_jwks(self) -> Mapping[str, Any]:
         """Return the JWK Set to publish."""

@@ -18,14 +18,19 @@ import redis
 from flask import Response
 
 from cds_service.domain.hook import FhirAuthorization
-from cds_service.errors import DoorbellSilent, SightlineError
+from cds_service.domain.smart_scope import allows
+from cds_service.errors import DoorbellSilent, NotFound, SightlineError
 from cds_service.usecases.review_finding import LaunchFacts
+from smart_app.discovery import AuthorizationServer
+from smart_app.scopes import LaunchKind
 from smart_app.services import Vault
 
 log = logging.getLogger(__name__)
 
 PENDING_LIFE_S = 600  # from the click in the chart to the callback
-SESSION_LIFE_S = 3600
+TOKEN_LIFE_S = 3600  # at most; a session without a refresh token ends with its token
+SESSION_LIFE_S = 8 * 3600  # at most, however often its token is refreshed
+IDLE_LIFE_S = 900  # after the token: who comes back later signs in again
 KEY_PREFIX = "sightline:app:"
 
 
@@ -37,6 +42,8 @@ class PendingLaunch:
     browser: str  # digest of the launch cookie's value
     cookie: str  # its name
     server: Mapping[str, Any]  # AuthorizationServer, pinned against mix-up
+    kind: LaunchKind
+    scope: str  # as asked for
     verifier: str = field(repr=False)
     nonce: str = field(repr=False)
     app_context: Mapping[str, str] = field(default_factory=dict)  # of a link that carried it
@@ -44,20 +51,50 @@ class PendingLaunch:
 
 @dataclass(frozen=True, slots=True)
 class LaunchSession:
-    """One chart, opened by one user in one browser."""
+    """One chart, or one user's own work, opened in one browser."""
 
     tenant_id: str
-    patient_id: str
+    kind: LaunchKind
+    patient: str | None  # logical id; None where kind is "user"
     subject: str
     fhir_user: str | None
     scope: str
-    expires_at: float  # seconds since the epoch
+    expires_at: float  # of the token; seconds since the epoch
+    ends_at: float  # of the session, at the latest
+    server: Mapping[str, Any]  # AuthorizationServer, as at the sign-in
     app_context: Mapping[str, str]
     imaging_studies: tuple[str, ...]
     needs_patient_banner: bool
     browser: str  # digest of the session cookie's value
     csrf_token: str = field(repr=False)
     access_token: str = field(repr=False)
+    refresh_token: str | None = field(default=None, repr=False)
+    style_url: str | None = None  # at one of the EHR's own origins
+    intent: str | None = None
+    organization: str | None = None  # of several in one EHR: its `tenant`
+
+    @property
+    def patient_id(self) -> str:
+        """The patient whose chart is open; raise NotFound in a session without one."""
+        if self.patient is None:
+            raise NotFound("No patient's chart is open here.")
+        return self.patient
+
+    @property
+    def authorization_server(self) -> AuthorizationServer:
+        """The server that gave the token, and refreshes it."""
+        return AuthorizationServer(**self.server)
+
+    def may(self, resource_type: str, right: str) -> bool:
+        """Tell whether the granted scopes allow one of "c r u d s" on this type."""
+        return allows(self.scope, resource_type, right)
+
+    def life_s(self, now: float) -> int:
+        """Return for how long from `now` the session is to be kept, at least 1 s."""
+        until = self.expires_at
+        if self.refresh_token is not None:
+            until = min(self.ends_at, self.expires_at + IDLE_LIFE_S)
+        return max(1, int(until - now))
 
     @property
     def facts(self) -> LaunchFacts:
@@ -72,7 +109,7 @@ class LaunchSession:
     def authorization(self, now: float) -> FhirAuthorization:
         """Return the launch's token for a read at the EHR."""
         life = max(0, int(self.expires_at - now))
-        return FhirAuthorization(self.access_token, self.scope, life, self.patient_id)
+        return FhirAuthorization(self.access_token, self.scope, life, self.patient)
 
 
 class SealedStore:
@@ -94,7 +131,7 @@ class SealedStore:
         try:
             self._redis.set(KEY_PREFIX + name, sealed, ex=life_s)
         except redis.RedisError as error:
-            raise _away() from error
+            raise away() from error
 
     def get(self, kind: str, handle: str) -> dict[str, Any] | None:
         """Return the value, or None when it has ended."""
@@ -109,7 +146,7 @@ class SealedStore:
         try:
             sealed = read(KEY_PREFIX + name)
         except redis.RedisError as error:
-            raise _away() from error
+            raise away() from error
         if sealed is None:
             return None
         try:
@@ -120,6 +157,11 @@ class SealedStore:
             return None
         value: dict[str, Any] = json.loads(plain)
         return value
+
+
+def lock_name(kind: str, handle: str) -> str:
+    """Name the lock of one value, for whoever changes it."""
+    return f"{KEY_PREFIX}lock:{_name(kind, handle)}"
 
 
 def new_handle(tenant_id: str) -> str:
@@ -168,12 +210,13 @@ def is_same_browser(kept_digest: str, secret: str | None) -> bool:
 
 def pending_from(value: Mapping[str, Any]) -> PendingLaunch:
     """Read a pending launch as it was put."""
-    return PendingLaunch(**value)
+    return PendingLaunch(**{**value, "kind": LaunchKind(value["kind"])})
 
 
 def session_from(value: Mapping[str, Any]) -> LaunchSession:
     """Read a session as it was put."""
-    return LaunchSession(**{**value, "imaging_studies": tuple(value["imaging_studies"])})
+    studies, kind = tuple(value["imaging_studies"]), LaunchKind(value["kind"])
+    return LaunchSession(**{**value, "imaging_studies": studies, "kind": kind})
 
 
 def stored(value: PendingLaunch | LaunchSession) -> dict[str, Any]:
@@ -185,5 +228,6 @@ def _name(kind: str, handle: str) -> str:
     return f"{kind}:{sha256(handle.encode()).hexdigest()}"
 
 
-def _away() -> DoorbellSilent:
+def away() -> DoorbellSilent:
+    """Return what to raise when Redis is away."""
     return DoorbellSilent("Sightline cannot keep a session right now.")

@@ -14,7 +14,7 @@ from cds_service.cli import main
 from cds_service.errors import SettingsInvalid
 from cds_service.settings import Settings
 from cds_service.usecases.gather_prefetch import PREFETCH
-from smart_app.discovery import RESOURCES
+from smart_app.scopes import RESOURCES
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 DOCS = REPOSITORY / "docs"

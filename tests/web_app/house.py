@@ -5,10 +5,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from hashlib import sha256
+from html.parser import HTMLParser
 from io import BytesIO
 from threading import Thread
 from typing import Any, cast
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, urlencode, urlsplit
 from uuid import uuid4
 
 import numpy as np
@@ -177,16 +178,19 @@ class Browser:
         return self.client.post(_path(address), base_url=PUBLIC_URL, data=form)
 
     def to_authorize(self, iss: str, launch: str, **query: str) -> str:
-        """Start a launch; return the authorization server's address that it leads to."""
-        tested = self.client.get(
-            "/app/launch",
-            query_string={"iss": iss, "launch": launch, **query},
-            base_url=PUBLIC_URL,
-        )
+        """Start a launch; return the authorization request as an address, however it is sent."""
+        return self.handed_over({"iss": iss, "launch": launch, **query})
+
+    def handed_over(self, query: Mapping[str, str]) -> str:
+        """Go to our launch address; return the authorization request that it leads to."""
+        tested = self.client.get("/app/launch", query_string=query, base_url=PUBLIC_URL)
         assert tested.status_code == 303, tested.text
         answer = self.get(tested.location)
-        assert answer.status_code == 303, answer.text
-        return answer.location
+        if answer.status_code == 303:
+            return answer.location
+        assert answer.status_code == 200, answer.text
+        form = Form.in_page(answer.text)
+        return f"{form.action}?{urlencode(form.values)}"
 
     def to_callback(self, iss: str, launch: str, **query: str) -> str:
         """Sign in as well; return the callback's address with its code."""
@@ -200,6 +204,28 @@ class Browser:
         answer = self.get(self.to_callback(iss, launch, **query))
         assert answer.status_code == 303, answer.text
         return answer.location
+
+
+class Form(HTMLParser):
+    """The one form of a page: where it goes, and what it sends."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.action, self.method = "", ""
+        self.values: dict[str, str] = {}
+
+    @classmethod
+    def in_page(cls, page: str) -> "Form":
+        form = cls()
+        form.feed(page)
+        return form
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = {name: value or "" for name, value in attrs}
+        if tag == "form":
+            self.action, self.method = given["action"], given["method"]
+        elif tag == "input" and given.get("type") == "hidden":
+            self.values[given["name"]] = given["value"]
 
 
 def _path(address: str) -> str:

@@ -6,8 +6,10 @@ from urllib.parse import parse_qs
 import pytest
 
 from cds_service.errors import EhrBusy, LaunchRefused
+from smart_app.client_proof import ClientProof
 from smart_app.discovery import AuthorizationServer
-from smart_app.grant import DEFAULT_LIFE_S, Grant, grant_from, redeem
+from smart_app.grant import DEFAULT_LIFE_S, Grant, grant_from, redeem, refresh
+from smart_app.scopes import LaunchKind
 from tests.unit.app.transport import Answers, session_over
 
 SERVER = AuthorizationServer(
@@ -32,21 +34,32 @@ def a_response(**changes: Any) -> dict[str, Any]:
     return {name: value for name, value in (response | changes).items() if value is not None}
 
 
-def a_grant(**changes: Any) -> Grant:
-    return grant_from(a_response(**changes), requested_scope="asked")
+def a_grant(kind: LaunchKind = LaunchKind.EHR, **changes: Any) -> Grant:
+    return grant_from(a_response(**changes), kind=kind, requested_scope="asked")
 
 
-def redeemed(answers: Answers) -> Grant:
+ASSERTION = ClientProof(
+    body={
+        "client_assertion_type": "urn:ietf:params:oauth:client-assertion-type:jwt-bearer",
+        "client_assertion": "signed",
+    }
+)
+
+
+def redeemed(answers: Answers, proof: ClientProof = ASSERTION) -> Grant:
     return redeem(
         SERVER,
         session_over(answers),
         code="code",
         verifier="verifier",
         redirect_uri="https://sightline.example.org/app/callback",
-        assertion="signed",
+        proof=proof,
+        kind=LaunchKind.EHR,
+        requested_scope="asked",
     )
 
 
+@pytest.mark.requirement("@62", "@64", "@65", "@67", "@68", "@69", "@70", "@72", "@333", "@334")
 def test_the_code_is_redeemed_with_our_assertion_and_no_client_id() -> None:
     answers = Answers(200, a_response())
 
@@ -62,7 +75,7 @@ def test_the_code_is_redeemed_with_our_assertion_and_no_client_id() -> None:
         "client_assertion": ["signed"],
     }
     assert request.headers["Content-Type"] == "application/x-www-form-urlencoded"
-    assert (grant.patient_id, grant.expires_in_s) == ("p-1", 900)
+    assert (grant.patient_id, grant.access.expires_in_s) == ("p-1", 900)
 
 
 def test_a_refusal_and_a_fault_are_told_apart() -> None:
@@ -76,9 +89,11 @@ def test_a_refusal_and_a_fault_are_told_apart() -> None:
     "changes",
     [
         {"access_token": None},
+        {"token_type": None},
         {"token_type": "mac"},
         {"id_token": None},
         {"patient": None},
+        {"patient": ""},
         {"patient": "../Patient/2"},
         {"patient": 7},
     ],
@@ -96,11 +111,11 @@ def test_a_grant_does_not_print_its_tokens() -> None:
     ("value", "seconds"), [(60, 60), ("60", 60), (None, DEFAULT_LIFE_S), ("soon", DEFAULT_LIFE_S)]
 )
 def test_the_life_of_the_token_is_read_or_short(value: object, seconds: int) -> None:
-    assert a_grant(expires_in=value).expires_in_s == seconds
+    assert a_grant(expires_in=value).access.expires_in_s == seconds
 
 
 def test_a_missing_scope_means_what_was_asked() -> None:
-    assert a_grant(scope=None).scope == "asked"
+    assert a_grant(scope=None).access.scope == "asked"
 
 
 @pytest.mark.parametrize(
@@ -110,6 +125,7 @@ def test_the_banner_is_left_out_only_for_exactly_false(value: object, needs: boo
     assert a_grant(need_patient_banner=value).needs_patient_banner is needs
 
 
+@pytest.mark.requirement("@191")
 def test_imaging_studies_of_the_launch_are_read_from_the_context() -> None:
     context = [
         {"reference": "ImagingStudy/s-1"},
@@ -132,3 +148,49 @@ def test_our_app_context_is_read() -> None:
     grant = a_grant(appContext='{"study": "1.2", "job": null, "result": "r-1", "more": 1}')
 
     assert grant.app_context == {"study": "1.2", "result": "r-1"}
+
+
+@pytest.mark.requirement("@63", "@71")
+def test_a_public_client_sends_its_id_and_nothing_that_proves_it() -> None:
+    answers = Answers(200, a_response())
+
+    redeemed(answers, ClientProof(body={"client_id": "c-1"}))
+
+    (request,) = answers.requests
+    form = parse_qs(str(request.body))
+    assert form["client_id"] == ["c-1"] and "client_assertion" not in form
+    assert "Authorization" not in request.headers
+
+
+def test_a_users_own_session_has_no_patient_whatever_the_server_says() -> None:
+    assert a_grant(kind=LaunchKind.USER).patient_id is None
+    assert a_grant(kind=LaunchKind.USER, patient=None).patient_id is None
+    with pytest.raises(LaunchRefused):
+        a_grant(kind=LaunchKind.PATIENT, patient=None)
+
+
+def test_what_the_launch_says_besides_is_kept_where_it_is_a_text() -> None:
+    grant = a_grant(intent="review", tenant="site-1", refresh_token="again")
+
+    assert (grant.intent, grant.organization) == ("review", "site-1")
+    assert grant.style_url == "https://ehr.example.org/style.json"
+    assert grant.access.refresh_token == "again" and "again" not in repr(grant)
+    for odd in (7, "", "x" * 9000, {"a": 1}):
+        other = a_grant(intent=odd, tenant=odd, refresh_token=odd, smart_style_url=odd)
+        assert other.intent is other.organization is other.style_url is None
+        assert other.access.refresh_token is None
+
+
+@pytest.mark.requirement("@105", "@106", "@107", "@108")
+def test_a_refresh_sends_the_token_and_no_wider_scope() -> None:
+    answers = Answers(200, a_response(scope=None, refresh_token="next"))
+
+    access, patient = refresh(
+        SERVER, session_over(answers), refresh_token="old", proof=ASSERTION, scope="granted"
+    )
+
+    (request,) = answers.requests
+    form = parse_qs(str(request.body))
+    assert form["grant_type"] == ["refresh_token"] and form["refresh_token"] == ["old"]
+    assert "scope" not in form and form["client_assertion"] == ["signed"]
+    assert (access.scope, access.refresh_token, patient) == ("granted", "next", "p-1")

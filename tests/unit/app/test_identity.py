@@ -9,12 +9,13 @@ from joserfc.jwk import ECKey, KeySet, OctKey, RSAKey
 from joserfc.jws import JWSRegistry
 
 from cds_service.errors import EhrAnswerInvalid, LaunchRefused
-from smart_app.identity import User, keys_of, user_from
+from smart_app.identity import User, keys_at, user_from
 from tests.builders import a_tenant
 from tests.unit.app.test_grant import SERVER
 from tests.unit.app.transport import Answers, session_over
 
 NOW = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
+KEYS_URL = "https://ehr.example.org/auth/jwks"
 TENANT = a_tenant(fhir_base="https://ehr.example.org/fhir")
 RSA = RSAKey.generate_key(2048, parameters={"kid": "rsa"})
 EC = ECKey.generate_key("P-384", parameters={"kid": "ec"})
@@ -40,6 +41,7 @@ def user_of(token: str) -> User:
     return user_from(token, KEYS, server=SERVER, tenant=TENANT, nonce="n", now=NOW)
 
 
+@pytest.mark.requirement("@201")
 @pytest.mark.parametrize(("key", "alg"), [(RSA, "RS256"), (RSA, "RS384"), (EC, "ES384")])
 def test_a_good_token_names_the_user(key: Any, alg: str) -> None:
     assert user_of(a_token(key, alg)) == User("u-1", "Practitioner/1")
@@ -118,7 +120,7 @@ def test_keys_that_cannot_sign_are_left_out() -> None:
         "odd",
     ]
 
-    keys = keys_of(SERVER, session_over(Answers(200, {"keys": listed})))
+    keys = keys_at(KEYS_URL, session_over(Answers(200, {"keys": listed})))
 
     assert [key.kid for key in keys.keys] == ["rsa"]
 
@@ -126,4 +128,4 @@ def test_keys_that_cannot_sign_are_left_out() -> None:
 @pytest.mark.parametrize("body", [[], {"keys": [{"kty": "EC"}]}, b"no"])
 def test_a_broken_key_set_is_the_ehr_s_fault(body: Any) -> None:
     with pytest.raises(EhrAnswerInvalid):
-        keys_of(SERVER, session_over(Answers(200, body)))
+        keys_at(KEYS_URL, session_over(Answers(200, body)))
