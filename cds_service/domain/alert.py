@@ -12,7 +12,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from cds_service.domain.card import Indicator, Outcome
-from cds_service.domain.hook import FINDINGS_SERVICE, Hook
+from cds_service.domain.hook import FINDINGS_SERVICE, ORDER_SERVICE, Hook
 
 CHARTS = 100  # that one budget is for
 
@@ -80,12 +80,20 @@ class Reaction:
     reader: str = ""
 
 
+# An order check asks a question, so that either button answers it: "keep the order" at
+# order-select is not asked again at order-sign.
+_ANSWERS = {
+    FINDINGS_SERVICE: {ReactionKind.OVERRIDDEN},
+    ORDER_SERVICE: {ReactionKind.OVERRIDDEN, ReactionKind.ACCEPTED},
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Standing:
     """What has become of one finding of one result, as one reader meets it at one hook."""
 
     is_acknowledged: bool = False  # by anybody
-    is_overridden: bool = False  # by this reader
+    is_answered: bool = False  # by this reader, who need not be asked again
 
 
 def standing(
@@ -116,8 +124,8 @@ def standing(
             or (one.kind is ReactionKind.ACCEPTED and one.service_id == FINDINGS_SERVICE)
             for one in last.values()
         ),
-        is_overridden=any(
-            one.kind is ReactionKind.OVERRIDDEN
+        is_answered=any(
+            one.kind in _ANSWERS[service_id]
             and reader != ""
             and (one.reader, one.service_id) == (reader, service_id)
             and (not at_discharge or one.hook == hook)
@@ -132,7 +140,7 @@ def is_held_back(indicator: Indicator, standing: Standing, policy: AlertPolicy) 
         return True
     if indicator is Indicator.CRITICAL:
         return False
-    if policy.quiet_after_override and standing.is_overridden:
+    if policy.quiet_after_override and standing.is_answered:
         return True
     return indicator.rank < policy.minimum_indicator.rank
 

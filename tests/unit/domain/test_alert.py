@@ -31,7 +31,7 @@ POLICIES = st.builds(
     quiet_after_override=st.booleans(),
     quiet_when_acknowledged=st.booleans(),
 )
-STANDINGS = st.builds(Standing, is_acknowledged=st.booleans(), is_overridden=st.booleans())
+STANDINGS = st.builds(Standing, is_acknowledged=st.booleans(), is_answered=st.booleans())
 
 
 def a_reaction(kind: ReactionKind = OVERRIDDEN, minutes: int = 0, **changes: Any) -> Reaction:
@@ -130,18 +130,16 @@ def test_a_changed_result_and_another_finding_speak_again(other: dict[str, str])
 
 
 def test_an_override_silences_its_own_reader_at_every_hook() -> None:
-    assert stands(a_reaction()).is_overridden
-    assert not stands(a_reaction(), reader=COLLEAGUE).is_overridden
+    assert stands(a_reaction()).is_answered
+    assert not stands(a_reaction(), reader=COLLEAGUE).is_answered
 
 
 def test_a_hook_without_a_user_is_silenced_by_nobody() -> None:
-    assert not stands(a_reaction(reader=NOBODY), reader=NOBODY).is_overridden
+    assert not stands(a_reaction(reader=NOBODY), reader=NOBODY).is_answered
 
 
 def test_the_last_report_about_a_card_counts_and_an_override_wins_a_tie() -> None:
-    assert stands(a_reaction(ACCEPTED, 0), a_reaction(OVERRIDDEN, 1)) == Standing(
-        is_overridden=True
-    )
+    assert stands(a_reaction(ACCEPTED, 0), a_reaction(OVERRIDDEN, 1)) == Standing(is_answered=True)
     assert stands(a_reaction(OVERRIDDEN, 0), a_reaction(ACCEPTED, 1)).is_acknowledged
     assert not stands(a_reaction(OVERRIDDEN, 0), a_reaction(ACCEPTED, 0)).is_acknowledged
 
@@ -149,14 +147,22 @@ def test_the_last_report_about_a_card_counts_and_an_override_wins_a_tie() -> Non
 def test_at_discharge_only_an_override_at_discharge_silences() -> None:
     discharge = Hook.ENCOUNTER_DISCHARGE
 
-    assert not stands(a_reaction(), hook=discharge).is_overridden
-    assert stands(a_reaction(hook=discharge), hook=discharge).is_overridden
+    assert not stands(a_reaction(), hook=discharge).is_answered
+    assert stands(a_reaction(hook=discharge), hook=discharge).is_answered
 
 
-def test_the_order_check_is_silenced_by_its_own_overrides_alone() -> None:
+def test_an_order_check_that_was_answered_by_a_button_is_not_asked_again() -> None:
+    kept = a_reaction(ACCEPTED, service_id=ORDER_SERVICE, hook=Hook.ORDER_SELECT)
+
+    assert stands(kept, service_id=ORDER_SERVICE, hook=Hook.ORDER_SIGN).is_answered
+    assert not stands(kept, service_id=ORDER_SERVICE, reader=COLLEAGUE).is_answered
+    assert not stands(a_reaction(ACCEPTED)).is_answered
+
+
+def test_the_order_check_is_silenced_by_its_own_answers_alone() -> None:
     of_order = a_reaction(service_id=ORDER_SERVICE)
 
-    assert stands(of_order, service_id=ORDER_SERVICE).is_overridden
+    assert stands(of_order, service_id=ORDER_SERVICE).is_answered
     assert stands(a_reaction(), a_review(), service_id=ORDER_SERVICE) == Standing()
     assert not stands(a_reaction(ACCEPTED, service_id=ORDER_SERVICE)).is_acknowledged
 
