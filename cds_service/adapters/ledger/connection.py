@@ -89,7 +89,8 @@ def appending(engine: Engine) -> Iterator[Connection]:
 
     With a transaction around it the lock was held while Python took turns with its other threads
     and a busy machine's other processes: at 50 hooks/s beside two busy loops the three writes of a
-    hook took p99 1200 ms and some gave up; without, p99 80 ms (2 cores, measured 2026-11-23).
+    hook took 1.2 s and more at p99, and some gave up; without, 0.04 to 0.24 s (2 cores shared with
+    other work, 2026-11-23).
     """
     with (
         _translated(),
