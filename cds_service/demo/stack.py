@@ -104,7 +104,7 @@ def _python(children: Children, name: str, env: dict[str, str], *arguments: str)
 
 def _gunicorn(addresses: Addresses) -> tuple[str, ...]:
     options = ["--bind", f"{LOOPBACK}:{addresses.service_port}", "--workers", "2"]
-    options += ["--worker-class", "gthread", "--threads", "8", "--timeout", "30"]
+    options += ["--worker-class", "gthread", "--threads", "16", "--timeout", "30"]
     options += ["--no-control-socket"]  # it would lie in the home folder, for every instance
     return ("gunicorn", *options, "cds_service.app:create_app()")
 
