@@ -4,7 +4,7 @@ from flask import Blueprint
 from werkzeug.exceptions import HTTPException
 
 from cds_service.errors import SightlineError
-from smart_app import callback, frames, launch, picture, problem_pages, retry, review, study_view
+from smart_app import callback, frames, launch, picture, problem_pages, retry, review, study_view, style
 from smart_app.framing import protect
 
 NOT_GET = ("POST", "PUT", "PATCH", "DELETE")
@@ -23,6 +23,7 @@ def create_blueprint() -> Blueprint:
     app.add_url_rule("/.well-known/jwks.json", view_func=launch.jwks)
     app.add_url_rule("/legend.png", view_func=picture.legend)
     app.add_url_rule("/l/<handle>/", view_func=study_view.study)
+    app.add_url_rule("/l/<handle>/style.css", view_func=style.style)
     app.add_url_rule("/l/<handle>/panel", view_func=study_view.panel)
     app.add_url_rule("/l/<handle>/status", view_func=study_view.status)
     app.add_url_rule("/l/<handle>/j/<job_id>/retry", view_func=retry.retry, methods=["POST"])

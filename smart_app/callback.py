@@ -35,6 +35,7 @@ from smart_app.session import (
     stored,
     tenant_of,
 )
+from smart_app.style import own_style_url
 
 # Where a session begins. A session without a patient has no page of its own yet.
 LANDING = dict.fromkeys(LaunchKind, "app.study")
@@ -150,6 +151,7 @@ def _session(
         csrf_token=secrets.token_urlsafe(24),
         access_token=grant.access.access_token,
         refresh_token=grant.access.refresh_token,
+        style_url=own_style_url(grant.style_url, tenant),
         intent=grant.intent,
         organization=grant.organization,
     )

@@ -26,6 +26,12 @@ from cds_service.sandbox.patients import CLINICIAN_NAME
 from cds_service.sandbox.smart_configuration import openid_configuration
 
 BODY_LIMIT = 64 * 1024  # bytes
+STYLE = {
+    "color_background": "#f1f4f5",
+    "color_text": "#16232a",
+    "dim_border_radius": "4px",
+    "font_family_body": "sans-serif",
+}
 
 blueprint = Blueprint("auth", __name__, url_prefix="/auth", template_folder="templates")
 
@@ -101,6 +107,12 @@ def jwks() -> Response:
     response = jsonify(sandbox_parts().authorization.keys.public_jwks())
     response.headers["Cache-Control"] = "public, max-age=300"
     return response
+
+
+@blueprint.get("/style.json")
+def style() -> Response:
+    """Publish the chart's colours and sizes (SMART "smart_style_url")."""
+    return jsonify(STYLE)
 
 
 @blueprint.get("/.well-known/openid-configuration")

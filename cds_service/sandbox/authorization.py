@@ -271,6 +271,7 @@ class Authorization:
         if grant.launch is not None:
             response |= launch_context(grant.launch)
             response["need_patient_banner"] = grant.patient is not None
+            response.setdefault("smart_style_url", f"{self._config.auth_base}/style.json")
         whole = refreshed or grant
         if {"online_access", "offline_access"} & set(whole.scope.split()):
             response["refresh_token"] = self._refresh.keep(whole)

@@ -17,6 +17,7 @@ CAPABILITIES = (
     "client-confidential-symmetric",
     "client-confidential-asymmetric",
     "context-banner",
+    "context-style",
     "context-ehr-patient",
     "context-ehr-encounter",
     "context-standalone-patient",

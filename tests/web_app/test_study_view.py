@@ -333,7 +333,7 @@ def test_what_the_ehr_says_is_text_and_not_markup(
     assert "<script>alert" not in page and "&lt;script&gt;" in page
 
 
-@pytest.mark.parametrize("address", ["/app/nothing", "/app/", "/app/launch/more"])
+@pytest.mark.parametrize("address", ["/app/nothing", "/app/launch/more"])
 def test_an_address_that_does_not_exist_gets_a_designed_page(
     browser: Browser, address: str
 ) -> None:

@@ -49,6 +49,7 @@ def test_relative_addresses_are_resolved_against_the_fhir_base() -> None:
     assert server.jwks_uri == "https://ehr.example.org/keys"
 
 
+@pytest.mark.requirement("@1", "@318")
 @pytest.mark.parametrize(
     "changes",
     [
@@ -62,6 +63,7 @@ def test_relative_addresses_are_resolved_against_the_fhir_base() -> None:
         {"token_endpoint": ""},
         {"authorization_endpoint": "javascript:alert(1)"},
         {"authorization_endpoint": "http://ehr.example.org/authorize"},
+        {"token_endpoint": "http://ehr.example.org/token"},
         {"authorization_endpoint": "https://ehr.example.org@evil.example/authorize"},
         {"token_endpoint": "https://[broken"},
     ],

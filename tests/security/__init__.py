@@ -1,0 +1,1 @@
+"""Attacks, each refused before anything is called or shown."""
