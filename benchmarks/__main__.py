@@ -1,4 +1,4 @@
-"""`python -m benchmarks [start memory study hook install]`: take the figures and print them."""
+"""`python -m benchmarks [start memory study viewer hook install]`: take and print the figures."""
 
 import argparse
 from collections.abc import Callable, Iterable
@@ -13,8 +13,9 @@ from benchmarks.install_size import install_size
 from benchmarks.memory import idle_memory
 from benchmarks.running_demo import running_demo
 from benchmarks.study_time import study_time
+from benchmarks.viewer import viewer
 
-OF_THE_DEMO = ("start", "memory", "study")
+OF_THE_DEMO = ("start", "memory", "study", "viewer")
 ALL = (*OF_THE_DEMO, "hook", "install")
 
 
@@ -54,6 +55,8 @@ def _demo_figures(wanted: Iterable[str]) -> Iterable[Figure]:
         ehr = Ehr(demo, demo.data / "sandbox")
         if "study" in wanted:
             yield from study_time(ehr)
+        if "viewer" in wanted:
+            yield from viewer(demo)
         if {"memory", "study"} <= set(wanted):
             yield idle_memory(demo.pid, "after the studies")
 

@@ -57,14 +57,15 @@ class Ehr:
 
     demo     its addresses
     records  the folder of its record and archive
+    pictures of its new studies; without them the demo's
     """
 
-    def __init__(self, demo: RunningDemo, records: Path) -> None:
+    def __init__(self, demo: RunningDemo, records: Path, pictures: Pictures | None = None) -> None:
         config = sandbox_config(demo.chart, demo.service, records)
         self._demo = demo
         self._parts = open_sandbox(config)
         self._assertion = open_house(demo.settings()).assertion
-        self._pictures = Pictures.in_folder(PICTURES)
+        self._pictures = pictures or Pictures.in_folder(PICTURES)
         self._http = requests.Session()
         self._http.trust_env = False
 

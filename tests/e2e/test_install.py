@@ -69,6 +69,7 @@ def test_building_the_wheel_prints_nothing(
         "cds_service/sandbox/static/*.*",
         "cds_service/sandbox/templates/**/*.html",
         "smart_app/static/*.*",
+        "smart_app/static/viewer/*.*",
         "smart_app/templates/**/*.html",
         "models/*/card.yaml",
         "models/*/model.onnx",
