@@ -18,7 +18,7 @@ from redis.exceptions import RedisError
 from sqlalchemy import Engine
 
 from cds_service.adapters import ledger
-from cds_service.adapters.archive import DicomWebArchive
+from cds_service.adapters.archive import DicomWebArchive, LaunchToken
 from cds_service.adapters.backend_token import BackendTokens
 from cds_service.adapters.client_assertion import ClientAssertion
 from cds_service.adapters.egress import Egress
@@ -276,6 +276,9 @@ def app_services(settings: Settings, house: House) -> AppServices:
         read_pixels=lambda instance: reader.pixels(instance).values,
         read_header=reader.header,
         model_facts=_model_facts,
+        archive_as=lambda token: DicomWebArchive(
+            house.egress.session_for, lambda _tenant: LaunchToken(token), only_at_study=True
+        ),
         clock=clock,
         new_id=new_id,
     )

@@ -4,7 +4,17 @@ from flask import Blueprint
 from werkzeug.exceptions import HTTPException
 
 from cds_service.errors import SightlineError
-from smart_app import callback, frames, launch, picture, problem_pages, retry, review, study_view, style
+from smart_app import (
+    callback,
+    frames,
+    launch,
+    picture,
+    problem_pages,
+    retry,
+    review,
+    study_view,
+    style,
+)
 from smart_app.framing import protect
 
 NOT_GET = ("POST", "PUT", "PATCH", "DELETE")

@@ -18,6 +18,7 @@ from cds_service.errors import ImageBusy, ImageChanged, NotFound
 from cds_service.usecases.ports import Budget
 from smart_app.frame import Frame, frame_of, packed, unpacked
 from smart_app.frame_cache import FRAME_LIFE_S, FrameCache
+from smart_app.imaging_access import archive_for
 from smart_app.open_launch import OpenLaunch
 from smart_app.session import SealedStore
 
@@ -67,9 +68,8 @@ def frame_in(launch: OpenLaunch, result: Result, place: Place) -> Frame:
     cache = FrameCache(launch)
     if kept := cache.get(result.id, place.sop_uid):
         return unpacked(kept)
-    instance = launch.house.archive.instance(
-        launch.tenant, _study_of(launch, result), place.series_uid, place.sop_uid
-    )
+    archive, study = archive_for(launch, _study_of(launch, result))
+    instance = archive.instance(launch.tenant, study, place.series_uid, place.sop_uid)
     if _digest(instance) not in result.analysis.instance_digests:
         raise ImageChanged("The archive's image is not the one that was analysed.")
     with _turn():
@@ -94,8 +94,9 @@ def _turn() -> Iterator[None]:
 
 def _in_archive(launch: OpenLaunch, result: Result) -> list[Place]:
     found = []
-    house, study = launch.house, _study_of(launch, result)
-    for instance in house.archive.instances(launch.tenant, study, Budget()):
+    house = launch.house
+    archive, study = archive_for(launch, _study_of(launch, result))
+    for instance in archive.instances(launch.tenant, study, Budget()):
         if _digest(instance) in result.analysis.instance_digests:
             header = house.read_header(instance)
             place = Place(header.series_uid or "", header.sop_uid or "", header.view)

@@ -83,7 +83,8 @@ class AppServices:
     egress: Egress
     assertions: Assertions
     ehr: EhrRecord
-    archive: Archive
+    archive: Archive  # under our own credentials
+    archive_as: Callable[[str], Archive]  # under this access token, at a study's own address
     # One decoded frame, (rows, columns), larger is brighter; raises StudyUnusable.
     read_pixels: Callable[[bytes], NDArray[np.float32]]
     # What its header says; raises StudyUnusable.

@@ -48,9 +48,13 @@ class DicomWebArchive:
         self,
         session_for: SessionFor,
         auth_for: Callable[[Tenant], AuthBase | None] = lambda _tenant: None,
+        *,
+        only_at_study: bool = False,
     ) -> None:
+        """`only_at_study`: the credentials are for the study's own address and for no other."""
         self._session_for = session_for
         self._auth_for = auth_for
+        self._only_at_study = only_at_study
 
     def instances(self, tenant: Tenant, study: StudyReference, budget: Budget) -> Iterator[bytes]:
         """Yield each instance of the study once, as stored.
@@ -59,7 +63,7 @@ class DicomWebArchive:
         is passed, HostileInstance for an identifier that is no UID, ArchiveFailed,
         ArchiveRefused, EndpointNotAllowed.
         """
-        url = f"{_base(tenant, study)}/studies/{_uid(study.study_uid)}"
+        url = f"{self._base(tenant, study)}/studies/{_uid(study.study_uid)}"
         with self._answer(tenant, url, budget) as content:
             for count, instance in enumerate(content, 1):
                 if count > budget.instances:
@@ -73,10 +77,17 @@ class DicomWebArchive:
         path = (
             f"studies/{_uid(study.study_uid)}/series/{_uid(series_uid)}/instances/{_uid(sop_uid)}"
         )
-        with self._answer(tenant, f"{_base(tenant, study)}/{path}", Budget()) as content:
+        with self._answer(tenant, f"{self._base(tenant, study)}/{path}", Budget()) as content:
             for instance in content:
                 return instance
         raise StudyIncomplete("not-in-archive", "the archive does not have its images")
+
+    def _base(self, tenant: Tenant, study: StudyReference) -> str:
+        if not self._only_at_study:
+            return _base(tenant, study)
+        if not study.archive_url:
+            raise StudyIncomplete("no-endpoint", "the EHR names no archive for it")
+        return study.archive_url.rstrip("/")  # whether it is registered, egress decides
 
     @contextmanager
     def _answer(self, tenant: Tenant, url: str, budget: Budget) -> Iterator[Iterator[bytes]]:
@@ -95,6 +106,18 @@ class DicomWebArchive:
         except (EhrTimedOut, requests.RequestException, MultipartBroken) as error:
             # Their texts hold the address, and with it the study's UID.
             raise ArchiveFailed("The archive did not answer, or not to the end.") from error
+
+
+class LaunchToken(AuthBase):
+    """The access token of one launch on a request (SMART Imaging Access)."""
+
+    def __init__(self, access_token: str) -> None:
+        self._access_token = access_token
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        """Sign the request."""
+        request.headers["Authorization"] = f"Bearer {self._access_token}"
+        return request
 
 
 def _content(response: requests.Response, budget: Budget) -> Iterator[bytes]:

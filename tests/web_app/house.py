@@ -23,6 +23,7 @@ from pydicom.uid import DigitalXRayImageStorageForPresentation, ExplicitVRLittle
 from werkzeug.serving import make_server
 from werkzeug.test import Client, TestResponse
 
+from cds_service.adapters.archive import DicomWebArchive, LaunchToken
 from cds_service.adapters.egress import Egress
 from cds_service.adapters.pixels import DicomReader
 from cds_service.adapters.vault import Vault
@@ -140,6 +141,9 @@ class House:
             assertions=SIGNER,
             ehr=self.ehr,
             archive=FakeArchive({STUDY_UID: [self.instance]}),
+            archive_as=lambda token: DicomWebArchive(
+                self.egress.session_for, lambda _tenant: LaunchToken(token), only_at_study=True
+            ),
             read_pixels=lambda instance: DicomReader().pixels(instance).values,
             read_header=DicomReader().header,
             model_facts=lambda model: FACTS,
