@@ -52,7 +52,7 @@ def score_meaning(finding: Finding, measured: Measured | None) -> str:
     if measured is None:
         return f"A probability of {name} by the model's own calibration; its card has no figures."
     return (
-        f"A calibrated probability: among the images that the model was measured on, about "
+        f"A calibrated probability: among the images that the model was measured on, "
         f"{_in_hundred(finding.probability)} of 100 with this score show {name}. There, "
         f"{_percent(measured.with_finding / measured.images)} of all images did; where {name} "
         "is rarer, the score is too high."
@@ -91,7 +91,7 @@ def _in_hundred(probability: float) -> str:
     text = score_text(probability)
     if text.startswith(">"):
         return "more than 99"
-    return "fewer than 1" if text.startswith("<") else str(round(100 * float(text)))
+    return "fewer than 1" if text.startswith("<") else f"about {round(100 * float(text))}"
 
 
 def _listed(words: list[str]) -> str:

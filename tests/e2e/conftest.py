@@ -5,7 +5,9 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, Page
 
+from tests.e2e.hospital import Hospital, running_hospital
 from tests.e2e.running_demo import Demo, running_demo
+from tests.e2e.states import fill
 from tests.real.pages import blank_page, chromium, without_errors
 
 
@@ -34,6 +36,14 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
     """A running demo; only the first test that opens a chart sees it for the first time."""
     with running_demo(tmp_path_factory.mktemp("demo")) as demo:
         yield demo
+
+
+@pytest.fixture(scope="package")
+def hospital(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hospital]:
+    """A hospital whose ledger has every state of the app."""
+    with running_hospital(tmp_path_factory.mktemp("hospital")) as hospital:
+        fill(hospital)
+        yield hospital
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,187 @@
+"""A hospital in one process: the sandbox EHR and the real service, over SQLite and a real Redis.
+
+There is no worker: a test does its work where it wants a result, and leaves a job where it wants
+a job, so that every state of the app is a state of the ledger.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, cast
+from urllib.parse import urlencode
+
+import redis
+from flask import Flask, Response, request
+
+from cds_service import wiring
+from cds_service.adapters.ledger import SqlJobs
+from cds_service.app import create_app
+from cds_service.domain.job import Job, JobStep
+from cds_service.domain.study import PatientFacts, StudyReference
+from cds_service.domain.tenant import Tenant
+from cds_service.fhir.imaging_study import patient_in, studies_in
+from cds_service.sandbox.app import create_sandbox
+from cds_service.sandbox.config import SandboxConfig
+from cds_service.sandbox.parts import EXTENSION, Sandbox
+from cds_service.sandbox.seed import seed
+from cds_service.settings import Settings
+from cds_service.usecases.ports import Archive, Budget, Classification, Classifier, Pixels
+from cds_service.usecases.run_inference import Workbench, run_inference
+from smart_app import EXTENSION as APP
+from tests.real.servers import free_port, redis_server
+from tests.web_app.house import listening
+
+
+@dataclass
+class Hospital:
+    """What a test opens, and what it puts into the ledger."""
+
+    base: str  # of the service
+    settings: Settings
+    sandbox: Sandbox
+    service: Flask
+    bench: Workbench
+    tenant: Tenant
+    redis: redis.Redis
+    fhir_fails: Callable[[str], int | None] = lambda _path: None  # status that a path answers
+
+    def launch(self, patient: str, user: str = "Practitioner/clinician") -> str:
+        """Return the address that a chart opens when somebody clicks."""
+        launch = self.sandbox.authorization.new_launch(patient, user)
+        query = urlencode({"iss": self.tenant.fhir_base, "launch": launch})
+        return f"{self.base}/app/launch?{query}"
+
+    def chart(self, patient: str) -> tuple[PatientFacts, list[StudyReference]]:
+        """Return what the record says, as a hook reads it."""
+        person = self.sandbox.fhir.read("Patient", patient)
+        found = self.sandbox.fhir.search("ImagingStudy", {"patient": patient})
+        bundle = {
+            "resourceType": "Bundle",
+            "type": "searchset",
+            "entry": [{"resource": one} for one in found],
+        }
+        facts = patient_in(person or {}, patient)
+        assert facts is not None
+        return facts, studies_in(bundle, self.tenant.id, patient)
+
+    def asked_for(self, patient: str) -> list[Job]:
+        """Open a job for every study of a patient, as a hook does."""
+        facts, studies = self.chart(patient)
+        return [self.service.extensions[APP].dispatch(study, facts) for study in studies]
+
+    def analyse(self, patient: str, **bench: Any) -> None:
+        """Do the worker's work on every study of a patient; `bench` replaces its tools."""
+        for job in self.asked_for(patient):
+            assert run_inference(job.id, "test", replace(self.bench, **bench)) == "done"
+
+    def take(self, patient: str, step: JobStep) -> None:
+        """Leave a patient's first job in the hands of a worker, at this step."""
+        [job, *_] = self.asked_for(patient)
+        lease = self.bench.leases.take(job.id, "test")
+        assert lease is not None
+        self.bench.leases.advance(lease, step)
+
+    def fail(self, patient: str, error: str) -> None:
+        """Leave a patient's first job given up."""
+        [job, *_] = self.asked_for(patient)
+        lease = self.bench.leases.take(job.id, "test")
+        assert lease is not None
+        self.bench.leases.give_up(lease, error, retry=False)
+
+    def crash(self, patient: str) -> None:
+        """Leave a patient's first job quarantined: its worker died twice."""
+        [job, *_] = self.asked_for(patient)
+        house = wiring.open_house(self.settings)
+        for hour in (1, 2):
+            later = datetime.now(UTC) + timedelta(hours=hour)
+            jobs = SqlJobs(house.engine, house.vault, clock=lambda later=later: later)
+            jobs.take(job.id, "test")
+        SqlJobs(house.engine, house.vault, clock=lambda: later + timedelta(hours=1)).reclaim()
+
+    def end_sessions(self) -> None:
+        """Forget every session, as time does."""
+        self.redis.flushdb()
+
+
+@dataclass(frozen=True)
+class Unsure:
+    """The real classifier, which decides nothing: every score lies inside its band."""
+
+    classifier: Classifier
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.classifier, name)
+
+    def classify(self, pixels: Pixels) -> Classification:
+        outcome = self.classifier.classify(pixels)
+        return replace(outcome, present=None, probability=self.classifier.threshold)
+
+
+@dataclass(frozen=True)
+class WithDamage:
+    """The real archive, whose every study holds one more image that is cut off."""
+
+    archive: Archive
+
+    def instances(self, tenant: Tenant, study: StudyReference, budget: Budget) -> Iterator[bytes]:
+        for instance in self.archive.instances(tenant, study, budget):
+            yield instance
+            yield instance[: len(instance) * 2 // 3]
+
+
+@contextmanager
+def running_hospital(folder: Path) -> Iterator[Hospital]:
+    """Open the hospital; its sandbox has all its people, and nothing is analysed."""
+    with ExitStack() as stack:
+        server = stack.enter_context(redis_server(folder))
+        service_port, chart_port = free_port(), free_port()
+        base, chart = f"http://127.0.0.1:{service_port}", f"http://localhost:{chart_port}"
+        config = SandboxConfig(
+            origin=chart,
+            data=folder / "sandbox",
+            service_base=base,
+            app_launch_url=f"{base}/app/launch",
+            app_redirect_uris=(f"{base}/app/callback",),
+            app_jwks_url=f"{base}/app/.well-known/jwks.json",
+        )
+        ehr = create_sandbox(config)
+        parts = cast(Sandbox, ehr.extensions[EXTENSION])
+        seed(parts, lambda *_: None)
+        settings = Settings.from_env(
+            {
+                "SIGHTLINE_PUBLIC_URL": base,
+                "SIGHTLINE_DATA": str(folder / "data"),
+                "SIGHTLINE_REDIS_URL": server.url,
+            }
+        )
+        wiring.prepare_installation(settings)
+        tenant = _tenant(config)
+        wiring.register_sandbox(settings, tenant)
+        service = create_app(settings)
+        client = stack.enter_context(redis.Redis.from_url(server.url))
+        found = Hospital(base, settings, parts, service, wiring.workbench(settings), tenant, client)
+        ehr.before_request(lambda: _failure(found.fhir_fails(request.path)))
+        stack.enter_context(listening(ehr, chart_port))
+        stack.enter_context(listening(service, service_port))
+        yield found
+
+
+def _failure(status: int | None) -> Response | None:
+    return None if status is None else Response(status=status)
+
+
+def _tenant(config: SandboxConfig) -> Tenant:
+    return Tenant(
+        id="sandbox",
+        name="Sandbox EHR",
+        fhir_base=config.fhir_base,
+        hook_issuer=config.fhir_base,
+        jwks_url=f"{config.origin}/auth/jwks.json",
+        jkus=(f"{config.origin}/auth/jwks.json",),
+        client_id="sightline",
+        archive_base=config.archive_base,
+        origins=(config.origin,),
+        shows_negative=True,
+    )

@@ -1,0 +1,115 @@
+"""Every state of the app, put into the ledger of a hospital and opened in a browser."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import time
+
+from playwright.sync_api import Page
+
+from cds_service.domain.job import JobStep
+from cds_service.sandbox.patients import PatientRow, Person, Picture, StudyRow
+from cds_service.sandbox.radiographs import Pictures, instances
+from cds_service.sandbox.records import chart
+from cds_service.sandbox.seed import PICTURES
+from tests.e2e.hospital import Hospital, Unsure, WithDamage
+
+Open = Callable[[Hospital, Page], None]
+
+
+@dataclass(frozen=True)
+class State:
+    """One state: how to get there, and the words that a reader must then see."""
+
+    name: str
+    words: tuple[str, ...]
+    open: Open
+
+
+def of_patient(patient: str, user: str = "Practitioner/clinician") -> Open:
+    return lambda hospital, page: _go(page, hospital.launch(patient, user))
+
+
+def beside_the_earlier(hospital: Hospital, page: Page) -> None:
+    _go(page, hospital.launch("p107"))
+    page.get_by_role("link", name="Compare").click()
+
+
+def ended(hospital: Hospital, page: Page) -> None:
+    _go(page, hospital.launch("p108"))
+    hospital.end_sessions()
+    page.reload()
+
+
+def without_the_ehr(status: int) -> Open:
+    """Open a chart without imaging while the EHR answers its study list like this."""
+
+    def opened(hospital: Hospital, page: Page) -> None:
+        hospital.fhir_fails = lambda path: status if "ImagingStudy" in path else None
+        try:
+            _go(page, hospital.launch("p108"))
+        finally:
+            hospital.fhir_fails = lambda _path: None
+
+    return opened
+
+
+def unknown_ehr(hospital: Hospital, page: Page) -> None:
+    _go(page, f"{hospital.base}/app/launch?iss=https://other.example.org/fhir&launch=1")
+
+
+def nowhere(hospital: Hospital, page: Page) -> None:
+    _go(page, f"{hospital.base}/app/nothing")
+
+
+STATES = (
+    State("found", ("signs of pneumonia", "Patient number"), of_patient("p101")),
+    State("not-found", ("no signs of pneumonia",), of_patient("p102")),
+    State("compared", ("Earlier studies", "over time", "As a table"), beside_the_earlier),
+    State("uncertain", ("the AI cannot tell", "no help on it"), of_patient("p109")),
+    State("partly", ("Partly analysed", "1 of 2 images was analysed"), of_patient("p-partly")),
+    State("not-analysed", ("Made for children aged 1-5", "as usual"), of_patient("p103")),
+    State("damaged", ("image data are damaged", "check the stored images"), of_patient("p110")),
+    State("mismatch", ("could not be matched", "Check with radiology"), of_patient("p106")),
+    State("queued", ("Analysis queued", "before this one"), of_patient("p-queued")),
+    State("running", ("Analysis running", "Reading"), of_patient("p-running")),
+    State("failed", ("archive did not answer", "Analyse again"), of_patient("p104")),
+    State("quarantined", ("broke off twice", "Analyse again"), of_patient("p105")),
+    State("no-imaging", ("No imaging study to show",), of_patient("p108")),
+    State("no-permission", ("Not allowed to see imaging",), without_the_ehr(403)),
+    State("ehr-away", ("The EHR did not answer", "Try again"), without_the_ehr(503)),
+    State("session-ended", ("This session has ended",), ended),
+    State("refused", ("could not be opened",), unknown_ehr),
+    State("nowhere", ("This page does not exist",), nowhere),
+)
+
+
+def fill(hospital: Hospital) -> None:
+    """Bring the ledger into all of these states."""
+    for number, patient in enumerate(("p-partly", "p-running", "p-queued")):
+        _admit(hospital, patient, number)
+    for patient in ("p101", "p102", "p103", "p106", "p107", "p110"):
+        hospital.analyse(patient)
+    bench = hospital.bench
+    hospital.analyse("p109", classifier=Unsure(bench.classifier))
+    hospital.analyse("p-partly", archive=WithDamage(bench.archive))
+    hospital.fail("p104", "ArchiveFailed")
+    hospital.crash("p105")
+    hospital.take("p-running", JobStep.READING)
+    hospital.asked_for("p-queued")
+
+
+def _admit(hospital: Hospital, patient: str, number: int) -> None:
+    """Bring one more child with a frontal film into the hospital."""
+    person = Person(f"SBX-900{number}", "Furtherly", f"Ada-{number}", "F", 3, 100)
+    film = StudyRow(f"A-9000{number}", 1, time(9, 30), Picture.PRESENT, nth=0)
+    row = PatientRow(patient, person, "Cough", "one more", (film,))
+    config, sandbox = hospital.sandbox.config, hospital.sandbox
+    today = config.now().date()
+    for instance in instances(row, film, Pictures.in_folder(PICTURES), today):
+        sandbox.archive.store(instance)
+    for resource in chart(row, config, today):
+        sandbox.fhir.update(resource)
+
+
+def _go(page: Page, address: str) -> None:
+    page.goto(address, wait_until="load")
