@@ -8,8 +8,8 @@ Source: DESIGN "One hook through the house" point 5; threat T18.
 from concurrent.futures import Executor, ThreadPoolExecutor
 from threading import Lock
 
-# Of one EHR in one process. 50 hooks a second with two reads of 300 ms each need 15; with 8 two reads
-# in three came too late (docs/reference/benchmarks.md). A read that finds none free waits.
+# Of one EHR in one process. 50 hooks a second with two reads of 300 ms each need 15; with 8, two
+# reads in three came too late (docs/reference/benchmarks.md). A read that finds none free waits.
 THREADS = 24
 
 
