@@ -363,6 +363,33 @@ def test_the_keys_are_told_on_the_page_and_to_a_screen_reader(house: House, stud
     assert unnamed == 0
 
 
+def test_a_box_is_drawn_over_an_enlarged_image_in_pixels_of_the_image(
+    house: House, study: Screen
+) -> None:
+    keep(house, a_radiograph(blocks()))
+
+    with study() as page:
+        stage = is_ready(page)
+        changed(page, page.get_by_role("button", name="Zoom in").click)
+        page.locator("details[data-place] summary").click()
+        expect(page.locator(".drawing")).to_be_visible()
+        window = page.locator("[data-shown=width]").inner_text()
+        drag(page, stage, (80, 60))
+        left, top, width, _ = box(page)
+        frame = stage.bounding_box()
+        assert frame is not None
+        drawn_at = [
+            float(page.locator(f"details[data-place] input[name={side}]").input_value())
+            for side in ("left", "top", "width", "height")
+        ]
+        unmoved = page.locator("[data-shown=width]").inner_text() == window
+
+    scale = 896 / width
+    start = (frame["width"] / 2 - left) * scale, (frame["height"] / 2 - top) * scale
+    assert drawn_at == pytest.approx([*start, 80 * scale, 60 * scale], abs=2)
+    assert unmoved  # who draws does not window
+
+
 def test_the_slider_changes_how_much_of_the_heat_map_shows(house: House, study: Screen) -> None:
     keep(house, a_radiograph(blocks()))
 
@@ -530,13 +557,17 @@ def test_without_webgl_the_preview_stays(house: House, study: Screen) -> None:
         assert page.locator(".viewer").get_attribute("data-viewer") is None
 
 
-def test_without_script_the_preview_stays(house: House, study: Screen) -> None:
+def test_without_script_the_preview_stays_and_is_no_stop_of_the_tab_key(
+    house: House, study: Screen
+) -> None:
     keep(house, a_radiograph(blocks()))
 
     with study(java_script_enabled=False) as page:
+        page.get_by_role("button", name="Continue").click()  # the sign-in by form
         page.wait_for_load_state("networkidle")
 
         assert picture_of(page.locator(".picture")).std() > 30
+        assert page.locator(".viewer :is([tabindex], [role=application])").count() == 0
 
 
 def test_the_viewer_asks_nobody_but_this_service(house: House, study: Screen, base: str) -> None:

@@ -92,6 +92,8 @@ class Viewer {
     this.tell();
     if (this.figure.dataset["viewer"] !== "ready") {
       this.figure.dataset["viewer"] = "ready";
+      this.stage.setAttribute("role", "application"); // it has keys of its own from now on
+      this.stage.tabIndex = 0;
       this.watcher.observe(this.picture.element);
       this.figure.dispatchEvent(new CustomEvent("sightline:viewer", { bubbles: true }));
     }
