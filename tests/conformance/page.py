@@ -97,7 +97,7 @@ test shows what it looks at and no more; the tests are below `tests/`.
     bound="a client",
     kinds=("@",),
 )
-STATEMENTS = (CDS_HOOKS,)
+STATEMENTS = (CDS_HOOKS, SMART)
 
 
 def kind_of(requirement: str) -> str:

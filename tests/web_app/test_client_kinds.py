@@ -46,7 +46,7 @@ def launched(browser: Browser, tenant: Tenant, sandbox: Sandbox) -> int:
     return browser.get(browser.to_callback(tenant.fhir_base, launch)).status_code
 
 
-@pytest.mark.requirement("@12", "@63", "@71")
+@pytest.mark.requirement("@63", "@71")
 def test_a_public_client_opens_the_app(
     browser: Browser, tenant: Tenant, sandbox: Sandbox, as_client: AsClient
 ) -> None:

@@ -71,6 +71,16 @@ def test_the_authorize_request_carries_what_smart_asks_for(
     ]
 
 
+@pytest.mark.requirement("@2")
+def test_no_two_launches_share_anything_that_protects_them(
+    browser: Browser, tenant: Tenant, launch_of: LaunchOf
+) -> None:
+    queries = [query_of(browser.to_authorize(tenant.fhir_base, launch_of())) for _ in range(5)]
+
+    for name in ("state", "nonce", "code_challenge"):
+        assert len({query[name] for query in queries}) == 5
+
+
 def test_the_cookie_is_tested_before_the_launch_is_spent(
     house: House, tenant: Tenant, launch_of: LaunchOf
 ) -> None:
@@ -309,7 +319,7 @@ def test_redis_away_is_a_calm_page(browser: Browser, house: House, tenant: Tenan
     assert answer.status_code == 503 and "cannot keep a session" in answer.text
 
 
-@pytest.mark.requirement("@299", "@303")
+@pytest.mark.requirement("@299", "@302", "@303")
 def test_the_public_keys_are_published_without_the_private_half(browser: Browser) -> None:
     answer = browser.get("/app/.well-known/jwks.json")
 

@@ -165,6 +165,7 @@ def test_an_ehr_that_changes_the_patient_of_an_open_chart_ends_it(
     assert answer.status_code == 401 and "Sparrow" not in answer.text
 
 
+@pytest.mark.requirement("@147")
 def test_a_narrower_scope_after_a_refresh_is_what_counts(
     browser: Browser, house: House, page: str, refreshes: Refreshes
 ) -> None:

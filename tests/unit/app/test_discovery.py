@@ -30,7 +30,7 @@ def discovered(**changes: Any) -> AuthorizationServer:
     return discover(TENANT, session_over(Answers(200, a_document(**changes))))
 
 
-@pytest.mark.requirement("@29", "@226", "@227", "@375")
+@pytest.mark.requirement("@29", "@375")
 def test_the_document_lies_under_the_fhir_base() -> None:
     answers = Answers(200, a_document())
 
