@@ -111,6 +111,12 @@ class _Age(click.ParamType[int]):
 @click.option("--view", help="Where a header lacks it, such as AP or PA.")
 @click.option("--modality", help="Where a header lacks it, such as CR or DX.")
 @click.option("--body-part", help="Where a header lacks it, such as CHEST.")
+@click.option("--model", default=MODEL_ID, show_default=True, help="Id of the model to run.")
+@click.option(
+    "--data",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder of the installation whose imported models may be run.",
+)
 def analyze(
     paths: tuple[Path, ...],
     as_json: bool,
@@ -119,6 +125,8 @@ def analyze(
     view: str | None,
     modality: str | None,
     body_part: str | None,
+    model: str,
+    data: Path | None,
 ) -> None:
     """Look for findings in DICOM files and folders, without any EHR.
 
@@ -126,7 +134,7 @@ def analyze(
     """
     overrides = HeaderOverrides(patient_age, view, modality, body_part)
     outcomes = []
-    for outcome in _Bench.open(heatmap, overrides).outcomes(paths):
+    for outcome in _Bench.open(heatmap, overrides, model, data).outcomes(paths):
         outcomes.append(outcome)
         if as_json:
             click.echo(_line(outcome))
@@ -155,13 +163,16 @@ class _Bench:
     written: set[str] = field(default_factory=set)
 
     @classmethod
-    def open(cls, heatmaps: Path | None, overrides: HeaderOverrides) -> "_Bench":
+    def open(
+        cls, heatmaps: Path | None, overrides: HeaderOverrides, model: str, data: Path | None
+    ) -> "_Bench":
+        from cds_service.adapters.model_shelf import ModelShelf
         from cds_service.adapters.pixels import DicomReader
         from cds_service.adapters.runtime import OnnxClassifier
 
         classifier, fault = None, None
         try:
-            classifier = OnnxClassifier.load(MODEL_ID)
+            classifier = OnnxClassifier(ModelShelf(data, MODEL_ID).package(model))
         except SightlineError as error:
             fault = _fault(error)
         return cls(DicomReader(), classifier, fault, overrides, heatmaps)

@@ -8,7 +8,7 @@ import json
 import logging
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from datetime import UTC, datetime
 from functools import partial
 from hashlib import sha256
@@ -26,6 +26,7 @@ from cds_service.adapters.ehr import FhirRecord
 from cds_service.adapters.ehr_writer import FhirWriter
 from cds_service.adapters.jwks import ClientKeys
 from cds_service.adapters.lanes import Lanes
+from cds_service.adapters.model_shelf import ModelShelf
 from cds_service.adapters.queue import (
     RING_TIMEOUT_S,
     SESSION_TIMEOUT_S,
@@ -165,7 +166,9 @@ def workbench(settings: Settings) -> Workbench:
     from cds_service.adapters.runtime import OnnxClassifier
 
     house = open_house(settings)
-    classifier = OnnxClassifier.load(settings.model_id)
+    classifier = OnnxClassifier(
+        ModelShelf(settings.data, settings.model_id).package(settings.model_id)
+    )
     classifier.warm_up()
     writer = FhirWriter(house.egress.session_for, house.tokens.auth)
     return Workbench(
@@ -273,12 +276,12 @@ def app_services(settings: Settings, house: House) -> AppServices:
         assertions=house.assertion,
         ehr=FhirRecord(house.egress, house.tokens),
         archive=archive(house),
-        read_pixels=lambda instance: reader.pixels(instance).values,
-        read_header=reader.header,
-        model_facts=_model_facts,
         archive_as=lambda token: DicomWebArchive(
             house.egress.session_for, lambda _tenant: LaunchToken(token), only_at_study=True
         ),
+        read_pixels=lambda instance: reader.pixels(instance).values,
+        read_header=reader.header,
+        model_facts=_model_facts,
         clock=clock,
         new_id=new_id,
     )
@@ -307,7 +310,7 @@ def _identity(card: ModelCard) -> ModelIdentity:
 def _card_model(card: ModelCard) -> CardModel:
     return CardModel(
         identity=_identity(card),
-        finding=Coding(card.finding.system, card.finding.code, card.finding.display),
+        finding=Coding(*astuple(card.findings[0].coding)),
         modalities=card.intended_use.modalities,
         scope=_scope(card),
         does_not_look_for=card.does_not_look_for,
@@ -322,7 +325,7 @@ def _model_facts(model: ModelIdentity) -> ModelFacts | None:
     if card.digest != model.digest:
         return None
     return ModelFacts(
-        looks_for=f"signs of {card.finding.display.lower()}",
+        looks_for=f"signs of {card.findings[0].coding.display.lower()}",
         intended_use=_scope(card),
         does_not_look_for=card.does_not_look_for,
         limits=card.limits,

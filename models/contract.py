@@ -1,7 +1,8 @@
 """What a model package promises: the model card as values, checked when it is read.
 
 The operating point belongs to one set of weights, so the card names the digest of those weights:
-a threshold that outlived its model has broken whole sites before.
+a threshold that outlived its model has broken whole sites before. `card.schema.json` says the
+same for tools; a test holds the two together.
 
 Source: HL7 AI Transparency on FHIR (model card); DICOM PS3.3 C.8.11.1 (modality, view position).
 """
@@ -10,15 +11,29 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from math import isfinite
+from typing import Any
 
 import yaml
 
-__all__ = ["FindingCode", "IntendedUse", "ModelCard", "ModelPackage", "WeightsChanged"]
+from models.card_entries import Entries
+
+__all__ = [
+    "FindingCode",
+    "FindingOutput",
+    "IntendedUse",
+    "ModelCard",
+    "ModelInput",
+    "ModelOutput",
+    "ModelPackage",
+    "WeightsChanged",
+]
 
 DAYS_PER_YEAR = 365.25
-
-_Value = TypeVar("_Value")
+FITS = ("stretch", "crop", "pad")
+GREYS = ("robust", "full")
+LAYOUTS = ("NCHW", "NHWC")
+SCORE_KINDS = ("logit", "probability", "class-logits")
 
 
 class WeightsChanged(ValueError):
@@ -35,12 +50,74 @@ class FindingCode:
 
 
 @dataclass(frozen=True, slots=True)
+class FindingOutput:
+    """One finding of the model: its code, its place in the scores, and its operating point."""
+
+    coding: FindingCode
+    critical: bool  # whether a finding above its threshold is urgent
+    column: int  # of the scores, from 0
+    calibration_slope: float
+    calibration_intercept: float
+    threshold: float  # a calibrated probability, 0..1
+    abstain_low: float  # from here ...
+    abstain_high: float  # ... to here the model does not decide
+
+    def __post_init__(self) -> None:
+        name = self.coding.code
+        if not 0 <= self.abstain_low <= self.threshold <= self.abstain_high <= 1:
+            raise ValueError(f"finding {name}: not 0 <= low <= threshold <= high <= 1")
+        if self.calibration_slope <= 0:
+            raise ValueError(f"finding {name}: the calibration slope is not above 0")
+        if not (isfinite(self.calibration_slope) and isfinite(self.calibration_intercept)):
+            raise ValueError(f"finding {name}: the calibration is not finite")
+        if self.column < 0:
+            raise ValueError(f"finding {name}: the column is below 0")
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInput:
+    """How the model's input is made from one grey image; models/prepare.py does it."""
+
+    name: str  # of the ONNX input
+    size: int  # pixels a side
+    channels: int = 1  # 3: the same grey image three times
+    layout: str = "NCHW"
+    fit: str = "stretch"
+    grey: str = "robust"
+    values: tuple[float, float] | None = None  # of black and white; None: standardised per image
+    mean: tuple[float, ...] = ()  # of each channel, subtracted; with `values` only
+    std: tuple[float, ...] = ()  # of each channel, divided by after that
+
+    def __post_init__(self) -> None:
+        if not 16 <= self.size <= 2048:
+            raise ValueError("the model card's input.size is not 16 to 2048")
+        if self.channels not in (1, 3):
+            raise ValueError("the model card's input.channels is not 1 or 3")
+        if self.values is not None and not self.values[0] < self.values[1]:
+            raise ValueError("the model card's input.recipe.values does not rise")
+        if {len(self.mean), len(self.std)} not in ({0}, {self.channels}):
+            raise ValueError("the model card's input.recipe has no mean and std for each channel")
+        if any(not number > 0 for number in self.std):
+            raise ValueError("the model card's input.recipe.std is not above 0")
+
+
+@dataclass(frozen=True, slots=True)
+class ModelOutput:
+    """The tensors that the model gives."""
+
+    scores: str  # name of the ONNX output with one column for each finding
+    kind: str  # what is in it: SCORE_KINDS
+    activation: str | None  # name of the maps, in the order of the findings; None: it has none
+    scope: str | None  # name of the scope score; None: it has none
+
+
+@dataclass(frozen=True, slots=True)
 class IntendedUse:
     """Which images the model is for, as rules that a program can hold."""
 
     modalities: frozenset[str]  # DICOM Modality (0008,0060)
-    body_parts: frozenset[str]  # DICOM Body Part Examined (0018,0015)
-    views: frozenset[str]  # DICOM View Position (0018,5101)
+    body_parts: frozenset[str]  # DICOM Body Part Examined (0018,0015); none: any
+    views: frozenset[str]  # DICOM View Position (0018,5101); none: any
     min_age_days: int  # inclusive
     max_age_days: int  # inclusive: before the birthday after the last year in any calendar
     population: str  # for people: "children aged 1-5"
@@ -49,7 +126,7 @@ class IntendedUse:
 
 @dataclass(frozen=True, slots=True)
 class ModelCard:
-    """One version of one model: identity, input, output, operating point, intended use."""
+    """One version of one model: identity, input, outputs, operating points, intended use."""
 
     id: str
     version: str
@@ -57,14 +134,9 @@ class ModelCard:
     developer: str
     label: str  # the words every page and object repeats
     digest: str  # "sha256:" and 64 hex digits, of model.onnx
-    finding: FindingCode
-    critical: bool  # whether a finding above its threshold is urgent
-    input_size: int  # pixels a side
-    calibration_slope: float
-    calibration_intercept: float
-    threshold: float  # a calibrated probability, 0..1
-    abstain_low: float  # from here ...
-    abstain_high: float  # ... to here the model does not decide
+    input: ModelInput
+    output: ModelOutput
+    findings: tuple[FindingOutput, ...]  # one at least, each code once
     scope_threshold: float | None  # a scope score above it: not an image of the model's kind
     intended_use: IntendedUse
     does_not_look_for: tuple[str, ...]
@@ -72,14 +144,16 @@ class ModelCard:
     details: dict[str, Any] = field(compare=False, repr=False)  # the whole card, for display
 
     def __post_init__(self) -> None:
+        if not re.fullmatch(r"[a-z0-9_]{1,64}", self.id):
+            raise ValueError("the model card's id is not small letters, digits and underscores")
         if not re.fullmatch(r"sha256:[0-9a-f]{64}", self.digest):
             raise ValueError(f"model card {self.id}: the digest is not a SHA-256")
-        if not 0 <= self.abstain_low <= self.threshold <= self.abstain_high <= 1:
-            raise ValueError(f"model card {self.id}: not 0 <= low <= threshold <= high <= 1")
-        if self.calibration_slope <= 0:
-            raise ValueError(f"model card {self.id}: the calibration slope is not above 0")
         if self.intended_use.min_age_days > self.intended_use.max_age_days:
             raise ValueError(f"model card {self.id}: the lowest age is above the highest")
+        if len({one.coding.code for one in self.findings}) < len(self.findings):
+            raise ValueError(f"model card {self.id}: two findings have one code")
+        if len({one.column for one in self.findings}) < len(self.findings):
+            raise ValueError(f"model card {self.id}: two findings have one column")
 
     @classmethod
     def from_yaml(cls, text: str) -> ModelCard:
@@ -91,7 +165,7 @@ class ModelCard:
             raw = yaml.safe_load(text)
         except yaml.YAMLError as broken:
             raise ValueError("the model card is not YAML") from broken
-        card = _Entries(raw if isinstance(raw, dict) else {})
+        card = Entries(raw if isinstance(raw, dict) else {})
         return cls(
             id=card.get("id", str),
             version=card.get("version", str),
@@ -99,20 +173,11 @@ class ModelCard:
             developer=card.get("developer", str),
             label=card.get("label", str),
             digest=card.get("weights.digest", str),
-            finding=FindingCode(
-                system=card.get("output.finding.system", str),
-                code=card.get("output.finding.code", str),
-                display=card.get("output.finding.display", str),
-            ),
-            critical=card.get("output.finding.critical", bool),
-            input_size=card.get("input.size", int),
-            calibration_slope=card.get("operating_point.calibration.slope", float),
-            calibration_intercept=card.get("operating_point.calibration.intercept", float),
-            threshold=card.get("operating_point.threshold", float),
-            abstain_low=card.get("operating_point.abstain.low", float),
-            abstain_high=card.get("operating_point.abstain.high", float),
+            input=_input(card),
+            output=_output(card),
+            findings=_findings(card),
             scope_threshold=card.get("operating_point.scope.threshold", float)
-            if "scope" in card.get("operating_point", dict)
+            if card.has("operating_point.scope")
             else None,
             intended_use=_intended_use(card),
             does_not_look_for=card.texts("does_not_look_for"),
@@ -129,41 +194,76 @@ class ModelPackage:
     weights: bytes = field(repr=False)  # an ONNX file
 
 
-def _intended_use(card: _Entries) -> IntendedUse:
-    """Read the rules; ages are whole years in the card, both ends included."""
-    first_year = card.get("intended_use.age_years.min", int)
-    last_year = card.get("intended_use.age_years.max", int)
-    return IntendedUse(
-        modalities=frozenset(card.texts("intended_use.modalities")),
-        body_parts=frozenset(card.texts("intended_use.body_parts")),
-        views=frozenset(card.texts("intended_use.views")),
-        min_age_days=int(first_year * DAYS_PER_YEAR),
-        max_age_days=int((last_year + 1) * DAYS_PER_YEAR) - 1,
-        population=card.get("intended_use.population", str),
-        projection=card.get("intended_use.projection", str),
+def _input(card: Entries) -> ModelInput:
+    """Read how the input is made; without a recipe it is made as for the bundled models."""
+    values = card.numbers("input.recipe.values")
+    if len(values) not in (0, 2):
+        raise ValueError("the model card's input.recipe.values is not two numbers")
+    return ModelInput(
+        name=card.get("input.name", str),
+        size=card.get("input.size", int),
+        channels=card.optional("input.channels", int, 1),
+        layout=card.one_of("input.layout", LAYOUTS),
+        fit=card.one_of("input.recipe.fit", FITS),
+        grey=card.one_of("input.recipe.grey", GREYS),
+        values=(values[0], values[1]) if values else None,
+        mean=card.numbers("input.recipe.mean"),
+        std=card.numbers("input.recipe.std"),
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Entries:
-    """A parsed card, read by dotted paths."""
+def _output(card: Entries) -> ModelOutput:
+    """Read the names of the tensors: ours by default, or one foreign one with the scores."""
+    has_ours = not card.has("output.scores")
+    if has_ours:
+        card.get("output.logit", str)
+    return ModelOutput(
+        scores="logit" if has_ours else card.get("output.scores.name", str),
+        kind="logit" if has_ours else card.one_of("output.scores.kind", SCORE_KINDS),
+        activation="activation" if card.has("output.activation") else None,
+        scope="scope" if card.has("operating_point.scope") else None,
+    )
 
-    entries: dict[str, Any]
 
-    def get(self, path: str, kind: type[_Value]) -> _Value:
-        found: Any = self.entries
-        for step in path.split("."):
-            if not isinstance(found, dict) or step not in found:
-                raise ValueError(f"the model card has no {path}")
-            found = found[step]
-        if kind is float and type(found) is int:
-            found = float(found)
-        if type(found) is not kind or found == "":
-            raise ValueError(f"the model card's {path} is not a {kind.__name__}")
-        return found
+def _findings(card: Entries) -> tuple[FindingOutput, ...]:
+    """Read one finding with the card's operating point, or a list with an own one each."""
+    if not card.has("output.findings"):
+        finding, point = card.under("output.finding"), card.under("operating_point")
+        return (_finding(finding, point, column=0),)
+    return tuple(
+        _finding(one, one.under("operating_point"), column=one.optional("column", int, number))
+        for number, one in enumerate(card.each("output.findings"))
+    )
 
-    def texts(self, path: str) -> tuple[str, ...]:
-        found = self.get(path, list)
-        if not found or not all(isinstance(text, str) and text for text in found):
-            raise ValueError(f"the model card's {path} is not a list of texts")
-        return tuple(found)
+
+def _finding(finding: Entries, point: Entries, *, column: int) -> FindingOutput:
+    return FindingOutput(
+        coding=FindingCode(
+            system=finding.get("system", str),
+            code=finding.get("code", str),
+            display=finding.get("display", str),
+        ),
+        critical=finding.get("critical", bool),
+        column=column,
+        calibration_slope=point.get("calibration.slope", float),
+        calibration_intercept=point.get("calibration.intercept", float),
+        threshold=point.get("threshold", float),
+        abstain_low=point.get("abstain.low", float),
+        abstain_high=point.get("abstain.high", float),
+    )
+
+
+def _intended_use(card: Entries) -> IntendedUse:
+    """Read the rules; ages are whole years in the card, both ends included."""
+    use = card.under("intended_use")
+    first_year = use.get("age_years.min", int)
+    last_year = use.get("age_years.max", int)
+    return IntendedUse(
+        modalities=frozenset(use.texts("modalities")),
+        body_parts=frozenset(use.texts("body_parts") if use.has("body_parts") else ()),
+        views=frozenset(use.texts("views") if use.has("views") else ()),
+        min_age_days=int(first_year * DAYS_PER_YEAR),
+        max_age_days=int((last_year + 1) * DAYS_PER_YEAR) - 1,
+        population=use.get("population", str),
+        projection=use.get("projection", str),
+    )

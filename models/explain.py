@@ -14,13 +14,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Region", "heat_of", "hot_regions", "upsample"]
+__all__ = ["FULL_HEAT_DROP", "Region", "heat_of", "hot_regions", "upsample"]
 
 FloatMap = NDArray[np.float32]
 
 # A map whose hottest cell stays below this is drawn cool: without a floor, the faintest noise of
 # a negative image would be stretched to the full scale and look like a finding.
 FULL_HEAT_LOGIT = 12.0
+FULL_HEAT_DROP = 1.0  # the same for a whole logit that drops when a part is hidden
 HOT = 0.5  # of the scale: where a region begins
 GRID = 128  # cells a side on which regions are traced
 SMALLEST_SHARE = 0.002  # of the image: smaller specks are not shown as regions
@@ -38,14 +39,15 @@ class Region:
     peak: float  # the hottest value inside, 0..1
 
 
-def heat_of(activation: FloatMap) -> FloatMap:
+def heat_of(activation: FloatMap, full_heat: float = FULL_HEAT_LOGIT) -> FloatMap:
     """Scale an activation map for display.
 
-    activation  (h, w), local logits; above 0 speaks for the finding
+    activation  (h, w), local logits, or drops of the logit; above 0 speaks for the finding
+    full_heat   the value that is drawn hottest, unless the map has a higher one
     returns     (h, w), float32, 0..1; 0 where nothing speaks for it
     """
     positive = np.maximum(activation.astype(np.float32), 0.0)
-    return (positive / max(float(positive.max()), FULL_HEAT_LOGIT)).astype(np.float32)
+    return (positive / max(float(positive.max()), full_heat)).astype(np.float32)
 
 
 def upsample(heat: FloatMap, rows: int, columns: int) -> FloatMap:

@@ -1,4 +1,4 @@
-"""Turn decoded pixels into the exact tensor a bundled model reads.
+"""Turn decoded pixels into the exact tensor a model reads.
 
 Training reads its images through this same module, so what the model sees in a hospital is what it
 saw when it learned. Every step is unchanged by a linear change of the grey scale (8 or 12 bits).
@@ -12,12 +12,40 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-__all__ = ["prepare", "shrink", "standardise"]
+from models.contract import ModelInput
+
+__all__ = ["prepare", "shrink", "standardise", "tensor_of"]
 
 FloatImage = NDArray[np.float32]
 
 # The share of pixels let go at each end: markers, collimator edges and dead pixels are fewer.
 CLIP_PERCENTILES = (0.5, 99.5)
+
+
+def tensor_of(pixels: FloatImage, recipe: ModelInput) -> FloatImage:
+    """Make a model's input from one decoded frame, as its card says.
+
+    pixels   (rows, columns), any finite range, larger is brighter (the MONOCHROME2 sense)
+    returns  (1, channels, size, size), or (1, size, size, channels) for NHWC; float32
+
+    Raises ValueError as `prepare` does.
+    """
+    frame = _fitted(_checked(pixels), recipe.fit)
+    percentiles = CLIP_PERCENTILES if recipe.grey == "robust" else (0.0, 100.0)
+    grey = _scaled(_resized(frame, recipe.size), percentiles)
+    if recipe.values is None:
+        grey = standardise(grey)
+    else:
+        black, white = recipe.values
+        grey = grey * np.float32(white - black) + np.float32(black)
+    image = np.repeat(grey[np.newaxis], recipe.channels, axis=0)
+    if recipe.mean:
+        mean, std = (np.array(one, np.float32)[:, None, None] for one in (recipe.mean, recipe.std))
+        image = (image - mean) / std
+    if recipe.layout == "NHWC":
+        image = image.transpose(1, 2, 0)
+    tensor: FloatImage = np.ascontiguousarray(image[np.newaxis], dtype=np.float32)
+    return tensor
 
 
 def prepare(pixels: FloatImage, input_size: int) -> FloatImage:
@@ -43,14 +71,41 @@ def shrink(pixels: FloatImage, input_size: int) -> FloatImage:
 
     Raises ValueError as `prepare` does.
     """
+    return _scaled(_resized(_checked(pixels), input_size), CLIP_PERCENTILES)
+
+
+def _checked(pixels: FloatImage) -> FloatImage:
     frame = np.ascontiguousarray(pixels, dtype=np.float32)
     if frame.ndim != 2 or 0 in frame.shape:
         raise ValueError(f"a frame has rows and columns; this one has the shape {frame.shape}")
     if not np.isfinite(frame).all():
         raise ValueError("the frame holds a value that is not a finite number")
-    square = Image.fromarray(frame).resize((input_size, input_size), Image.Resampling.BILINEAR)
-    grey = np.asarray(square, dtype=np.float32)
-    low, high = (float(limit) for limit in np.percentile(grey, CLIP_PERCENTILES))
+    return frame
+
+
+def _fitted(frame: FloatImage, fit: str) -> FloatImage:
+    """Make a frame square: its middle ("crop"), with black beside it ("pad"), or not at all."""
+    rows, columns = frame.shape
+    if fit == "crop":
+        side = min(rows, columns)
+        top, left = (rows - side) // 2, (columns - side) // 2
+        return frame[top : top + side, left : left + side]
+    if fit == "pad":
+        side = max(rows, columns)
+        top, left = (side - rows) // 2, (side - columns) // 2
+        beside = ((top, side - rows - top), (left, side - columns - left))
+        return np.pad(frame, beside, constant_values=frame.min())
+    return frame
+
+
+def _resized(frame: FloatImage, size: int) -> FloatImage:
+    square = Image.fromarray(frame).resize((size, size), Image.Resampling.BILINEAR)
+    return np.asarray(square, dtype=np.float32)
+
+
+def _scaled(grey: FloatImage, percentiles: tuple[float, float]) -> FloatImage:
+    """Scale to 0..1 between two percentiles; raise ValueError where they are the same."""
+    low, high = (float(limit) for limit in np.percentile(grey, percentiles))
     if not high - low > 1e-6 * max(abs(low), abs(high)):
         raise ValueError("the frame has no contrast: nearly every pixel has one value")
     scaled: FloatImage = np.clip((grey - np.float32(low)) / np.float32(high - low), 0.0, 1.0)

@@ -1,34 +1,73 @@
-"""Run a bundled model with ONNX Runtime: pixels to a calibrated probability and its origin.
+"""Run a model package with ONNX Runtime: pixels to calibrated probabilities and their origin.
 
 Source: DESIGN "One job through the house", step 4; onnxruntime 1.32 `SessionOptions`.
 """
 
 import os
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache, partial
 
 import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
 from cds_service.adapters.pixels import Radiograph
-from cds_service.domain.finding import Activation, Box, Coding, ModelIdentity
-from cds_service.errors import (
-    InferenceFailed,
-    ModelMissing,
-    OutputOutOfRange,
-    StudyOutOfScope,
-    WeightsDigestMismatch,
-)
-from cds_service.usecases.ports import Classification, IntendedUse, Pixels
-from models.calibrate import decide, probability_of
-from models.contract import ModelCard, ModelPackage, WeightsChanged
-from models.explain import heat_of, hot_regions
-from models.prepare import prepare
-from models.registry import package_of
+from cds_service.domain.finding import Activation, Box, Coding, MapMethod, ModelIdentity
+from cds_service.errors import InferenceFailed, OutputOutOfRange, StudyOutOfScope
+from cds_service.usecases.ports import Classification, Heat, ImageFinding, IntendedUse, Pixels
+from models.calibrate import decide, logits_of, probability_of
+from models.contract import FindingOutput, ModelCard, ModelPackage
+from models.explain import FULL_HEAT_DROP, heat_of, hot_regions
+from models.occlude import drops_of
+from models.prepare import tensor_of
 
 FloatArray = NDArray[np.float32]
+Logits = NDArray[np.float64]  # (findings,), or (N, findings)
 
 _LOG_ERRORS_ONLY = 3
+
+
+def new_session(weights: bytes, *, threads: int = 1) -> ort.InferenceSession:
+    """Make a session of the bytes of an ONNX file; raise InferenceFailed."""
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = _LOG_ERRORS_ONLY
+    # Spinning threads would take the CPU from the other worker between two images.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    try:
+        return ort.InferenceSession(weights, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime has one class for each of its failure kinds
+        raise InferenceFailed("The model's weights could not be loaded.") from error
+
+
+def identity_of(card: ModelCard) -> ModelIdentity:
+    """Return which model this is, as results keep it."""
+    return ModelIdentity(card.id, card.version, card.digest, card.title, card.label)
+
+
+def intended_use_of(card: ModelCard) -> IntendedUse:
+    """Return which images the model is for, as the guards read it."""
+    use = card.intended_use
+    return IntendedUse(
+        modalities=use.modalities,
+        body_parts=use.body_parts,
+        views=use.views,
+        min_age_days=use.min_age_days,
+        max_age_days=use.max_age_days,
+        population=use.population,
+        projection=use.projection,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """What one run gave: a logit for each finding, and their maps where the model has them."""
+
+    logits: Logits
+    activation: FloatArray | None  # (findings, h, w), local logits
 
 
 class OnnxClassifier:
@@ -40,20 +79,8 @@ class OnnxClassifier:
 
     def __init__(self, package: ModelPackage, *, threads: int = 1) -> None:
         self._card, self._weights, self._threads = package.card, package.weights, threads
+        self._columns = [one.column for one in package.card.findings]
         self._session: tuple[int, ort.InferenceSession] | None = None
-
-    @classmethod
-    def load(cls, model_id: str, *, threads: int = 1) -> "OnnxClassifier":
-        """Read an installed model, its weights checked against its card.
-
-        Raises ModelMissing, WeightsDigestMismatch.
-        """
-        try:
-            return cls(package_of(model_id), threads=threads)
-        except WeightsChanged as error:
-            raise WeightsDigestMismatch("The weights are not those of the model card.") from error
-        except (LookupError, ValueError, OSError) as error:
-            raise ModelMissing(f"The model {model_id} is not installed completely.") from error
 
     @property
     def card(self) -> ModelCard:
@@ -63,38 +90,12 @@ class OnnxClassifier:
     @property
     def identity(self) -> ModelIdentity:
         """Which model this is."""
-        card = self._card
-        return ModelIdentity(card.id, card.version, card.digest, card.title, card.label)
+        return identity_of(self._card)
 
     @property
     def intended_use(self) -> IntendedUse:
         """Which images it is for."""
-        use = self._card.intended_use
-        return IntendedUse(
-            modalities=use.modalities,
-            body_parts=use.body_parts,
-            views=use.views,
-            min_age_days=use.min_age_days,
-            max_age_days=use.max_age_days,
-            population=use.population,
-            projection=use.projection,
-        )
-
-    @property
-    def finding(self) -> Coding:
-        """What it looks for."""
-        code = self._card.finding
-        return Coding(code.system, code.code, code.display)
-
-    @property
-    def threshold(self) -> float:
-        """The operating point, a calibrated probability."""
-        return self._card.threshold
-
-    @property
-    def critical(self) -> bool:
-        """Whether the model card calls this finding critical."""
-        return self._card.critical
+        return intended_use_of(self._card)
 
     def warm_up(self) -> None:
         """Make the session now, so that the first study does not wait for it."""
@@ -103,7 +104,7 @@ class OnnxClassifier:
     def classify(self, pixels: Pixels) -> Classification:
         """Run the model on one Radiograph.
 
-        The region is the hottest one, in pixels of the image; the activation is 0..1. Raises
+        A region is the hottest one, in pixels of the image; an activation is 0..1. Raises
         StudyOutOfScope "no-contrast" or "not-this-kind", OutputOutOfRange or InferenceFailed.
         """
         if not isinstance(pixels, Radiograph):
@@ -112,65 +113,131 @@ class OnnxClassifier:
         started = time.perf_counter()
         tensor = self._prepared(pixels)
         prepared = time.perf_counter()
-        logit, heat = self._run(session, tensor)
+        answer = self._answer(session, tensor)
         inferred = time.perf_counter()
-        try:
-            probability = probability_of(logit, self._card)
-        except ValueError as error:
-            raise OutputOutOfRange("The model gave a value that is not a number.") from error
-        regions = hot_regions(heat, pixels.rows, pixels.columns)
+        heats: list[Heat | None] = [None] * len(self._card.findings)
+        if answer.activation is not None:
+            shown = (heat_of(one) for one in answer.activation)
+            heats = [_heat(one, pixels, MapMethod.ACTIVATION) for one in shown]
         return Classification(
-            probability=probability,
-            present=decide(probability, self._card),
-            activation=Activation(heat.shape[0], heat.shape[1], tuple(heat.ravel().tolist())),
-            region=Box(regions[0].left, regions[0].top, regions[0].width, regions[0].height)
-            if regions
-            else None,
+            findings=tuple(map(_image_finding, self._card.findings, answer.logits, heats)),
             prepare_ms=1000 * (prepared - started),
             infer_ms=1000 * (inferred - prepared),
             guards=("contrast",) if self._card.scope_threshold is None else ("contrast", "kind"),
+            explain=self._by_hiding(session, tensor, answer.logits, pixels)
+            if answer.activation is None
+            else None,
         )
 
     def _prepared(self, pixels: Radiograph) -> FloatArray:
         try:
-            return prepare(pixels.values, self._card.input_size)
+            return tensor_of(pixels.values, self._card.input)
         except ValueError as error:
             raise StudyOutOfScope("no-contrast", "the image has no contrast") from error
 
-    def _run(self, session: ort.InferenceSession, tensor: FloatArray) -> tuple[float, FloatArray]:
-        """Return the logit and the heat (h, w), 0..1, of an image of the model's kind."""
-        limit = self._card.scope_threshold
-        wanted = ["logit", "activation"] if limit is None else ["logit", "activation", "scope"]
-        try:
-            logit, activation, *scope = session.run(wanted, {session.get_inputs()[0].name: tensor})
-        except Exception as error:  # onnxruntime has one class for each of its failure kinds
-            raise InferenceFailed("The model could not be run.") from error
-        scores = [logit, *scope]
-        shapes = [activation.shape[:2], *(score.shape for score in scores)]
-        if activation.ndim != 4 or any(shape != (1, 1) for shape in shapes):
+    def _answer(self, session: ort.InferenceSession, tensor: FloatArray) -> _Answer:
+        """Run one image of the model's kind."""
+        output, limit = self._card.output, self._card.scope_threshold
+        wanted = [name for name in (output.activation, output.scope) if name]
+        scores, *more = self._run(session, [output.scores, *wanted], tensor)
+        answers = dict(zip(wanted, more, strict=True))
+        logits = self._logits(scores, 1)[0]
+        if limit is not None and output.scope is not None:
+            scope = answers[output.scope]
+            if scope.shape != (1, 1):
+                raise OutputOutOfRange("The model gave a shape that its card does not promise.")
+            if float(scope[0, 0]) > limit:
+                projection = self._card.intended_use.projection
+                raise StudyOutOfScope(
+                    "not-this-kind", f"made for {projection}, this image does not look like one"
+                )
+        if output.activation is None:
+            return _Answer(logits, None)
+        activation = answers[output.activation]
+        if activation.ndim != 4 or activation.shape[:2] != (1, len(self._columns)):
             raise OutputOutOfRange("The model gave a shape that its card does not promise.")
-        if not all(np.isfinite(answer).all() for answer in [activation, *scores]):
+        return _Answer(logits, activation[0])
+
+    def _run(
+        self, session: ort.InferenceSession, wanted: list[str], tensor: FloatArray
+    ) -> list[FloatArray]:
+        """Return these outputs, all of them finite."""
+        try:
+            answers = session.run(wanted, {self._card.input.name: tensor})
+        except Exception as error:  # as in new_session
+            raise InferenceFailed("The model could not be run.") from error
+        if not all(np.isfinite(answer).all() for answer in answers):
             raise OutputOutOfRange("The model gave a value that is not a number.")
-        if limit is not None and float(scope[0][0, 0]) > limit:
-            projection = self._card.intended_use.projection
-            raise StudyOutOfScope(
-                "not-this-kind", f"made for {projection}, this image does not look like one"
+        return list(answers)
+
+    def _logits(self, scores: FloatArray, images: int) -> Logits:
+        """Return the logits (images, findings) in the scores; raise OutputOutOfRange."""
+        if scores.ndim != 2 or len(scores) != images or scores.shape[1] <= max(self._columns):
+            raise OutputOutOfRange("The model gave a shape that its card does not promise.")
+        try:
+            return logits_of(scores, self._card.output.kind)[:, self._columns]
+        except ValueError as error:
+            raise OutputOutOfRange("The model gave a value that its card excludes.") from error
+
+    def _by_hiding(
+        self,
+        session: ort.InferenceSession,
+        tensor: FloatArray,
+        logits: Logits,
+        pixels: Radiograph,
+    ) -> Callable[[], tuple[Heat, ...]]:
+        """Return how to find the heat of a model without feature maps, once for all findings."""
+        is_batched = not isinstance(session.get_inputs()[0].shape[0], int)
+
+        def run(batch: FloatArray) -> Logits:
+            name = self._card.output.scores
+            if is_batched:
+                return self._logits(self._run(session, [name], batch)[0], len(batch))
+            each = [self._logits(self._run(session, [name], one[None])[0], 1) for one in batch]
+            return np.concatenate(each)
+
+        # It outlives the call: the size of the image does, its pixels do not.
+        place = partial(_heat, pixels=_Size(pixels.rows, pixels.columns))
+
+        @cache
+        def heats() -> tuple[Heat, ...]:
+            drops = drops_of(tensor, self._card.input.layout, logits, run)
+            return tuple(
+                place(heat_of(one, FULL_HEAT_DROP), method=MapMethod.OCCLUSION) for one in drops
             )
-        return float(logit[0, 0]), heat_of(activation[0, 0])
+
+        return heats
 
     def _ready_session(self) -> ort.InferenceSession:
         if self._session is None or self._session[0] != os.getpid():
-            self._session = (os.getpid(), self._new_session())
+            self._session = (os.getpid(), new_session(self._weights, threads=self._threads))
         return self._session[1]
 
-    def _new_session(self) -> ort.InferenceSession:
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = self._threads
-        options.inter_op_num_threads = 1
-        options.log_severity_level = _LOG_ERRORS_ONLY
-        # Spinning threads would take the CPU from the other worker between two images.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        try:
-            return ort.InferenceSession(self._weights, options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # as above
-            raise InferenceFailed("The model's weights could not be loaded.") from error
+
+@dataclass(frozen=True, slots=True)
+class _Size:
+    rows: int
+    columns: int
+
+
+def _heat(heat: FloatArray, pixels: Pixels, method: MapMethod) -> Heat:
+    regions = hot_regions(heat, pixels.rows, pixels.columns)
+    return Heat(
+        Activation(heat.shape[0], heat.shape[1], tuple(heat.ravel().tolist()), method),
+        Box(regions[0].left, regions[0].top, regions[0].width, regions[0].height)
+        if regions
+        else None,
+    )
+
+
+def _image_finding(output: FindingOutput, logit: float, heat: Heat | None) -> ImageFinding:
+    probability = probability_of(float(logit), output)
+    code = output.coding
+    return ImageFinding(
+        coding=Coding(code.system, code.code, code.display),
+        probability=probability,
+        threshold=output.threshold,
+        present=decide(probability, output),
+        critical=output.critical,
+        heat=heat,
+    )

@@ -50,13 +50,21 @@ class Box:
     height: int
 
 
+class MapMethod(StrEnum):
+    """How a map was made."""
+
+    ACTIVATION = "class-activation"  # from the feature maps that gave the score
+    OCCLUSION = "occlusion"  # by hiding parts of the image, one after the other
+
+
 @dataclass(frozen=True, slots=True)
 class Activation:
-    """A class activation map over the whole image: rows x columns values, 0..1, row by row."""
+    """A map of what raised the score, over the whole image: rows x columns, 0..1, row by row."""
 
     rows: int
     columns: int
     values: tuple[float, ...]
+    method: MapMethod = MapMethod.ACTIVATION
 
 
 @dataclass(frozen=True, slots=True)

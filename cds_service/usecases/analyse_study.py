@@ -1,4 +1,4 @@
-"""Analyse a study: guard every instance, read the pixels, run the model, keep the likeliest.
+"""Analyse a study: guard every instance, read the pixels, run the model, keep what is likeliest.
 
 Source: DESIGN "One job through the house", steps 3 and 4.
 """
@@ -6,7 +6,7 @@ Source: DESIGN "One job through the house", steps 3 and 4.
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 
 from cds_service.domain.finding import (
@@ -30,6 +30,7 @@ from cds_service.errors import (
 from cds_service.usecases.ports import (
     Classification,
     Classifier,
+    ImageFinding,
     ImageReader,
     Pixels,
     SourceInstance,
@@ -48,9 +49,9 @@ def analyse_study(
 ) -> Analysis:
     """Run one model on one study.
 
-    The image in which the finding is likeliest decides. An instance that cannot be used is named
-    in `instances` and does not refuse the others; but one image of another patient or study, or
-    two different images under one UID, refuse them all. Without `patient` the patient is not
+    For each finding the image in which it is likeliest decides. An instance that cannot be used is
+    named in `instances` and does not refuse the others; but one image of another patient or study,
+    or two different images under one UID, refuse them all. Without `patient` the patient is not
     compared; without `expected_study_uid` the first instance that states one names the study.
 
     Raises InferenceFailed when the model fails; what iterating `instances` raises passes through.
@@ -62,7 +63,7 @@ def analyse_study(
             run.take(instance)
     except (PatientMismatch, HostileInstance) as refusal:
         return run.refused(refusal)
-    return run.analysed() if run.findings else run.refused(_chief(run.refusals))
+    return run.analysed() if run.used else run.refused(_chief(run.refusals))
 
 
 def _chief(refusals: list[StudyUnusable]) -> StudyUnusable:
@@ -73,6 +74,15 @@ def _chief(refusals: list[StudyUnusable]) -> StudyUnusable:
     candidates = [refusal for refusal in refusals if rank(refusal) == best]
     code, _ = Counter(refusal.code for refusal in candidates).most_common(1)[0]
     return next(refusal for refusal in candidates if refusal.code == code)
+
+
+@dataclass(frozen=True, slots=True)
+class _Candidate:
+    """One finding in the image in which it was likeliest so far; `place` is its position there."""
+
+    finding: Finding
+    place: int
+    classification: Classification
 
 
 @dataclass(slots=True)
@@ -86,7 +96,8 @@ class _Run:
     on_step: Callable[[JobStep], None]
     timer: Callable[[], float]
     started_s: float
-    findings: list[Finding] = field(default_factory=list)
+    likeliest: dict[str, _Candidate] = field(default_factory=dict)  # by finding code
+    said: dict[tuple[str, str], float] = field(default_factory=dict)  # by SOP UID and finding code
     seen: set[str] = field(default_factory=set)  # digests
     used: set[str] = field(default_factory=set)  # digests
     reasons: list[InstanceReason] = field(default_factory=list)
@@ -130,38 +141,26 @@ class _Run:
         return (*of_patient, *check_header(header, use, instance.overrides, self.patient))
 
     def _classify(self, header: InstanceHeader, pixels: Pixels, guards: tuple[str, ...]) -> None:
-        if not self.findings:
+        if not self.likeliest:
             self.on_step(JobStep.INFERRING)
         outcome = self.classifier.classify(pixels)
         self.prepare_ms += outcome.prepare_ms
         self.infer_ms += outcome.infer_ms
-        if not 0.0 <= outcome.probability <= 1.0:  # NaN is in no range
-            raise OutputOutOfRange("The model gave a value that is not a probability.")
-        finding = self._finding(header, outcome, (*guards, *outcome.guards))
-        twins = (other for other in self.findings if other.sop_uid == finding.sop_uid != "")
-        if any(twin.probability != finding.probability for twin in twins):
-            raise HostileInstance("duplicate-uid", "two different images carry one identifier")
-        self.findings.append(finding)
-
-    def _finding(
-        self, header: InstanceHeader, outcome: Classification, guards: tuple[str, ...]
-    ) -> Finding:
-        return Finding(
-            coding=self.classifier.finding,
-            probability=outcome.probability,
-            threshold=self.classifier.threshold,
-            present=outcome.present,
-            series_uid=header.series_uid or "",
-            sop_uid=header.sop_uid or "",
-            critical=self.classifier.critical,
-            region=outcome.region,
-            activation=outcome.activation,
-            guards=guards,
-        )
+        for place, said in enumerate(outcome.findings):
+            if not 0.0 <= said.probability <= 1.0:  # NaN is in no range
+                raise OutputOutOfRange("The model gave a value that is not a probability.")
+            finding = _finding(header, said, (*guards, *outcome.guards))
+            twin = (finding.sop_uid, finding.coding.code)
+            if finding.sop_uid and self.said.setdefault(twin, said.probability) != said.probability:
+                raise HostileInstance("duplicate-uid", "two different images carry one identifier")
+            known = self.likeliest.get(finding.coding.code)
+            if known is None or finding.probability > known.finding.probability:
+                self.likeliest[finding.coding.code] = _Candidate(finding, place, outcome)
 
     def analysed(self) -> Analysis:
-        best = max(self.findings, key=lambda finding: finding.probability)
-        return self._analysis(AnalysisStatus.ANALYSED, None, (best,))
+        """Return the findings, each from the image that decides, and look for their heat there."""
+        findings = tuple(map(_explained, self.likeliest.values()))
+        return self._analysis(AnalysisStatus.ANALYSED, None, findings)
 
     def refused(self, refusal: StudyUnusable) -> Analysis:
         reason = Reason(refusal.code, refusal.text)
@@ -185,3 +184,27 @@ class _Run:
                 total=1000 * (self.timer() - self.started_s),
             ),
         )
+
+
+def _finding(header: InstanceHeader, said: ImageFinding, guards: tuple[str, ...]) -> Finding:
+    return Finding(
+        coding=said.coding,
+        probability=said.probability,
+        threshold=said.threshold,
+        present=said.present,
+        series_uid=header.series_uid or "",
+        sop_uid=header.sop_uid or "",
+        critical=said.critical,
+        region=said.heat.region if said.heat else None,
+        activation=said.heat.activation if said.heat else None,
+        guards=guards,
+    )
+
+
+def _explained(candidate: _Candidate) -> Finding:
+    """Add where the score comes from, unless it is known or there is nothing to point at."""
+    finding, explain = candidate.finding, candidate.classification.explain
+    if explain is None or finding.present is False:
+        return finding
+    heat = explain()[candidate.place]
+    return replace(finding, activation=heat.activation, region=heat.region)

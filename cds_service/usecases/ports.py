@@ -360,16 +360,36 @@ class ImageReader(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Classification:
-    """What the model says about one image."""
+class Heat:
+    """Where the score of one finding comes from, and the hottest region, in pixels of the image."""
 
-    probability: float  # 0..1, calibrated
-    present: bool | None
-    activation: Activation | None
+    activation: Activation
     region: Box | None
+
+
+@dataclass(frozen=True, slots=True)
+class ImageFinding:
+    """What the model says about one of its findings in one image."""
+
+    coding: Coding
+    probability: float  # 0..1, calibrated
+    threshold: float  # the operating point, a calibrated probability
+    present: bool | None
+    critical: bool = False  # the model card says that this finding is critical
+    heat: Heat | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Classification:
+    """What the model says about one image, in the order of its card; the same findings always."""
+
+    findings: tuple[ImageFinding, ...]
     prepare_ms: float
     infer_ms: float
     guards: tuple[str, ...] = ()  # codes of the checks of the image that the model itself did
+    # Looks for the heat, in the order of the findings, where one run of the model does not give
+    # it: slow, so it is asked for only about an image that decides.
+    explain: Callable[[], tuple[Heat, ...]] | None = None
 
 
 class Classifier(Protocol):
@@ -382,18 +402,6 @@ class Classifier(Protocol):
     @property
     def intended_use(self) -> IntendedUse:
         """Which images it is for."""
-
-    @property
-    def finding(self) -> Coding:
-        """What it looks for."""
-
-    @property
-    def threshold(self) -> float:
-        """The operating point, a calibrated probability."""
-
-    @property
-    def critical(self) -> bool:
-        """Whether the model card calls this finding critical."""
 
     def classify(self, pixels: Pixels) -> Classification:
         """Run it once; raise InferenceFailed, or StudyOutOfScope for an image not its kind."""

@@ -116,7 +116,8 @@ class Unsure:
 
     def classify(self, pixels: Pixels) -> Classification:
         outcome = self.classifier.classify(pixels)
-        return replace(outcome, present=None, probability=self.classifier.threshold)
+        unsure = (replace(one, present=None, probability=one.threshold) for one in outcome.findings)
+        return replace(outcome, findings=tuple(unsure))
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from cds_service.domain.guards import IntendedUse
 from cds_service.domain.study import InstanceHeader, StudyReference
 from cds_service.domain.tenant import Tenant
 from cds_service.errors import SightlineError, StudyIncomplete, StudyTooLarge, StudyUnusable
-from cds_service.usecases.ports import Budget, Classification, Pixels
+from cds_service.usecases.ports import Budget, Classification, Heat, ImageFinding, Pixels
 from tests.builders import PNEUMONIA, a_model
 
 STUDY_UID = "1.2.840.99999.1"
@@ -148,11 +148,12 @@ class FakeClassifier:
         if self.fails_with is not None:
             raise self.fails_with
         assert isinstance(pixels, FakePixels)
-        return Classification(
+        said = ImageFinding(
+            coding=self.finding,
             probability=pixels.probability,
+            threshold=self.threshold,
             present=pixels.probability > self.threshold,
-            activation=Activation(1, 2, (0.0, 1.0)),
-            region=Box(256, 0, 256, 512),
-            prepare_ms=1.0,
-            infer_ms=2.0,
+            critical=self.critical,
+            heat=Heat(Activation(1, 2, (0.0, 1.0)), Box(256, 0, 256, 512)),
         )
+        return Classification((said,), prepare_ms=1.0, infer_ms=2.0)

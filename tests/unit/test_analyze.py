@@ -14,6 +14,7 @@ import pytest
 from click.testing import CliRunner, Result
 from PIL import Image
 
+from cds_service.adapters.model_shelf import ModelShelf
 from cds_service.adapters.runtime import OnnxClassifier
 from cds_service.cli_analyze import analyze
 from cds_service.errors import ModelMissing, OutputOutOfRange
@@ -56,7 +57,10 @@ def test_a_film_is_analysed_in_the_public_shape(tmp_path: Path) -> None:
     assert study["status"] == "analysed" and study["reason"] is None and study["instances"] == []
     assert study["model"] == {"id": card.id, "version": card.version, "digest": card.digest}
     assert 0 <= finding["probability"] <= 1 and finding["present"] in (True, False, None)
-    assert finding["threshold"] == card.threshold and finding["sop_uid"] == "1.2.840.99999.1.1.1"
+    assert (
+        finding["threshold"] == card.findings[0].threshold
+        and finding["sop_uid"] == "1.2.840.99999.1.1.1"
+    )
     assert set(study["timings_ms"]) == {"read", "prepare", "infer", "total"}
     assert study["timings_ms"]["total"] >= study["timings_ms"]["infer"] > 0
 
@@ -147,7 +151,7 @@ def test_a_missing_model_is_our_fault(tmp_path: Path, monkeypatch: pytest.Monkey
     def missing(*_: object) -> None:
         raise ModelMissing("The model is not installed completely.")
 
-    monkeypatch.setattr(OnnxClassifier, "load", missing)
+    monkeypatch.setattr(ModelShelf, "package", missing)
 
     result = run("--json", a_file(tmp_path))
 

@@ -17,6 +17,7 @@ from cds_service.domain.finding import (
     Coding,
     Finding,
     InstanceReason,
+    MapMethod,
     ModelIdentity,
     Reason,
     Timings,
@@ -124,6 +125,15 @@ def _model_from(document: Document) -> ModelIdentity:
     )
 
 
+def _activation_from(document: Document) -> Activation:
+    return Activation(
+        rows=document["rows"],
+        columns=document["columns"],
+        values=tuple(document["values"]),
+        method=MapMethod(document.get("method", MapMethod.ACTIVATION)),
+    )
+
+
 def _finding_from(document: Document) -> Finding:
     region, activation = document["region"], document["activation"]
     return Finding(
@@ -137,8 +147,6 @@ def _finding_from(document: Document) -> Finding:
         region=None
         if region is None
         else Box(region["left"], region["top"], region["width"], region["height"]),
-        activation=None
-        if activation is None
-        else Activation(activation["rows"], activation["columns"], tuple(activation["values"])),
+        activation=None if activation is None else _activation_from(activation),
         guards=tuple(document.get("guards", ())),
     )

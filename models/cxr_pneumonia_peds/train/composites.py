@@ -203,10 +203,11 @@ def _finished(mean: Floats) -> Image.Image:
 def _verdict(picture: Image.Image) -> tuple[float, bool | None]:
     package = package_of("cxr_pneumonia_peds")
     session = onnxruntime.InferenceSession(package.weights, providers=["CPUExecutionProvider"])
-    image = prepare(np.asarray(picture, dtype=np.float32), package.card.input_size)
+    image = prepare(np.asarray(picture, dtype=np.float32), package.card.input.size)
     (logit,) = session.run(["logit"], {"image": image})
-    probability = probability_of(float(logit[0, 0]), package.card)
-    return round(probability, 4), decide(probability, package.card)
+    point = package.card.findings[0]
+    probability = probability_of(float(logit[0, 0]), point)
+    return round(probability, 4), decide(probability, point)
 
 
 if __name__ == "__main__":

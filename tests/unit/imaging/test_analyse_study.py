@@ -1,10 +1,17 @@
 """One model over one study, with a reader and a classifier in memory."""
 
+from dataclasses import replace
 from math import nan
 
 import pytest
 
-from cds_service.domain.finding import Analysis, AnalysisStatus
+from cds_service.domain.finding import (
+    Activation,
+    Analysis,
+    AnalysisStatus,
+    Coding,
+    MapMethod,
+)
 from cds_service.domain.job import JobStep
 from cds_service.errors import (
     InferenceFailed,
@@ -14,7 +21,7 @@ from cds_service.errors import (
     UnreadableInstance,
 )
 from cds_service.usecases.analyse_study import analyse_study
-from cds_service.usecases.ports import SourceInstance
+from cds_service.usecases.ports import Classification, Heat, Pixels, SourceInstance
 from tests.builders import a_patient
 from tests.fakes.imaging import STUDY_UID, FakeClassifier, FakeReader, a_header
 
@@ -201,3 +208,49 @@ def test_a_finding_names_every_check_that_its_image_passed() -> None:
     of_image = ("modality", "body-part", "view", "age", "size", "pixels")
     assert with_patient.findings[0].guards == ("patient-id", *of_image)
     assert without.findings[0].guards == of_image
+
+
+class TwoFindings(FakeClassifier):
+    """Says of each image a probability, and of a second finding the rest to 1."""
+
+    explained = 0
+
+    def classify(self, pixels: Pixels) -> Classification:
+        (first,) = super().classify(pixels).findings
+        heat = Heat(Activation(1, 1, (1.0,), MapMethod.OCCLUSION), None)
+        second = replace(
+            first,
+            coding=Coding("urn:test", "second", "Second"),
+            probability=1 - first.probability,
+            present=1 - first.probability > self.threshold,
+        )
+        findings = tuple(replace(one, heat=None) for one in (first, second))
+
+        def explain() -> tuple[Heat, ...]:
+            self.explained += 1
+            return heat, heat
+
+        return Classification(findings, 1.0, 2.0, explain=explain)
+
+
+def test_each_finding_comes_from_the_image_in_which_it_is_likeliest() -> None:
+    reader = FakeReader()
+    images = [reader.holding(b"a", 0.1), reader.holding(b"b", 0.7), reader.holding(b"c", 0.3)]
+
+    first, second = analysed(reader, *images, classifier=TwoFindings()).findings
+
+    assert (first.probability, first.sop_uid) == (0.7, reader.header(b"b").sop_uid)
+    assert (second.probability, second.sop_uid) == (0.9, reader.header(b"a").sop_uid)
+    assert first.coding != second.coding
+
+
+def test_heat_that_is_slow_to_find_is_looked_for_only_where_it_points_at_something() -> None:
+    reader, classifier = FakeReader(), TwoFindings()
+    images = [reader.holding(b"a", 0.9), reader.holding(b"b", 0.8), reader.holding(b"c", 0.5)]
+
+    present, absent = analysed(reader, *images, classifier=classifier).findings
+
+    assert present.activation is not None
+    assert present.activation.method is MapMethod.OCCLUSION
+    assert absent.present is False and absent.activation is None
+    assert classifier.explained == 1

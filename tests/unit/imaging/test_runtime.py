@@ -2,23 +2,19 @@
 
 import os
 from dataclasses import replace
-from hashlib import sha256
 from math import exp, nan
 
 import numpy as np
 import pytest
 
+from cds_service.adapters.model_shelf import ModelShelf
 from cds_service.adapters.pixels import DicomReader, Radiograph
 from cds_service.adapters.runtime import OnnxClassifier
-from cds_service.errors import (
-    InferenceFailed,
-    ModelMissing,
-    OutputOutOfRange,
-    StudyOutOfScope,
-    WeightsDigestMismatch,
-)
+from cds_service.domain.finding import MapMethod
+from cds_service.errors import InferenceFailed, OutputOutOfRange, StudyOutOfScope
+from cds_service.usecases.ports import Classification, ImageFinding
 from models.contract import ModelPackage
-from models.registry import card_of
+from models.registry import card_of, digest_of
 from tests.unit.imaging.dicom import a_composite, a_film, a_picture, as_file
 
 onnx = pytest.importorskip("onnx", reason="the onnx package builds the tiny network")
@@ -64,50 +60,60 @@ def a_network(
     return bytes(model.SerializeToString())
 
 
-def a_classifier(
-    weights: bytes | None = None, *, scope_threshold: float | None = -1.0
-) -> OnnxClassifier:
+def a_classifier(weights: bytes | None = None, **changes: object) -> OnnxClassifier:
     weights = a_network() if weights is None else weights
-    card = replace(
-        CARD,
-        digest=f"sha256:{sha256(weights).hexdigest()}",
+    finding = replace(
+        CARD.findings[0],
         calibration_slope=0.5,
         calibration_intercept=0.25,
         threshold=0.6,
         abstain_low=0.55,
         abstain_high=0.65,
-        scope_threshold=scope_threshold,
     )
-    return OnnxClassifier(ModelPackage(card, weights))
+    values = {"findings": (finding,), "scope_threshold": -1.0} | changes
+    return OnnxClassifier(ModelPackage(replace(CARD, digest=digest_of(weights), **values), weights))
+
+
+def the_bundled_one() -> OnnxClassifier:
+    return OnnxClassifier(ModelShelf(None, CARD.id).package(CARD.id))
+
+
+def only(outcome: Classification) -> ImageFinding:
+    (finding,) = outcome.findings
+    return finding
 
 
 def test_the_logit_is_calibrated_and_decided_by_the_card() -> None:
     outcome = a_classifier().classify(FILM)
 
-    assert outcome.probability == pytest.approx(1 / (1 + exp(-(0.5 * 2 + 0.25))))
-    assert outcome.present is True and outcome.infer_ms > 0 and outcome.prepare_ms > 0
+    assert only(outcome).probability == pytest.approx(1 / (1 + exp(-(0.5 * 2 + 0.25))))
+    assert only(outcome).present is True and outcome.infer_ms > 0 and outcome.prepare_ms > 0
 
 
 @pytest.mark.parametrize(("logit", "present"), [(-3.0, False), (0.3, None), (3.0, True)])
 def test_inside_the_abstain_band_there_is_no_decision(logit: float, present: bool | None) -> None:
-    assert a_classifier(a_network(logit=logit)).classify(FILM).present is present
+    assert a_classifier(a_network(logit=logit)).classify(FILM).findings[0].present is present
 
 
 def test_the_region_is_where_the_map_is_hot_in_pixels_of_the_image() -> None:
-    outcome = a_classifier().classify(FILM)
+    heat = only(a_classifier().classify(FILM)).heat
 
-    assert outcome.activation is not None and max(outcome.activation.values) == 1.0
-    assert outcome.region is not None
-    assert outcome.region.left > FILM.columns / 2 and outcome.region.top > FILM.rows / 2
-    assert outcome.region.left + outcome.region.width <= FILM.columns
+    assert heat is not None and max(heat.activation.values) == 1.0
+    assert heat.activation.method is MapMethod.ACTIVATION
+    assert heat.region is not None
+    assert heat.region.left > FILM.columns / 2 and heat.region.top > FILM.rows / 2
+    assert heat.region.left + heat.region.width <= FILM.columns
 
 
 def test_identity_and_intended_use_are_those_of_the_card() -> None:
-    classifier = OnnxClassifier.load("cxr_pneumonia_peds")
+    classifier = the_bundled_one()
 
     assert classifier.identity.digest == CARD.digest and "Not a medical device" in CARD.label
     assert classifier.intended_use.views == CARD.intended_use.views
-    assert classifier.finding.code == "233604007" and classifier.threshold == CARD.threshold
+    (said,) = classifier.classify(
+        DicomReader().pixels(as_file(a_film(a_composite("present-1"))))
+    ).findings
+    assert said.coding.code == "233604007" and said.threshold == CARD.findings[0].threshold
 
 
 def test_an_image_of_another_kind_gets_no_number() -> None:
@@ -118,21 +124,23 @@ def test_an_image_of_another_kind_gets_no_number() -> None:
 
 
 def test_a_model_without_a_scope_score_reads_every_image() -> None:
-    outcome = a_classifier(a_network(scope=99.0), scope_threshold=None).classify(FILM)
+    output = replace(CARD.output, scope=None)
+    network = a_network(scope=99.0)
+    outcome = a_classifier(network, scope_threshold=None, output=output).classify(FILM)
 
-    assert outcome.present is True and outcome.guards == ("contrast",)
+    assert only(outcome).present is True and outcome.guards == ("contrast",)
 
 
 @pytest.mark.parametrize("name", ["absent-1", "present-1"])
 def test_the_bundled_model_reads_a_film_however_it_is_stored(name: str) -> None:
-    classifier, twelve_bits = OnnxClassifier.load("cxr_pneumonia_peds"), a_composite(name)
+    classifier, twelve_bits = the_bundled_one(), a_composite(name)
 
     plain = classifier.classify(DicomReader().pixels(as_file(a_film(twelve_bits))))
     inverse = a_film(4095 - twelve_bits, PhotometricInterpretation="MONOCHROME1")
     stored_inverse = classifier.classify(DicomReader().pixels(as_file(inverse)))
 
-    assert plain.present is stored_inverse.present is name.startswith("present")
-    assert stored_inverse.probability == pytest.approx(plain.probability, abs=1e-3)
+    assert only(plain).present is only(stored_inverse).present is name.startswith("present")
+    assert only(stored_inverse).probability == pytest.approx(only(plain).probability, abs=1e-3)
 
 
 @pytest.mark.parametrize("name", ["absent-1", "present-1"])
@@ -141,7 +149,7 @@ def test_a_turned_film_with_a_proper_header_is_not_analysed(name: str, quarters:
     turned = a_film(np.ascontiguousarray(np.rot90(a_composite(name), quarters)))
 
     with pytest.raises(StudyOutOfScope, match="does not look like one"):
-        OnnxClassifier.load("cxr_pneumonia_peds").classify(DicomReader().pixels(as_file(turned)))
+        the_bundled_one().classify(DicomReader().pixels(as_file(turned)))
 
 
 @pytest.mark.parametrize("name", ["absent-1", "present-1"])
@@ -149,7 +157,7 @@ def test_a_film_whose_header_tells_the_wrong_polarity_is_not_analysed(name: str)
     wrong = a_film(a_composite(name), PhotometricInterpretation="MONOCHROME1")
 
     with pytest.raises(StudyOutOfScope, match="does not look like one"):
-        OnnxClassifier.load("cxr_pneumonia_peds").classify(DicomReader().pixels(as_file(wrong)))
+        the_bundled_one().classify(DicomReader().pixels(as_file(wrong)))
 
 
 @pytest.mark.parametrize(
@@ -170,19 +178,6 @@ def test_weights_that_are_no_network_are_our_failure() -> None:
 def test_a_flat_image_is_out_of_scope() -> None:
     with pytest.raises(StudyOutOfScope):
         a_classifier().classify(Radiograph(np.ones((96, 80), np.float32)))
-
-
-def test_a_model_that_is_not_installed_is_missing() -> None:
-    with pytest.raises(ModelMissing):
-        OnnxClassifier.load("no_such_model")
-
-
-def test_weights_that_are_not_those_of_the_card_stop_us(monkeypatch: pytest.MonkeyPatch) -> None:
-    other = replace(CARD, digest="sha256:" + "0" * 64)
-    monkeypatch.setattr("models.registry.card_of", lambda *_: other)
-
-    with pytest.raises(WeightsDigestMismatch):
-        OnnxClassifier.load("cxr_pneumonia_peds")
 
 
 def test_after_a_fork_the_child_makes_its_own_session(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ from cds_service.domain.finding import Analysis
 from cds_service.domain.study import HeaderOverrides
 from cds_service.errors import StudyUnusable
 from cds_service.usecases.analyse_study import analyse_study
-from cds_service.usecases.ports import Classification, Pixels, SourceInstance
+from cds_service.usecases.ports import Classification, ImageFinding, Pixels, SourceInstance
 from tests.fakes.imaging import FakeClassifier
 
 READER = DicomReader()
@@ -30,7 +30,7 @@ class AnyImage(FakeClassifier):
 
     def classify(self, pixels: Pixels) -> Classification:
         assert isinstance(pixels, Radiograph)
-        return Classification(0.1, False, None, None, 0.0, 0.0)
+        return Classification((ImageFinding(self.finding, 0.1, 0.62, False),), 0.0, 0.0)
 
 
 @pytest.fixture(scope="module")

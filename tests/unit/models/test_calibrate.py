@@ -13,7 +13,7 @@ CARD = a_parsed_card(
     operating_point__calibration={"slope": 2.0, "intercept": -1.0},
     operating_point__threshold=0.6,
     operating_point__abstain={"low": 0.55, "high": 0.65},
-)
+).findings[0]
 
 
 def test_the_calibration_of_the_card_is_applied() -> None:

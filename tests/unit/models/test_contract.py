@@ -11,8 +11,8 @@ from tests.unit.models.builders import PNEUMONIA, a_card, a_parsed_card
 def test_the_bundled_card_says_what_it_is_for() -> None:
     use = PNEUMONIA.intended_use
 
-    assert PNEUMONIA.finding.code == "233604007"
-    assert PNEUMONIA.finding.system == "http://snomed.info/sct"
+    assert PNEUMONIA.findings[0].coding.code == "233604007"
+    assert PNEUMONIA.findings[0].coding.system == "http://snomed.info/sct"
     assert use.modalities == {"CR", "DX"} and use.views == {"AP", "PA"}
     assert use.body_parts == {"CHEST"}
     assert PNEUMONIA.label.endswith("Not a medical device.")
@@ -109,4 +109,5 @@ def test_a_scope_without_its_threshold_is_refused(scope: dict[str, object]) -> N
 def test_a_whole_number_is_taken_as_a_float() -> None:
     card = ModelCard.from_yaml(a_card(operating_point__calibration={"slope": 1, "intercept": 0}))
 
-    assert card.calibration_slope == 1.0 and type(card.calibration_slope) is float
+    (finding,) = card.findings
+    assert finding.calibration_slope == 1.0 and type(finding.calibration_slope) is float

@@ -54,7 +54,7 @@ def test_inputs_and_outputs_are_those_of_the_card() -> None:
     outputs = {output.name: output.shape[1:] for output in session.get_outputs()}
 
     assert image.name == "image" and image.type == "tensor(float)"
-    assert image.shape[1:] == [1, PNEUMONIA.input_size, PNEUMONIA.input_size]
+    assert image.shape[1:] == [1, PNEUMONIA.input.size, PNEUMONIA.input.size]
     assert outputs == {"logit": [1], "activation": [1, 16, 16], "scope": [1]}
 
 
@@ -69,8 +69,9 @@ def test_real_radiographs_fall_on_their_side_of_the_threshold(
     for path in paths:
         with Image.open(path) as image:
             pixels = np.asarray(image.convert("L"), dtype=np.float32)
-        (logit,) = the_session().run(["logit"], {"image": prepare(pixels, PNEUMONIA.input_size)})
-        probabilities.append(probability_of(float(logit[0, 0]), PNEUMONIA))
+        (logit,) = the_session().run(["logit"], {"image": prepare(pixels, PNEUMONIA.input.size)})
+        probabilities.append(probability_of(float(logit[0, 0]), PNEUMONIA.findings[0]))
 
-    right = [(probability > PNEUMONIA.threshold) is above for probability in probabilities]
+    threshold = PNEUMONIA.findings[0].threshold
+    right = [(probability > threshold) is above for probability in probabilities]
     assert len(right) == 15 and sum(right) >= 13

@@ -33,7 +33,7 @@ def films(folder: Path) -> list[NDArray[np.float32]]:
     for path in paths[:: len(paths) // 6][:6]:
         with Image.open(path) as image:
             pixels = np.asarray(image.convert("L"), dtype=np.float32)
-        chosen.append(standardise(shrink(pixels, PNEUMONIA.input_size)))
+        chosen.append(standardise(shrink(pixels, PNEUMONIA.input.size)))
     return chosen
 
 
@@ -42,7 +42,7 @@ def mean_logit_while_deleting(
 ) -> float:
     """Replace the cells by those of a normal film, the highest first, and watch the score."""
     rank = np.argsort(np.argsort(-order.ravel())).reshape(order.shape)
-    pixels = np.kron(rank, np.ones((PNEUMONIA.input_size // CELLS,) * 2))
+    pixels = np.kron(rank, np.ones((PNEUMONIA.input.size // CELLS,) * 2))
     steps = [pixels < step * CELLS * CELLS / STEPS for step in range(STEPS + 1)]
     images = np.stack([np.where(gone, normal, film) for gone in steps])[:, np.newaxis]
     (logit,) = the_session().run(["logit"], {"image": images})

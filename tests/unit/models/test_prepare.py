@@ -86,4 +86,4 @@ def test_a_frame_that_holds_no_image_is_refused(frame: NDArray[np.float32], word
 
 def _probability(image: NDArray[np.float32]) -> float:
     logit = the_session().run(["logit"], {"image": image})[0]
-    return probability_of(float(logit[0, 0]), PNEUMONIA)
+    return probability_of(float(logit[0, 0]), PNEUMONIA.findings[0])

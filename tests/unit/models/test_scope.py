@@ -81,7 +81,7 @@ def test_a_real_image_of_something_else_is_refused(shared_data: Path, name: str)
 
 
 def is_refused(pixels: NDArray[np.float32]) -> bool:
-    image = prepare(pixels, PNEUMONIA.input_size)
+    image = prepare(pixels, PNEUMONIA.input.size)
     (scope,) = the_session().run(["scope"], {"image": image})
     assert PNEUMONIA.scope_threshold is not None
     return bool(scope[0, 0] > PNEUMONIA.scope_threshold)

@@ -46,11 +46,12 @@ def test_each_study_is_read_or_refused_as_its_row_says(row: PatientRow, study: S
         header = reader.header(file)
         check_patient(header, facts)
         check_header(header, package.card.intended_use, HeaderOverrides(), facts)
-        batch = prepare(reader.pixels(file).values, package.card.input_size)
+        batch = prepare(reader.pixels(file).values, package.card.input.size)
     except StudyUnusable as refusal:
         assert refusal.code == SAYS[study.accession]
         return
 
     session = onnxruntime.InferenceSession(package.weights)
     logit = session.run(None, {session.get_inputs()[0].name: batch})[0].item()
-    assert decide(probability_of(logit, package.card), package.card) == SAYS[study.accession]
+    (point,) = package.card.findings
+    assert decide(probability_of(logit, point), point) == SAYS[study.accession]
