@@ -1,6 +1,7 @@
 // The review of a finding: saved without leaving the page, drawn on the image, copied to a report.
 // Everything is delegated to the document, because a saved review replaces its whole part.
 const REVIEW_POLL_MS = 1500;
+const SIZE_RETRY_MS = 1000;
 const SIDES = ["left", "top", "width", "height"];
 const STEP = 0.01; // of the image's longer side, per arrow key
 const SVG = "http://www.w3.org/2000/svg";
@@ -129,8 +130,16 @@ async function startDrawing(details) {
   const section = details.closest(".review");
   const image = section.closest(".finding")?.querySelector(".stack");
   if (!image || section.drawing) return;
-  const size = await sizeOf(section);
-  if (!size || !details.open || section.drawing) return;
+  const isWanted = () => details.open && details.isConnected && !section.drawing;
+  let size = null;
+  while (isWanted() && !size) {
+    // Once the picture is shown its size is known at once; many may be opening images before.
+    const { picture } = image.closest(".stage").dataset;
+    if (picture === "failed") return; // the four fields are still there
+    if (picture !== "waiting") size = await sizeOf(section);
+    if (!size) await new Promise((done) => setTimeout(done, SIZE_RETRY_MS));
+  }
+  if (!isWanted()) return;
   section.size = size;
   section.drawing = canvas(section, size);
   image.append(section.drawing);
@@ -150,7 +159,7 @@ async function sizeOf(section) {
     const response = await fetch(section.dataset.size, { headers: { Accept: "application/json" } });
     return response.ok ? await response.json() : null;
   } catch {
-    return null; // the four fields are still there
+    return null;
   }
 }
 
@@ -175,6 +184,7 @@ function canvas(section, size) {
 function drag(section, event) {
   if (event.button !== 0) return;
   event.preventDefault();
+  event.stopPropagation(); // the viewer's own gestures rest while somebody draws
   const svg = section.drawing;
   svg.focus({ preventScroll: true });
   svg.setPointerCapture(event.pointerId);
@@ -197,7 +207,7 @@ function nudge(section, event) {
   const box = boxOf(section);
   if (!arrow || !box) return;
   event.preventDefault();
-  event.stopPropagation(); // the viewer's own keys rest while somebody draws
+  event.stopPropagation(); // and so do its keys
   const { columns, rows } = section.size;
   const step = event.altKey ? 1 : Math.max(1, Math.round(Math.max(columns, rows) * STEP));
   const [x, y] = [arrow[0] * step, arrow[1] * step];
