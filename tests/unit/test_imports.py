@@ -84,13 +84,13 @@ IMPURE_MODULES = {
 
 
 def modules() -> list[tuple[str, Path]]:
-    """Every module of the wheel with its dotted name; training code is not in the wheel."""
+    """Every module of the wheel with its dotted name; training code and npm's are not."""
     found = []
     for path in sorted(
         path for package in PACKAGES for path in (REPOSITORY / package).rglob("*.py")
     ):
         parts = path.relative_to(REPOSITORY).with_suffix("").parts
-        if "train" not in parts:
+        if not {"train", "node_modules"} & set(parts):
             found.append((".".join(parts).removesuffix(".__init__"), path))
     return found
 
