@@ -50,8 +50,7 @@ def _endpoints(study: Json, beside: list[Json]) -> Iterator[Json]:
 
 def _requires_token(endpoint: Json) -> bool:
     return any(
-        str(extension.get("url", "")).endswith(EXTENSION)
-        and extension.get("valueBoolean") is True
+        str(extension.get("url", "")).endswith(EXTENSION) and extension.get("valueBoolean") is True
         for extension in _objects(endpoint.get("extension"))
     )
 
