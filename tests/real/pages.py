@@ -72,7 +72,7 @@ def without_errors(page: Page) -> Iterator[None]:
         if said.type != "error":
             return
         if said.text.startswith("Failed to load resource"):
-            failed_loads[said.location["url"]] = said.text
+            failed_loads[said.location["url"]] = f"{said.text} {said.location['url']}"
         else:
             errors.append(said.text)
 
