@@ -4,14 +4,12 @@ Each process builds what it needs once: the web workers, each worker process, th
 the command line.
 """
 
-import json
 import logging
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import astuple, dataclass
 from datetime import UTC, datetime
-from functools import partial
-from hashlib import sha256
+from functools import cache, partial
 from secrets import token_urlsafe
 
 from redis.exceptions import RedisError
@@ -26,7 +24,7 @@ from cds_service.adapters.ehr import FhirRecord
 from cds_service.adapters.ehr_writer import FhirWriter
 from cds_service.adapters.jwks import ClientKeys
 from cds_service.adapters.lanes import Lanes
-from cds_service.adapters.model_shelf import ModelShelf
+from cds_service.adapters.model_shelf import ModelShelf, identity_of, intended_use_of
 from cds_service.adapters.queue import (
     RING_TIMEOUT_S,
     SESSION_TIMEOUT_S,
@@ -41,12 +39,13 @@ from cds_service.adapters.vault import Vault, load_or_create_key
 from cds_service.domain.audit import AuditAction, AuditEvent
 from cds_service.domain.finding import Coding, ModelIdentity
 from cds_service.domain.job import Job
+from cds_service.domain.routing import Route, route_of
 from cds_service.domain.study import PatientFacts, StudyReference
 from cds_service.domain.tenant import Tenant
-from cds_service.errors import LedgerUnavailable, NotFound, SightlineError
+from cds_service.errors import LedgerUnavailable, ModelMissing, NotFound, SightlineError
 from cds_service.settings import Settings
 from cds_service.usecases.answer_hook import answer_hook
-from cds_service.usecases.compose_card import CardModel, CardWriter
+from cds_service.usecases.compose_card import CardModel, CardWriter, device_id
 from cds_service.usecases.dispatch_inference import dispatch_inference
 from cds_service.usecases.gather_prefetch import Gatherer
 from cds_service.usecases.hook_desk import HookDesk
@@ -61,7 +60,6 @@ from cds_service.web.rate_limit import RateLimit
 from cds_service.web.registrations import Registrations
 from cds_service.web.services import Services
 from models.contract import ModelCard
-from models.registry import card_of
 from smart_app import AppServices, Measured, ModelFacts, Share
 
 log = logging.getLogger(__name__)
@@ -92,6 +90,7 @@ class House:
     jobs: ledger.SqlJobs
     results: ledger.SqlResults
     audit: ledger.SqlAuditLog
+    shelf: ModelShelf
 
 
 def open_house(settings: Settings) -> House:
@@ -117,12 +116,8 @@ def open_house(settings: Settings) -> House:
         ),
         results=ledger.SqlResults(engine),
         audit=audit,
+        shelf=ModelShelf(settings.data, settings.model_id),
     )
-
-
-def configuration(settings: Settings) -> str:
-    """Digest what besides the weights decides a result: nothing that a site can set, so far."""
-    return sha256(json.dumps({"model": settings.model_id}).encode()).hexdigest()
 
 
 def prepare_installation(settings: Settings) -> None:
@@ -166,10 +161,14 @@ def workbench(settings: Settings) -> Workbench:
     from cds_service.adapters.runtime import OnnxClassifier
 
     house = open_house(settings)
-    classifier = OnnxClassifier(
-        ModelShelf(settings.data, settings.model_id).package(settings.model_id)
-    )
-    classifier.warm_up()
+    shelf = house.shelf
+
+    @cache
+    def classifier(model_id: str) -> OnnxClassifier:
+        return OnnxClassifier(shelf.package(model_id))
+
+    for model_id in shelf.enabled().all():
+        classifier(model_id).warm_up()
     writer = FhirWriter(house.egress.session_for, house.tokens.auth)
     return Workbench(
         tenants=house.tenants,
@@ -178,12 +177,11 @@ def workbench(settings: Settings) -> Workbench:
         publications=ledger.SqlPublications(house.engine),
         archive=archive(house),
         reader=DicomReader(),
-        classifier=classifier,
+        classifiers=classifier,
         writer=writer,
         audit=house.audit,
         clock=clock,
         new_id=new_id,
-        configuration=configuration(settings),
         attempts=settings.job_attempts,
         budget=Budget(),
         reviews=ReviewBench(
@@ -205,8 +203,7 @@ def archive(house: House) -> DicomWebArchive:
 
 def hook_services(settings: Settings, house: House) -> Services:
     """Build what the CDS Hooks front door needs."""
-    card = card_of(settings.model_id)
-    model = _card_model(card)
+    model = _card_model(house.shelf.card(house.shelf.enabled().everywhere[0]))
     cards = ledger.SqlCardLog(house.engine)
     desk = HookDesk(
         gatherer=Gatherer(FhirRecord(house.egress, house.tokens), house.audit, Lanes(), clock),
@@ -215,9 +212,13 @@ def hook_services(settings: Settings, house: House) -> Services:
         cards=cards,
         alerts=ledger.SqlAlerts(house.engine),
         audit=house.audit,
-        dispatch=_dispatch(settings, house, model.identity),
+        dispatch=_dispatch(settings, house),
+        routes=partial(_routes, house.shelf),
         writer=CardWriter(
-            model, settings.public_url, partial(house.vault.pseudonym, "card reader")
+            model,
+            settings.public_url,
+            partial(house.vault.pseudonym, "card reader"),
+            partial(_installed, house.shelf),
         ),
         clock=clock,
     )
@@ -246,6 +247,7 @@ def hook_services(settings: Settings, house: House) -> Services:
         audit=house.audit,
         clock=clock,
         model=model,
+        model_with=partial(_model_with, house.shelf),
         is_ledger_up=lambda: _works(house.tenants.all),
         is_queue_up=lambda: _works(redis.ping),
         within=ledger.within,
@@ -257,7 +259,7 @@ def app_services(settings: Settings, house: House) -> AppServices:
     from cds_service.adapters.pixels import DicomReader
 
     reader = DicomReader()
-    card = card_of(settings.model_id)
+    card = house.shelf.card(house.shelf.enabled().everywhere[0])
     return AppServices(
         public_url=settings.public_url,
         label=card.label,
@@ -268,7 +270,7 @@ def app_services(settings: Settings, house: House) -> AppServices:
         reviews=ledger.SqlReviews(house.engine, house.vault),
         review_writes=ledger.SqlReviewWrites(house.engine),
         doorbell=_doorbell(settings),
-        dispatch=_dispatch(settings, house, _identity(card)),
+        dispatch=_dispatch(settings, house),
         audit=house.audit,
         vault=house.vault,
         redis=redis_client(settings.redis_url, timeout_s=SESSION_TIMEOUT_S),
@@ -281,51 +283,81 @@ def app_services(settings: Settings, house: House) -> AppServices:
         ),
         read_pixels=lambda instance: reader.pixels(instance).values,
         read_header=reader.header,
-        model_facts=_model_facts,
+        model_facts=partial(_model_facts, house.shelf),
         clock=clock,
         new_id=new_id,
     )
 
 
-def _dispatch(
-    settings: Settings, house: House, model: ModelIdentity
-) -> Callable[[StudyReference, PatientFacts], Job]:
-    return partial(
-        dispatch_inference,
-        jobs=house.jobs,
-        doorbell=_doorbell(settings),
-        model=model,
-        configuration=configuration(settings),
-    )
+def _dispatch(settings: Settings, house: House) -> Callable[[StudyReference, PatientFacts], Job]:
+    doorbell = _doorbell(settings)
+
+    def dispatch(study: StudyReference, patient: PatientFacts) -> Job:
+        route = route_of(_routes(house.shelf, study.tenant_id), study, patient)
+        return dispatch_inference(
+            study, patient, jobs=house.jobs, doorbell=doorbell, model=route.model
+        )
+
+    return dispatch
+
+
+def _routes(shelf: ModelShelf, tenant_id: str) -> list[Route]:
+    """Return the models enabled for a tenant; one that cannot be read is left out and logged.
+
+    Raises ModelMissing when none is left.
+    """
+    routes = []
+    missing: ModelMissing | None = None
+    for model_id in shelf.enabled().of(tenant_id):
+        try:
+            card = shelf.card(model_id)
+        except ModelMissing as error:
+            log.error("model left out: %s", error)
+            missing = error
+        else:
+            routes.append(Route(identity_of(card), intended_use_of(card)))
+    if not routes:
+        raise missing or ModelMissing("No model is enabled.")
+    return routes
 
 
 def _doorbell(settings: Settings) -> RqDoorbell:
     return RqDoorbell(redis_client(settings.redis_url, timeout_s=RING_TIMEOUT_S))
 
 
-def _identity(card: ModelCard) -> ModelIdentity:
-    return ModelIdentity(card.id, card.version, card.digest, card.title, card.label)
+def _installed(shelf: ModelShelf, model_id: str) -> CardModel | None:
+    try:
+        return _card_model(shelf.card(model_id))
+    except ModelMissing:
+        return None
+
+
+def _model_with(shelf: ModelShelf, device: str) -> ModelIdentity | None:
+    for model_id in shelf.ids():
+        found = _installed(shelf, model_id)
+        if found is not None and device_id(found.identity) == device:
+            return found.identity
+    return None
 
 
 def _card_model(card: ModelCard) -> CardModel:
     return CardModel(
-        identity=_identity(card),
-        finding=Coding(*astuple(card.findings[0].coding)),
-        modalities=card.intended_use.modalities,
+        identity=identity_of(card),
+        findings=tuple(Coding(*astuple(one.coding)) for one in card.findings),
         scope=_scope(card),
         does_not_look_for=card.does_not_look_for,
     )
 
 
-def _model_facts(model: ModelIdentity) -> ModelFacts | None:
+def _model_facts(shelf: ModelShelf, model: ModelIdentity) -> ModelFacts | None:
     try:
-        card = card_of(model.id)
-    except LookupError:
+        card = shelf.card(model.id)
+    except ModelMissing:
         return None
     if card.digest != model.digest:
         return None
     return ModelFacts(
-        looks_for=f"signs of {card.findings[0].coding.display.lower()}",
+        looks_for=f"signs of {', '.join(one.coding.display.lower() for one in card.findings)}",
         intended_use=_scope(card),
         does_not_look_for=card.does_not_look_for,
         limits=card.limits,
@@ -334,7 +366,9 @@ def _model_facts(model: ModelIdentity) -> ModelFacts | None:
 
 
 def _measured(card: ModelCard) -> Measured | None:
-    """Read the figures of the card's operating point; None where it has not all of them."""
+    """Read the figures of the one operating point; None where they are not all there."""
+    if len(card.findings) > 1:
+        return None
     performance = card.details.get("performance", {})
     try:
         figures = performance["figures"]

@@ -15,6 +15,8 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import TypeVar
 
+from cds_service.domain.finding import ModelIdentity
+from cds_service.domain.guards import IntendedUse
 from cds_service.errors import ModelMissing, SettingsInvalid, WeightsDigestMismatch
 from models.contract import ModelCard, ModelPackage, WeightsChanged
 from models.registry import card_of, model_ids, package_of
@@ -115,6 +117,25 @@ class ModelShelf:
         value = read()
         self._read[path] = (stamp, value)
         return value
+
+
+def identity_of(card: ModelCard) -> ModelIdentity:
+    """Return which model this is, as results keep it."""
+    return ModelIdentity(card.id, card.version, card.digest, card.title, card.label)
+
+
+def intended_use_of(card: ModelCard) -> IntendedUse:
+    """Return which images the model is for, as the guards read it."""
+    use = card.intended_use
+    return IntendedUse(
+        modalities=use.modalities,
+        body_parts=use.body_parts,
+        views=use.views,
+        min_age_days=use.min_age_days,
+        max_age_days=use.max_age_days,
+        population=use.population,
+        projection=use.projection,
+    )
 
 
 def write_enabled(data: Path, enabled: EnabledModels) -> None:

@@ -13,6 +13,7 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
+from cds_service.adapters.model_shelf import identity_of, intended_use_of
 from cds_service.adapters.pixels import Radiograph
 from cds_service.domain.finding import Activation, Box, Coding, MapMethod, ModelIdentity
 from cds_service.errors import InferenceFailed, OutputOutOfRange, StudyOutOfScope
@@ -41,25 +42,6 @@ def new_session(weights: bytes, *, threads: int = 1) -> ort.InferenceSession:
         return ort.InferenceSession(weights, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime has one class for each of its failure kinds
         raise InferenceFailed("The model's weights could not be loaded.") from error
-
-
-def identity_of(card: ModelCard) -> ModelIdentity:
-    """Return which model this is, as results keep it."""
-    return ModelIdentity(card.id, card.version, card.digest, card.title, card.label)
-
-
-def intended_use_of(card: ModelCard) -> IntendedUse:
-    """Return which images the model is for, as the guards read it."""
-    use = card.intended_use
-    return IntendedUse(
-        modalities=use.modalities,
-        body_parts=use.body_parts,
-        views=use.views,
-        min_age_days=use.min_age_days,
-        max_age_days=use.max_age_days,
-        population=use.population,
-        projection=use.projection,
-    )
 
 
 @dataclass(frozen=True, slots=True)

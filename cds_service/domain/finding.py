@@ -39,6 +39,16 @@ class ModelIdentity:
     title: str = ""
     label: str = ""  # "Reference model ... Not a medical device."
 
+    @property
+    def configuration(self) -> str:
+        """Digest what besides the weights decides a result: the card, by its version."""
+        return _digest("configuration", self.id, self.version)
+
+    def is_same_version_as(self, other: "ModelIdentity") -> bool:
+        """Tell whether both decide alike: the words about them may differ."""
+        mine = (self.id, self.version, self.digest)
+        return mine == (other.id, other.version, other.digest)
+
 
 @dataclass(frozen=True, slots=True)
 class Box:

@@ -54,8 +54,8 @@ class IntendedUse:
     """The executable part of a model card's intended use."""
 
     modalities: frozenset[str]
-    body_parts: frozenset[str]  # DICOM Body Part Examined; a silent header passes
-    views: frozenset[str]  # DICOM View Position
+    body_parts: frozenset[str]  # DICOM Body Part Examined; a silent header passes; none: any
+    views: frozenset[str]  # DICOM View Position; none: any
     min_age_days: int  # inclusive
     max_age_days: int  # inclusive
     population: str  # for people: "children aged 1-5"
@@ -86,7 +86,14 @@ def check_header(
     if refusals:
         raise next((r for r in refusals if not r.code.endswith("-unknown")), refusals[0])
     states_body_part = bool(header.body_part or overrides.body_part)
-    return ("modality", *(("body-part",) if states_body_part else ()), "view", "age", "size")
+    compared = {
+        "modality": True,
+        "body-part": states_body_part and bool(use.body_parts),
+        "view": bool(use.views),
+        "age": True,
+        "size": True,
+    }
+    return tuple(code for code, was_compared in compared.items() if was_compared)
 
 
 def _refusals(
@@ -104,12 +111,12 @@ def _refusals(
     elif modality not in use.modalities:
         what = _MODALITY_WORDS.get(modality, "another kind of image")
         yield StudyOutOfScope("modality", f"{made_for}, this is {what}")
-    if body_part and body_part not in use.body_parts:
+    if body_part and use.body_parts and body_part not in use.body_parts:
         part = body_part.lower() if body_part in _BODY_PARTS else "another body part"
         yield StudyOutOfScope("body-part", f"{made_for}, this shows {part}")
-    if not view:
+    if use.views and not view:
         yield StudyOutOfScope("view-unknown", f"{made_for}, the view is not stated")
-    elif view not in use.views:
+    elif use.views and view not in use.views:
         what = "a lateral view" if view in _LATERAL_VIEWS else "another view"
         yield StudyOutOfScope("view", f"{made_for}, this is {what}")
     if min(header.rows, header.columns) < _SMALLEST_SIDE:

@@ -48,7 +48,7 @@ def _cards(call: HookCall, tenant: Tenant, desk: HookDesk, deadline: float) -> l
 
 
 def _silence(call: HookCall, policies: AlertPolicies, desk: HookDesk) -> list[Notice]:
-    code = desk.writer.model.finding.code
+    code = desk.writer.model.findings[0].code
     if is_held_back(Indicator.INFO, Standing(), policies.of(code)):
         return []
     return [Notice(desk.writer.of_silence(call), code)]

@@ -41,6 +41,16 @@ def worst(result: Result) -> Finding | None:
     return min(result.analysis.findings, key=_urgency, default=None)
 
 
+def open_findings(result: Result) -> tuple[Finding, ...]:
+    """Return what a card may speak about, the most urgent first.
+
+    These are the findings that are not absent, or one absent one: a card never says that nothing
+    was found while something was.
+    """
+    by_urgency = sorted(result.analysis.findings, key=_urgency)
+    return tuple(one for one in by_urgency if one.present is not False) or tuple(by_urgency[:1])
+
+
 def indicator_of(finding: Finding | None) -> Indicator:
     """Return how loud a finding is: only a present one is more than information."""
     if finding is None or not finding.present:
@@ -64,10 +74,24 @@ def scored_verdict(finding: Finding) -> str:
     return f"{verdict(finding)} {score}"
 
 
+def said_of(result: Result, finding: Finding, *, is_scored: bool = True) -> str:
+    """Say one finding of a result, and that there is more where the model looks for several."""
+    findings = result.analysis.findings
+    if len(findings) == 1:
+        return scored_verdict(finding) if is_scored else verdict(finding)
+    if finding.present is False:
+        return f"AI found none of the {len(findings)} findings that it looks for"
+    if finding.present is None:
+        return f"uncertain about {in_a_sentence(finding.coding.display)}, the AI cannot tell"
+    more = sum(one.present is True for one in findings) - 1
+    said = scored_verdict(finding) if is_scored else verdict(finding)
+    return f"{said} and {counted(more, 'more finding', 'more findings')}" if more else said
+
+
 def dated_verdict(result: Result) -> str:
     """Say what was found and when the images were taken, in markdown."""
     finding = worst(result)
-    said = markdown(scored_verdict(finding)) if finding else "not analysed"
+    said = markdown(said_of(result, finding)) if finding else "not analysed"
     return f"{day(result.study_started)}: {said}" if result.study_started else said
 
 

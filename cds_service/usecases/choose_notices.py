@@ -17,7 +17,7 @@ from cds_service.domain.hook import Hook, HookCall
 from cds_service.domain.job import Job, JobState
 from cds_service.domain.study import StudyReference
 from cds_service.domain.tenant import Tenant
-from cds_service.usecases.card_words import indicator_of, worst
+from cds_service.usecases.card_words import indicator_of, open_findings
 from cds_service.usecases.compose_card import Circumstances
 from cds_service.usecases.hook_desk import HookDesk
 from cds_service.usecases.limit_alerts import Notice
@@ -74,9 +74,8 @@ def _all_news(
     reactions = desk.alerts.reactions(call.tenant_id, result_ids) if result_ids else []
     reader = desk.writer.reader(call)
 
-    def news_of(one: Known) -> _News:
-        finding = worst(one.result) if one.result else None
-        code = desk.writer.finding_code(one.result)
+    def news_of(one: Known, finding: Finding | None) -> _News:
+        code = finding.coding.code if finding else desk.writer.finding_code(one.result)
         indicator = indicator_of(finding)
         stands = standing(
             reactions,
@@ -91,7 +90,13 @@ def _all_news(
         )
         return _News(one, finding, code, indicator, stands, is_silent)
 
-    return [news_of(one) for one in known]
+    def loudest(one: Known) -> _News:
+        """Speak about the most urgent finding that is not held back."""
+        findings = (open_findings(one.result) if one.result else ()) or (None,)
+        news = [news_of(one, finding) for finding in findings]
+        return next((item for item in news if not item.is_silent), news[0])
+
+    return [loudest(one) for one in known]
 
 
 def _has_words(known: Known, finding: Finding | None, tenant: Tenant) -> bool:
@@ -127,6 +132,7 @@ def _circumstances(one: _News, news: Sequence[_News], call: HookCall) -> Circums
     earlier = (n.known.result for n in news if one.replaces(n))
     is_unreviewed = one.is_positive and not one.standing.is_acknowledged
     return Circumstances(
+        finding=one.finding,
         newer_images=job is not None and job.is_analysing,
         newer=next((n.known.result for n in later), None),  # the news are in order of age
         earlier=tuple(result for result in earlier if result is not None)[:MAX_EARLIER],

@@ -19,6 +19,7 @@ from cds_service.domain.finding import (
     SIGHTLINE_NAMESPACE,
     AnalysisStatus,
     Coding,
+    Finding,
     ModelIdentity,
     Result,
     score_text,
@@ -38,10 +39,9 @@ from cds_service.usecases.card_words import (
     markdown,
     not_analysed,
     running,
-    scored_verdict,
+    said_of,
     shortened,
     study_name,
-    verdict,
     worst,
 )
 
@@ -61,13 +61,15 @@ OVERRIDE_REASONS = tuple(
 )
 
 
+MAX_SCORES = 4  # findings that are all told with their scores
+
+
 @dataclass(frozen=True, slots=True)
 class CardModel:
     """What cards say about the model, from its card."""
 
     identity: ModelIdentity
-    finding: Coding  # what it looks for; also the topic of every card
-    modalities: frozenset[str]  # DICOM, that it reads
+    findings: tuple[Coding, ...]  # what it looks for; the first is the topic of every card
     scope: str  # "frontal chest X-rays of children aged 1-5"
     does_not_look_for: tuple[str, ...]
 
@@ -81,6 +83,7 @@ def device_id(model: ModelIdentity) -> str:
 class Circumstances:
     """What besides the result itself a card has to say."""
 
+    finding: Finding | None = None  # that it speaks about; None: the most urgent one
     newer_images: bool = False  # are being analysed
     newer: Result | None = None  # of a later study, about the same finding
     earlier: tuple[Result, ...] = ()  # whose cards give way to this one
@@ -92,11 +95,12 @@ PLAIN = Circumstances()
 
 @dataclass(frozen=True, slots=True)
 class CardWriter:
-    """Writes the cards of every service for one model."""
+    """Writes the cards of every service; `model` speaks where no result or job names another."""
 
     model: CardModel
     public_url: str
     pseudonym: Callable[[str, str], str]  # of a user, for one tenant
+    models: Callable[[str], CardModel | None] = lambda _model_id: None  # that are installed
 
     def reader(self, call: HookCall) -> str:
         """Return the keyed hash that stands for this hook's user; "" when it names none."""
@@ -105,7 +109,17 @@ class CardWriter:
     def finding_code(self, result: Result | None) -> str:
         """Return what a card about this result, or about none yet, is about."""
         finding = worst(result) if result else None
-        return finding.coding.code if finding else self.model.finding.code
+        if result is None or finding is None:
+            return self.model_of(result.analysis.model if result else None).findings[0].code
+        return finding.coding.code
+
+    def model_of(self, identity: ModelIdentity | None) -> CardModel:
+        """Return what cards say about the model of a result; one that is gone says little."""
+        if identity is None or identity.id == self.model.identity.id:
+            return self.model
+        return self.models(identity.id) or replace(
+            self.model, identity=identity, scope="", does_not_look_for=()
+        )
 
     def of_result(
         self,
@@ -116,11 +130,11 @@ class CardWriter:
     ) -> Card:
         """Say what was found or why nothing was."""
         name = study_name(study, result.study_started)
-        finding = worst(result)
+        finding = about.finding or worst(result)
         if finding is None:
             sentence, advice = not_analysed(result.analysis.reason)
         else:
-            sentence, advice = f": {scored_verdict(finding)}", advice_on(finding.present)
+            sentence, advice = f": {said_of(result, finding)}", advice_on(finding.present)
         if about.is_unreviewed_at_discharge:
             name = f"Not yet reviewed: {name}"
             advice = "review it before the patient leaves, or name who will follow it up."
@@ -135,17 +149,19 @@ class CardWriter:
         ]
         return self._card(
             call,
+            self.model_of(result.analysis.model),
             f"result:{result.id}",
             name + sentence,
             indicator_of(finding),
             paragraphs,
             link=self._link(label, result.study_uid, job_id=None, result_id=result.id),
             extension=card_extension.of_result(result, study),
-            finding_code=self.finding_code(result),
+            finding_code=finding.coding.code if finding else None,
         )
 
     def of_job(self, call: HookCall, job: Job, study: StudyReference, wait: Wait | None) -> Card:
         """Say that the analysis is queued or running, or that it could not be done."""
+        model = self.models(job.model_id) or self.model
         if job.is_lost:
             key, label = f"failed:{job.id}", "Open details"
             sentence = " was not analysed: technical problem"
@@ -158,17 +174,18 @@ class CardWriter:
             key, label = f"running:{job.id}", "Follow the analysis"
             sentence = running(job, wait)
             paragraphs = [
-                f"**Looks for:** {self._looks_for()}",
+                f"**Looks for:** {_looks_for(model)}",
                 "**Next:** nothing. Open it to follow the progress, or open the chart again later.",
             ]
         return self._card(
             call,
+            model,
             key,
             study_name(study, study.started) + sentence,
             Indicator.INFO,
             paragraphs,
             link=self._link(label, study.study_uid, job_id=job.id, result_id=job.result_id),
-            extension=card_extension.of_analysis(self.model.identity, study.started, study),
+            extension=card_extension.of_analysis(model.identity, study.started, study),
         )
 
     def of_silence(self, call: HookCall) -> Card:
@@ -179,13 +196,13 @@ class CardWriter:
         ]
         summary = "Imaging AI could not read this patient's studies just now"
         key = f"silence:{call.tenant_id}:{call.patient_id}"
-        return self._card(call, key, summary, Indicator.INFO, paragraphs)
+        return self._card(call, self.model, key, summary, Indicator.INFO, paragraphs)
 
     def of_order(self, call: HookCall, result: Result, study: StudyReference | None) -> Card:
         """Say that a study like the one being ordered has an AI read already."""
         finding = worst(result)
         started = f" of {day(result.study_started)}" if result.study_started else ""
-        said = verdict(finding) if finding else ""
+        said = said_of(result, finding, is_scored=False) if finding else ""
         summary = f"A comparable study{started} already has an AI read: {said}"
         paragraphs = [
             f"**Study:** {markdown(study_name(study, result.study_started))}",
@@ -195,6 +212,7 @@ class CardWriter:
         label = "Open the earlier study"
         return self._card(
             call,
+            self.model_of(result.analysis.model),
             f"order:{result.id}",
             summary,
             Indicator.INFO,
@@ -213,29 +231,20 @@ class CardWriter:
         ]
         key = f"limit:{call.tenant_id}:{call.patient_id}"
         summary = f"{counted(held_back, 'notice', 'notices')} held back by this site's limit"
-        card = self._card(call, key, summary, Indicator.INFO, paragraphs)
+        card = self._card(call, self.model, key, summary, Indicator.INFO, paragraphs)
         return replace(card, extension=card_extension.of_held_back(held_back))
 
     def _facts(self, result: Result) -> list[str]:
-        model = result.analysis.model
-        scores = [
-            f"**{markdown(one.coding.display)}:** score {markdown(score_text(one.probability))}, "
-            f"threshold {one.threshold:.2f}"
-            for one in result.analysis.findings
-        ]
-        not_looked_for = ", ".join(markdown(one) for one in self.model.does_not_look_for)
+        model, known = result.analysis.model, self.model_of(result.analysis.model)
+        not_looked_for = ", ".join(markdown(one) for one in known.does_not_look_for)
         moment = result.computed_at.astimezone(UTC)
         return [
-            *scores,
-            f"**Looks for:** {self._looks_for()}",
+            *_scores(result.analysis.findings),
+            f"**Looks for:** {_looks_for(known)}",
             f"**Does not look for:** {not_looked_for}" if not_looked_for else "",
             f"**Model:** {markdown(model.title or model.id)} ({markdown(model.id)} "
             f"{markdown(model.version)}), computed {day(moment)} {moment:%H:%M} UTC",
         ]
-
-    def _looks_for(self) -> str:
-        what = markdown(in_a_sentence(self.model.finding.display))
-        return f"{what}, on {markdown(self.model.scope)}"
 
     def _link(
         self, label: str, study_uid: str, *, job_id: str | None, result_id: str | None
@@ -250,6 +259,7 @@ class CardWriter:
     def _card(
         self,
         call: HookCall,
+        speaking: CardModel,
         about: str,
         summary: str,
         indicator: Indicator,
@@ -259,8 +269,8 @@ class CardWriter:
         extension: dict[str, Any] | None = None,
         finding_code: str | None = None,
     ) -> Card:
-        model = self.model.identity
-        code = finding_code or self.model.finding.code
+        model = speaking.identity
+        code = finding_code or speaking.findings[0].code
         name = "|".join(("card", about, code, call.service_id, call.hook, self.reader(call)))
         label = markdown(model.label)
         return Card(
@@ -270,13 +280,34 @@ class CardWriter:
             source=Source(
                 label=clean(model.title or model.id),
                 url=f"{self.public_url}/fhir/Device/{device_id(model)}",
-                topic=self.model.finding,
+                topic=speaking.findings[0],
             ),
             detail_markdown="\n\n".join([p for p in paragraphs if p] + ([label] if label else [])),
             links=() if link is None else (link,),
             override_reasons=OVERRIDE_REASONS,
             extension=extension or {},
         )
+
+
+def _scores(findings: Sequence[Finding]) -> list[str]:
+    """Say the scores; of many findings, those that are absent by name only."""
+    absent = [one for one in findings if one.present is False]
+    is_short = len(findings) <= MAX_SCORES
+    lines = [
+        f"**{markdown(one.coding.display)}:** score {markdown(score_text(one.probability))}, "
+        f"threshold {one.threshold:.2f}"
+        for one in findings
+        if is_short or one.present is not False
+    ]
+    if absent and not is_short:
+        names = ", ".join(markdown(in_a_sentence(one.coding.display)) for one in absent)
+        lines.append(f"**Below their thresholds:** {names}")
+    return lines
+
+
+def _looks_for(model: CardModel) -> str:
+    what = ", ".join(markdown(in_a_sentence(one.display)) for one in model.findings)
+    return f"{what}, on {markdown(model.scope)}" if model.scope else what
 
 
 def with_more(card: Card, rest: Sequence[Card]) -> Card:

@@ -17,11 +17,8 @@ def dispatch_inference(
     jobs: Jobs,
     doorbell: Doorbell,
     model: ModelIdentity,
-    configuration: str,
 ) -> Job:
     """Return the job for this study as the EHR states it, made now or before.
-
-    configuration   everything besides the weights that changes a result, as one text
 
     A worker is rung only for a job that is new or was failed; when nobody hears, the sweep rings
     again. Raises LedgerUnavailable.
@@ -32,7 +29,7 @@ def dispatch_inference(
         study.series_count,
         study.instance_count,
         model.digest,
-        configuration,
+        model.configuration,
     )
     job, made = jobs.open(key, study, patient, model.id)
     if made:

@@ -3,10 +3,11 @@
 Source: DESIGN "One hook through the house".
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from cds_service.domain.job import Job
+from cds_service.domain.routing import Route
 from cds_service.domain.study import PatientFacts, StudyReference
 from cds_service.usecases.compose_card import CardWriter
 from cds_service.usecases.gather_prefetch import Gatherer
@@ -24,6 +25,7 @@ class HookDesk:
     alerts: Alerts
     audit: AuditLog
     dispatch: Callable[[StudyReference, PatientFacts], Job]
+    routes: Callable[[str], Sequence[Route]]  # the models enabled for a tenant, one at least
     writer: CardWriter
     clock: Clock
 

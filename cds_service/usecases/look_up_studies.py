@@ -11,9 +11,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
-from cds_service.domain.finding import Result
+from cds_service.domain.finding import ModelIdentity, Result
 from cds_service.domain.hook import Hook, HookCall
 from cds_service.domain.job import Job, JobState
+from cds_service.domain.routing import route_of
 from cds_service.domain.study import PatientFacts, StudyReference
 from cds_service.domain.tenant import Tenant
 from cds_service.errors import PrefetchUnavailable, UpstreamFailed
@@ -101,20 +102,22 @@ def _from_ledger(call: HookCall, desk: HookDesk, but: Iterable[str] = ()) -> lis
 def _from_list(
     document: Resource, gathering: Gathering, call: HookCall, tenant: Tenant, desk: HookDesk
 ) -> list[Known]:
-    studies = _newest(
-        studies_in(document, tenant.id, call.patient_id), desk.writer.model.modalities
-    )
+    routes = desk.routes(tenant.id)
+    read = frozenset[str]().union(*(route.use.modalities for route in routes))
+    studies = _newest(studies_in(document, tenant.id, call.patient_id), read)
     if not studies:
         return []
     uids = [study.study_uid for study in studies]
     # Jobs first: a result is stored before its job is done, so none can fall in between.
     jobs = desk.jobs.newest_for(tenant.id, call.patient_id, uids)
     results = desk.results.newest_for(tenant.id, call.patient_id, uids)
-    wanted = [
-        study
-        for study in studies[:MAX_ANALYSED]
-        if _wants_analysis(study, jobs.get(study.study_uid), results.get(study.study_uid), desk)
-    ]
+    # The age chooses between models; with one alone the patient need not be read for it.
+    patient = _patient(gathering, call) if len(routes) > 1 else None
+    wanted = []
+    for study in studies[:MAX_ANALYSED]:
+        model, uid = route_of(routes, study, patient).model, study.study_uid
+        if _wants_analysis(study, jobs.get(uid), results.get(uid), model, desk):
+            wanted.append(study)
     jobs |= _dispatched(wanted, document, gathering, call, tenant, desk)
     known = []
     for number, study in enumerate(studies):
@@ -180,18 +183,20 @@ def _with_archive(
 
 
 def _wants_analysis(
-    study: StudyReference, job: Job | None, result: Result | None, desk: HookDesk
+    study: StudyReference,
+    job: Job | None,
+    result: Result | None,
+    model: ModelIdentity,
+    desk: HookDesk,
 ) -> bool:
     """Tell whether a job has to be asked for: none yet, a failed one, new images, a new model."""
     if job is None:
-        return result is None or _is_of_another_model(result, desk)
+        return result is None or not model.is_same_version_as(result.analysis.model)
     if job.state is JobState.FAILED:
         return desk.clock() - job.updated_at > RETRY_FAILED_AFTER
     counts = (study.series_count, study.instance_count)
     if counts != (job.study.series_count, job.study.instance_count):
         return True
-    return job.state is JobState.DONE and result is not None and _is_of_another_model(result, desk)
-
-
-def _is_of_another_model(result: Result, desk: HookDesk) -> bool:
-    return result.analysis.model.digest != desk.writer.model.identity.digest
+    if job.state is not JobState.DONE or result is None:
+        return False
+    return not model.is_same_version_as(result.analysis.model)

@@ -7,6 +7,7 @@ Source: DESIGN "One job through the house".
 """
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from hashlib import sha256
@@ -59,12 +60,11 @@ class Workbench:
     publications: Publications
     archive: Archive
     reader: ImageReader
-    classifier: Classifier
+    classifiers: Callable[[str], Classifier]  # by model id; raises InferenceFailed
     writer: EhrWriter
     audit: AuditLog
     clock: Clock
     new_id: NewId
-    configuration: str  # digest of what else decides a result
     attempts: int  # how often a job is tried
     budget: Budget
     reviews: ReviewBench  # for what clinicians said about results
@@ -143,7 +143,7 @@ def _computed(lease: Lease, tenant: Tenant, bench: Workbench) -> Result:
     analysis = analyse_study(
         [SourceInstance(instance) for instance in instances],
         reader=bench.reader,
-        classifier=bench.classifier,
+        classifier=bench.classifiers(lease.job.model_id),
         patient=lease.patient,
         expected_study_uid=study.study_uid,
         on_step=advance,
@@ -183,8 +183,8 @@ def _stored(lease: Lease, bench: Workbench, analysis: Analysis, digests: tuple[s
 
 
 def _key(lease: Lease, bench: Workbench, digests: tuple[str, ...]) -> str:
-    study, model = lease.job.study, bench.classifier.identity
-    return result_key(study.tenant_id, study.study_uid, digests, model.digest, bench.configuration)
+    study, model = lease.job.study, bench.classifiers(lease.job.model_id).identity
+    return result_key(study.tenant_id, study.study_uid, digests, model.digest, model.configuration)
 
 
 def _refused(lease: Lease, bench: Workbench, error: StudyUnusable) -> Analysis:
@@ -192,7 +192,7 @@ def _refused(lease: Lease, bench: Workbench, error: StudyUnusable) -> Analysis:
         study_uid=lease.job.study.study_uid,
         status=AnalysisStatus.NOT_ANALYSED,
         reason=Reason(error.code, error.text),
-        model=bench.classifier.identity,
+        model=bench.classifiers(lease.job.model_id).identity,
         findings=(),
         instances=(),
         instance_digests=(),

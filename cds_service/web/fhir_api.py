@@ -9,7 +9,6 @@ from flask import Blueprint, Response, jsonify
 
 from cds_service.errors import NotFound
 from cds_service.fhir.finding_resources import ai_device
-from cds_service.usecases.compose_card import device_id
 from cds_service.web import problems
 from cds_service.web.problems import FHIR_JSON
 from cds_service.web.services import services
@@ -50,8 +49,8 @@ def metadata() -> Response:
 @blueprint.get("/Device/<logical_id>")
 def device(logical_id: str) -> Response:
     """Return the AI model as a Device."""
-    model = services().model.identity
-    if logical_id != device_id(model):
+    model = services().model_with(logical_id)
+    if model is None:
         raise NotFound("There is no such Device.")
     return _fhir({**ai_device(model), "id": logical_id})
 

@@ -8,6 +8,7 @@ from typing import cast
 from flask import current_app
 
 from cds_service.domain.card import Card, Feedback
+from cds_service.domain.finding import ModelIdentity
 from cds_service.domain.hook import HookCall
 from cds_service.domain.tenant import Tenant
 from cds_service.usecases.compose_card import CardModel
@@ -30,7 +31,8 @@ class Services:
     seal_context: Callable[[str, str], str]  # tenant, appContext -> a text for a URL
     audit: AuditLog
     clock: Clock
-    model: CardModel
+    model: CardModel  # of those that are enabled everywhere, the first
+    model_with: Callable[[str], ModelIdentity | None]  # the installed one of this Device id
     is_ledger_up: Callable[[], bool]
     is_queue_up: Callable[[], bool]
     # For so many seconds the ledger may keep whoever asks waiting, then it is LedgerUnavailable.

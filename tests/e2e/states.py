@@ -90,7 +90,7 @@ def fill(hospital: Hospital) -> None:
     for patient in ("p101", "p102", "p103", "p106", "p107", "p110"):
         hospital.analyse(patient)
     bench = hospital.bench
-    hospital.analyse("p109", classifier=Unsure(bench.classifier))
+    hospital.analyse("p109", classifiers=lambda name: Unsure(bench.classifiers(name)))
     hospital.analyse("p-partly", archive=WithDamage(bench.archive))
     hospital.fail("p104", "ArchiveFailed")
     hospital.crash("p105")

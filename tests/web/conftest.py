@@ -16,6 +16,7 @@ from cds_service.adapters.jwks import ClientKeys
 from cds_service.adapters.vault import Vault
 from cds_service.domain.hook import ORDER_SERVICE
 from cds_service.usecases.answer_hook import answer_hook
+from cds_service.usecases.compose_card import device_id
 from cds_service.usecases.record_feedback import record_feedback
 from cds_service.usecases.seal_context import seal_context
 from cds_service.web import fhir_api, health, hooks, problems
@@ -92,6 +93,9 @@ def door() -> Iterator[FrontDoor]:
             audit=house.audit,
             clock=house.clock,
             model=house.model,
+            model_with=lambda device: (
+                house.model.identity if device == device_id(house.model.identity) else None
+            ),
             is_ledger_up=lambda: front.is_ledger_up,
             is_queue_up=lambda: front.is_queue_up,
         )

@@ -6,8 +6,10 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any
 
+from cds_service.domain.guards import IntendedUse
 from cds_service.domain.hook import HookCall, Prefetch, PrefetchState
 from cds_service.domain.job import Job
+from cds_service.domain.routing import Route, route_of
 from cds_service.domain.study import PatientFacts, StudyReference
 from cds_service.usecases.compose_card import CardModel, CardWriter
 from cds_service.usecases.dispatch_inference import dispatch_inference
@@ -15,6 +17,7 @@ from cds_service.usecases.gather_prefetch import Gatherer
 from cds_service.usecases.hook_desk import HookDesk
 from tests.builders import PNEUMONIA, a_model, a_patient, a_result, a_study
 from tests.fakes.alerts import FakeAlerts
+from tests.fakes.imaging import a_use
 from tests.fakes.ledger import (
     FakeAuditLog,
     FakeCardLog,
@@ -33,8 +36,7 @@ SERVICE_ID = "imaging-ai-findings"
 def a_card_model(**changes: Any) -> CardModel:
     values: dict[str, Any] = {
         "identity": a_model(),
-        "finding": PNEUMONIA,
-        "modalities": frozenset({"CR", "DX"}),
+        "findings": (PNEUMONIA,),
         "scope": "frontal chest X-rays of children aged 1-5",
         "does_not_look_for": ("pleural effusion", "fractures"),
     }
@@ -114,6 +116,8 @@ class House:
     cards: FakeCardLog = field(default_factory=FakeCardLog)
     audit: FakeAuditLog = field(default_factory=FakeAuditLog)
     model: CardModel = field(default_factory=a_card_model)
+    use: IntendedUse = field(default_factory=a_use)
+    others: tuple[tuple[CardModel, IntendedUse], ...] = ()  # models that are asked after it
     reviews: FakeReviews = field(default_factory=FakeReviews)
     alerts: FakeAlerts = field(init=False)
     jobs: FakeJobs = field(init=False)
@@ -132,9 +136,15 @@ class House:
             patient,
             jobs=self.jobs,
             doorbell=self.doorbell,
-            model=self.model.identity,
-            configuration="",
+            model=route_of(self.routes("t-1"), study, patient).model,
         )
+
+    def routes(self, _tenant_id: str) -> list[Route]:
+        models = ((self.model, self.use), *self.others)
+        return [Route(model.identity, use) for model, use in models]
+
+    def installed(self, model_id: str) -> CardModel | None:
+        return {model.identity.id: model for model, _ in self.others}.get(model_id)
 
     @property
     def desk(self) -> HookDesk:
@@ -146,7 +156,8 @@ class House:
             alerts=self.alerts,
             audit=self.audit,
             dispatch=self.dispatch,
-            writer=CardWriter(self.model, PUBLIC_URL, a_pseudonym),
+            routes=self.routes,
+            writer=CardWriter(self.model, PUBLIC_URL, a_pseudonym, self.installed),
             clock=self.clock,
         )
 

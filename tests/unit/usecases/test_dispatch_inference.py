@@ -22,7 +22,7 @@ def doorbell() -> FakeDoorbell:
 
 def dispatch(jobs: FakeJobs, doorbell: FakeDoorbell, **changes: Any) -> Job:
     study = changes.pop("study", a_study())
-    values: dict[str, Any] = {"model": a_model(), "configuration": "c-1"} | changes
+    values: dict[str, Any] = {"model": a_model()} | changes
     return dispatch_inference(study, a_patient(), jobs=jobs, doorbell=doorbell, **values)
 
 
@@ -44,9 +44,9 @@ def test_two_hooks_for_one_study_make_one_job_and_ring_once(
         {"study": a_study(tenant_id="t-2")},
         {"study": a_study(study_uid="1.2.3")},
         {"model": a_model(digest="sha256:" + "1" * 64)},
-        {"configuration": "c-2"},
+        {"model": a_model(version="0.1.1")},
     ],
-    ids=["an instance more", "a series more", "tenant", "study", "weights", "configuration"],
+    ids=["an instance more", "a series more", "tenant", "study", "weights", "card"],
 )
 def test_anything_that_changes_the_result_is_another_job(
     jobs: FakeJobs, doorbell: FakeDoorbell, changes: dict[str, Any]
@@ -58,12 +58,12 @@ def test_anything_that_changes_the_result_is_another_job(
     assert first.id != second.id and doorbell.rung == [first.id, second.id]
 
 
-def test_a_new_title_of_the_same_weights_is_the_same_job(
+def test_a_new_title_of_the_same_card_is_the_same_job(
     jobs: FakeJobs, doorbell: FakeDoorbell
 ) -> None:
     first = dispatch(jobs, doorbell)
 
-    assert dispatch(jobs, doorbell, model=a_model(version="0.1.1", title="New")) == first
+    assert dispatch(jobs, doorbell, model=a_model(title="New")) == first
 
 
 def test_a_silent_doorbell_leaves_the_job_to_the_next_sweep(jobs: FakeJobs) -> None:

@@ -71,12 +71,11 @@ class House:
             publications=self.publications,
             archive=self.archive,
             reader=self.reader,
-            classifier=self.classifier,
+            classifiers=lambda _model_id: self.classifier,
             writer=self.writer,
             audit=self.audit,
             clock=self.clock,
             new_id=lambda: f"r-{len(self.results.all) + 1}",
-            configuration="c-1",
             attempts=ATTEMPTS,
             budget=Budget(),
             reviews=self.reviewing,
@@ -301,7 +300,7 @@ def test_a_ledger_that_is_away_leaves_the_job_to_the_sweep(
 
 PORTS = (
     *("tenants", "leases", "results", "publications"),
-    *("archive", "reader", "classifier", "writer", "audit"),
+    *("archive", "reader", "writer", "audit"),
 )
 
 
@@ -342,6 +341,7 @@ class Wired:
 def work_with(wire: Tripwire, house: House) -> None:
     bench = house.bench
     wired: dict[str, Any] = {name: Wired(getattr(bench, name), wire) for name in PORTS}
+    wired["classifiers"] = lambda model_id: Wired(bench.classifiers(model_id), wire)
     run_inference(house.job_id, "worker-that-dies", replace(bench, **wired))
 
 
