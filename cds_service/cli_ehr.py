@@ -94,6 +94,29 @@ def ehr() -> None:
     type=click.Choice([dialect.value for dialect in DialectName]),
     help="What its cards look like (default: the vendor's).",
 )
+@click.option(
+    "--app-user",
+    "app_users",
+    multiple=True,
+    metavar="USER",
+    help="For whom the app opens: a fhirUser or its type; repeatable (default: clinicians).",
+)
+@click.option(
+    "--reviewer",
+    "reviewers",
+    multiple=True,
+    metavar="USER",
+    help="Which clinicians may review, in the same form; repeatable (default: all).",
+)
+@click.option(
+    "--critical-limit",
+    "critical_limit_min",
+    type=int,
+    default=60,
+    show_default=True,
+    metavar="MINUTES",
+    help="Within which a critical finding is to be acknowledged.",
+)
 @data_option
 def add(
     name: str,
@@ -113,6 +136,9 @@ def add(
     origins: tuple[str, ...],
     vendor: str,
     dialect: str | None,
+    app_users: tuple[str, ...],
+    reviewers: tuple[str, ...],
+    critical_limit_min: int,
     data: Path | None,
 ) -> None:
     """Trust an EHR's hook calls and let Sightline call its addresses, and no others."""
@@ -137,6 +163,9 @@ def add(
         origins=origins,
         vendor=Vendor(vendor),
         dialect=None if dialect is None else DialectName(dialect),
+        app_users=app_users,
+        reviewers=reviewers,
+        critical_limit_min=critical_limit_min,
     )
     engine = open_ledger(data)
     tenant = register_ehr(
@@ -239,6 +268,9 @@ def _rows(tenant: Tenant) -> list[tuple[str, str]]:
         ("origins", _listed(tenant.origins, "none")),
         ("vendor", tenant.vendor.value),
         ("dialect", tenant.dialect.value),
+        ("app users", _listed(tenant.app_users, "nobody")),
+        ("reviewers", _listed(tenant.reviewers, "nobody")),
+        ("critical limit", f"{tenant.critical_limit_min} min"),
     ]
 
 

@@ -14,6 +14,9 @@ from smart_app.open_launch import OpenLaunch
 from smart_app.report_sentence import report_sentence
 
 NOT_A_CLINICIAN = "Only a clinician whom the EHR names can review a finding."
+NOT_A_REVIEWER = (
+    "This hospital lets other clinicians review findings. Your EHR administrator can say whom."
+)
 NO_SCOPE = (
     "The EHR did not grant this sign-in to read Observations (patient/Observation.rs), so nothing "
     "about them can be changed from here. Tell your EHR administrator."
@@ -43,6 +46,8 @@ def why_no_review(launch: OpenLaunch) -> str | None:
     """Return why this user cannot review here, None who can."""
     if not launch.session.facts.may_review:
         return NOT_A_CLINICIAN
+    if not launch.tenant.lets_review(launch.session.fhir_user):
+        return NOT_A_REVIEWER
     return None if allows(launch.session.scope, "Observation", "r") else NO_SCOPE
 
 

@@ -22,6 +22,7 @@ ALGORITHM_KEYS: Mapping[str, str] = MappingProxyType(
     }
 )
 DEFAULT_ALGORITHMS = ("ES384", "RS384")  # ch2:205
+CLINICIANS = ("Practitioner", "PractitionerRole")
 
 
 class Vendor(StrEnum):
@@ -62,6 +63,10 @@ class Tenant:
     backend_services: bool = True  # may read with our own token when a hook brings none
     shows_running: bool = True  # "analysis running" cards
     shows_negative: bool = False  # "found no signs" cards
+    # Each names a type of fhirUser, or one user: "Practitioner", "PractitionerRole/7".
+    app_users: tuple[str, ...] = CLINICIANS  # for whom the app opens
+    reviewers: tuple[str, ...] = CLINICIANS  # who of the clinicians may review
+    critical_limit_min: int = 60  # within which a critical finding is to be acknowledged
 
     def __post_init__(self) -> None:
         if (self.jwks_url is None) == (self.jwks is None):
@@ -70,11 +75,21 @@ class Tenant:
             raise ValueError("a tenant's tokens are signed with asymmetric algorithms")
         if (self.client_kind is ClientKind.SYMMETRIC) != (self.client_secret is not None):
             raise ValueError("a symmetric client has a secret, and no other has")
+        if self.critical_limit_min < 1:
+            raise ValueError("a critical finding is to be acknowledged within a minute or more")
 
     @property
     def has_backend_client(self) -> bool:
         """Whether Sightline may ask for tokens of its own: they need a signed assertion."""
         return self.client_id is not None and self.client_kind is ClientKind.ASYMMETRIC
+
+    def opens_app_for(self, user: str | None) -> bool:
+        """Tell whether the app opens for this fhirUser ("Practitioner/1"; None: not named)."""
+        return _is_named(user, self.app_users)
+
+    def lets_review(self, user: str | None) -> bool:
+        """Tell whether this site's rule lets this fhirUser review findings."""
+        return _is_named(user, CLINICIANS) and _is_named(user, self.reviewers)
 
     def shares_issuer_with(self, other: "Tenant") -> bool:
         """Tell whether both may have one issuer: their tokens name different tenants.
@@ -83,3 +98,7 @@ class Tenant:
         """
         claims = (set(self.tenant_claims), set(other.tenant_claims))
         return all(claims) and claims[0].isdisjoint(claims[1])
+
+
+def _is_named(user: str | None, rule: tuple[str, ...]) -> bool:
+    return user is not None and not {user, user.partition("/")[0]}.isdisjoint(rule)

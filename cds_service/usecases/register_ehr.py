@@ -15,6 +15,7 @@ from cds_service.domain.dialect import DialectName
 from cds_service.domain.smart_client import ClientKind
 from cds_service.domain.tenant import (
     ALGORITHM_KEYS,
+    CLINICIANS,
     DEFAULT_ALGORITHMS,
     Tenant,
     Vendor,
@@ -25,6 +26,7 @@ from cds_service.usecases.ports import AuditLog, Clock, NewId, TenantRegister
 AGENT = "administrator"
 NAME_LIMIT = 100  # characters; it stands in lists and log lines
 CLAIM_LIMIT = 256  # characters of an issuer, an audience, a tenant claim or a subject
+MINUTES_LIMIT = 7 * 24 * 60
 PUBLIC_KINDS = {"EC", "RSA", "OKP"}
 _DIALECTS = {
     Vendor.GENERIC: DialectName.STRICT_2_0,
@@ -32,6 +34,9 @@ _DIALECTS = {
     Vendor.ORACLE: DialectName.ORACLE,
 }
 _URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:[!-~]+")  # a scheme and what it names, no blanks
+_USER = re.compile(
+    r"(?:Practitioner|PractitionerRole|Patient|RelatedPerson|Person)(?:/[A-Za-z0-9\-.]{1,64})?"
+)
 _HOST = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?|[0-9a-f:.]+")
 
 
@@ -56,6 +61,9 @@ class Registration:
     origins: tuple[str, ...] = ()
     vendor: Vendor = Vendor.GENERIC
     dialect: DialectName | None = None  # None: the vendor's
+    app_users: tuple[str, ...] = ()  # none: clinicians
+    reviewers: tuple[str, ...] = ()  # none: clinicians
+    critical_limit_min: int = 60
 
 
 def register_ehr(
@@ -117,6 +125,9 @@ def _tenant(registration: Registration, tenant_id: str, sealed_secret: bytes | N
         origins=tuple(dict.fromkeys(_origin(origin) for origin in registration.origins)),
         vendor=registration.vendor,
         dialect=registration.dialect or _DIALECTS[registration.vendor],
+        app_users=_users("app user", registration.app_users),
+        reviewers=_users("reviewer", registration.reviewers),
+        critical_limit_min=_minutes(registration.critical_limit_min),
     )
 
 
@@ -166,6 +177,25 @@ def _claims(field: str, texts: tuple[str, ...]) -> tuple[str, ...]:
                 f"The {field} must be at most {CLAIM_LIMIT} printable characters."
             )
     return tuple(dict.fromkeys(text for text in texts if text))
+
+
+def _users(field: str, texts: tuple[str, ...]) -> tuple[str, ...]:
+    """Keep types of users, and single ones, as an id_token's fhirUser names them."""
+    for text in texts:
+        if text and not _USER.fullmatch(text):
+            raise RegistrationRefused(
+                f'The {field} must be a type of user or one of them, such as "Practitioner" or '
+                '"PractitionerRole/7".'
+            )
+    return tuple(dict.fromkeys(text for text in texts if text)) or CLINICIANS
+
+
+def _minutes(limit: int) -> int:
+    if not 1 <= limit <= MINUTES_LIMIT:
+        raise RegistrationRefused(
+            f"The limit for critical findings must be 1 to {MINUTES_LIMIT} minutes."
+        )
+    return limit
 
 
 def _address(field: str, text: str) -> str:

@@ -87,11 +87,14 @@ def review_finding(
     """Record what a clinician says; the same said twice, as by two clicks, is kept once.
 
     What this EHR takes is written to the chart by a worker, from the very same moment on.
-    Raises ScopeDenied when the user is not known as a clinician, ReviewRefused when a part is
-    missing or wrong, and NotFound when the result is not this patient's or has no such finding.
+    Raises ScopeDenied when the user is no clinician whom the site lets review, ReviewRefused when
+    a part is missing or wrong, and NotFound when the result is not this patient's or has no such
+    finding.
     """
     if launch.user is None or not launch.may_review:
         raise ScopeDenied("Only a clinician whom the EHR names can review a finding.")
+    if not tenant.lets_review(launch.user):
+        raise ScopeDenied("This hospital lets other clinicians review findings.")
     result = result_of_launch(launch, result_id, results=desk.results)
     if finding_code not in {finding.coding.code for finding in result.analysis.findings}:
         raise NotFound("This result has no such finding.")

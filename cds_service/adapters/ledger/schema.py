@@ -68,6 +68,9 @@ tenant = sa.Table(
     sa.Column("backend_services", sa.Boolean, nullable=False),
     sa.Column("shows_running", sa.Boolean, nullable=False),
     sa.Column("shows_negative", sa.Boolean, nullable=False),
+    sa.Column("app_users", sa.JSON, nullable=False),
+    sa.Column("reviewers", sa.JSON, nullable=False),
+    sa.Column("critical_limit_min", sa.Integer, nullable=False),
 )
 
 result = sa.Table(
@@ -86,6 +89,7 @@ result = sa.Table(
     sa.Column("analysis", sa.JSON, nullable=False),
     sa.Column("computed_at", UtcTime, nullable=False),
     sa.Index(None, "tenant_id", "patient_id", "study_uid", "computed_at"),
+    sa.Index(None, "tenant_id", "computed_at"),
 )
 
 job = sa.Table(
@@ -114,6 +118,7 @@ job = sa.Table(
     sa.Column("started_at", UtcTime),
     sa.Column("updated_at", UtcTime, nullable=False),
     sa.Index(None, "tenant_id", "patient_id", "study_uid", "created_at"),
+    sa.Index(None, "tenant_id", "created_at"),
     sa.Index(None, "state", "created_at"),
     sa.Index(None, "swept_by"),
 )

@@ -15,7 +15,10 @@ from cds_service.domain.smart_client import ClientKind
 from cds_service.domain.tenant import Tenant, Vendor
 from cds_service.errors import NotFound, RegistrationRefused
 
-_LISTS = ("jkus", "algorithms", "audiences", "tenant_claims", "origins")
+_LISTS = (
+    *("jkus", "algorithms", "audiences", "tenant_claims", "origins"),
+    *("app_users", "reviewers"),
+)
 # Column, and what a person calls it.
 _UNIQUE = (
     (tenant.c.name, "name"),
@@ -100,4 +103,7 @@ def _tenant(row: Row[tuple[object, ...]]) -> Tenant:
         backend_services=row.backend_services,
         shows_running=row.shows_running,
         shows_negative=row.shows_negative,
+        app_users=tuple(row.app_users),
+        reviewers=tuple(row.reviewers),
+        critical_limit_min=row.critical_limit_min,
     )

@@ -1,5 +1,6 @@
 """What a clinician says counts on the open patient's own result, and is kept once."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -55,6 +56,17 @@ def test_only_a_clinician_reviews(user: str | None) -> None:
 
     with pytest.raises(ScopeDenied):
         desk.review(launch=LaunchFacts("t-1", "p-1", user))
+
+    assert desk.reviews.all == []
+
+
+@pytest.mark.parametrize("rule", [(), ("PractitionerRole",), ("Practitioner/2",), ("Patient",)])
+def test_only_a_clinician_whom_the_site_s_rule_names_reviews(rule: tuple[str, ...]) -> None:
+    desk = Desk()
+    desk.tenant = replace(desk.tenant, reviewers=rule)
+
+    with pytest.raises(ScopeDenied, match="other clinicians"):
+        desk.review()
 
     assert desk.reviews.all == []
 
