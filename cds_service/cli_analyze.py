@@ -232,7 +232,10 @@ class _Bench:
 
         if finding.activation is None:
             return
-        png = heatmap_png(self.reader.pixels(source.read_bytes()), finding.activation)
+        image = self.reader.pixels(source.read_bytes())
+        png = heatmap_png(
+            image.negative if "negative" in finding.guards else image, finding.activation
+        )
         folder.mkdir(parents=True, exist_ok=True)
         (folder / self._name(source, finding)).write_bytes(png)
 

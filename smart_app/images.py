@@ -12,6 +12,8 @@ from dataclasses import asdict, dataclass
 from hashlib import sha256
 from threading import BoundedSemaphore
 
+import numpy as np
+
 from cds_service.domain.finding import Result
 from cds_service.domain.study import StudyReference
 from cds_service.errors import ImageBusy, ImageChanged, NotFound
@@ -76,6 +78,8 @@ def frame_in(launch: OpenLaunch, result: Result, place: Place) -> Frame:
         if kept := cache.get(result.id, place.sop_uid):  # by whoever had the turn before
             return unpacked(kept)
         values = launch.house.read_pixels(instance)
+        if _is_negative(result, place):
+            values = np.float32(values.min() + values.max()) - values
         frame = frame_of(values, launch.house.read_header(instance).spacing_mm)
     cache.put(result.id, place.sop_uid, packed(frame))
     return frame
@@ -103,6 +107,15 @@ def _in_archive(launch: OpenLaunch, result: Result) -> list[Place]:
             order = (header.series_number, place.series_uid, header.instance_number, place.sop_uid)
             found.append((order, place))
     return [place for _, place in sorted(found, key=lambda entry: entry[0])]
+
+
+def _is_negative(result: Result, place: Place) -> bool:
+    """Tell whether the model had to exchange black and white, which the header left open."""
+    return any(
+        "negative" in finding.guards
+        for finding in result.analysis.findings
+        if finding.sop_uid == place.sop_uid
+    )
 
 
 def _study_of(launch: OpenLaunch, result: Result) -> StudyReference:

@@ -23,6 +23,7 @@ _QUALITY = {
     "pixels": "complete and readable",
     "size": "large enough",
     "contrast": "with contrast",
+    "polarity": "black and white told by the image itself (its header contradicts itself)",
     "kind": "looks like the images it was made for",
 }
 

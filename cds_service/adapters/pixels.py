@@ -25,7 +25,7 @@ from cds_service.adapters.codestream import damaged
 from cds_service.adapters.decode import StoredValues, stored_values
 from cds_service.adapters.header import hostile_input, parse, read_header
 from cds_service.domain.study import InstanceHeader
-from cds_service.errors import StudyOutOfScope, UnreadableInstance
+from cds_service.errors import StudyOutOfScope
 
 FloatImage = NDArray[np.float32]
 
@@ -39,6 +39,12 @@ class Radiograph:
     """One decoded image: float32 (rows, columns), in modality units, larger is brighter."""
 
     values: FloatImage = field(repr=False)
+    is_polarity_known: bool = True  # False: the header contradicts itself, larger may be darker
+
+    @property
+    def negative(self) -> "Radiograph":
+        """Return the image with black and white exchanged, in the same range of values."""
+        return Radiograph(np.float32(self.values.min() + self.values.max()) - self.values)
 
     @property
     def rows(self) -> int:
@@ -68,14 +74,17 @@ class DicomReader:
         """Decode, apply modality LUT, VOI LUT table and polarity.
 
         A VOI window is not applied: the model's own scaling does what a linear window does.
+        Where the header contradicts itself about black and white, the image is what Photometric
+        Interpretation says, and its polarity is not known.
         Raises UnreadableInstance, UnsupportedTransferSyntax, StudyTooLarge, or StudyOutOfScope
         for what is not one grey image of a patient.
         """
         dataset = parse(instance, pixels=True)
         with hostile_input("damaged-pixels", "its image data are damaged"):
             _check_source(dataset)
-            is_inverted = _is_inverted(dataset)
-            return Radiograph(_displayed(dataset, stored_values(dataset), is_inverted=is_inverted))
+            says_dark, is_known = _polarity(dataset)
+            grey = _displayed(dataset, stored_values(dataset), is_inverted=says_dark)
+            return Radiograph(grey, is_known)
 
 
 def _check_source(dataset: Dataset) -> None:
@@ -84,20 +93,17 @@ def _check_source(dataset: Dataset) -> None:
         raise StudyOutOfScope("secondary-capture", "it is a picture of a screen or a paper")
 
 
-def _is_inverted(dataset: Dataset) -> bool:
-    """Tell whether small stored values are bright.
+def _polarity(dataset: Dataset) -> tuple[bool, bool]:
+    """Tell whether small stored values are bright, and whether the header is clear about it.
 
-    MONOCHROME1 and the shape INVERSE say the same thing, so they invert once. A header that
-    says both yes and no is refused: half of all such images would be read as their negative.
+    MONOCHROME1 and the shape INVERSE say the same thing, so they invert once. Where they do not
+    say the same, half of all images would be read as their negative by either rule.
     """
     photometric = str(dataset.get("PhotometricInterpretation", "")).upper()
     shape = str(dataset.get("PresentationLUTShape", "") or "").upper()
     says_dark = photometric == "MONOCHROME1"
-    if (shape == "IDENTITY" and says_dark) or (shape == "INVERSE" and not says_dark):
-        raise UnreadableInstance(
-            "ambiguous-polarity", "its header contradicts itself about black and white"
-        )
-    return says_dark
+    contradicts = (shape == "IDENTITY" and says_dark) or (shape == "INVERSE" and not says_dark)
+    return says_dark, not contradicts
 
 
 def _displayed(dataset: Dataset, stored: StoredValues, *, is_inverted: bool) -> FloatImage:

@@ -16,12 +16,18 @@ from numpy.typing import NDArray
 from cds_service.adapters.model_shelf import identity_of, intended_use_of
 from cds_service.adapters.pixels import Radiograph
 from cds_service.domain.finding import Activation, Box, Coding, MapMethod, ModelIdentity
-from cds_service.errors import InferenceFailed, OutputOutOfRange, StudyOutOfScope
+from cds_service.errors import (
+    InferenceFailed,
+    OutputOutOfRange,
+    StudyOutOfScope,
+    UnreadableInstance,
+)
 from cds_service.usecases.ports import Classification, Heat, ImageFinding, IntendedUse, Pixels
 from models.calibrate import decide, logits_of, probability_of
 from models.contract import FindingOutput, ModelCard, ModelPackage
 from models.explain import FULL_HEAT_DROP, heat_of, hot_regions
 from models.occlude import drops_of
+from models.onnx_file import unsafe_in
 from models.prepare import tensor_of
 
 FloatArray = NDArray[np.float32]
@@ -31,7 +37,13 @@ _LOG_ERRORS_ONLY = 3
 
 
 def new_session(weights: bytes, *, threads: int = 1) -> ort.InferenceSession:
-    """Make a session of the bytes of an ONNX file; raise InferenceFailed."""
+    """Make a session of the bytes of an ONNX file; raise InferenceFailed.
+
+    A file that asks for other files or for operators of its own never reaches the runtime.
+    """
+    problem = unsafe_in(weights)
+    if problem:
+        raise InferenceFailed(f"The model's weights could not be loaded: {problem}.")
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
@@ -83,16 +95,25 @@ class OnnxClassifier:
         """Make the session now, so that the first study does not wait for it."""
         self._ready_session()
 
+    def scores_of(self, image: Radiograph) -> Logits:
+        """Return the logits (findings,) of one image, whatever it shows; raises as `classify`."""
+        session = self._ready_session()
+        (scores,) = self._run(session, [self._card.output.scores], self._prepared(image))
+        logits: Logits = self._logits(scores, 1)[0]
+        return logits
+
     def classify(self, pixels: Pixels) -> Classification:
         """Run the model on one Radiograph.
 
         A region is the hottest one, in pixels of the image; an activation is 0..1. Raises
-        StudyOutOfScope "no-contrast" or "not-this-kind", OutputOutOfRange or InferenceFailed.
+        StudyOutOfScope "no-contrast" or "not-this-kind", UnreadableInstance "ambiguous-polarity",
+        OutputOutOfRange or InferenceFailed.
         """
         if not isinstance(pixels, Radiograph):
             raise TypeError("this classifier reads what DicomReader decodes")
         session = self._ready_session()
         started = time.perf_counter()
+        pixels, polarity = self._of_known_polarity(session, pixels)
         tensor = self._prepared(pixels)
         prepared = time.perf_counter()
         answer = self._answer(session, tensor)
@@ -105,11 +126,44 @@ class OnnxClassifier:
             findings=tuple(map(_image_finding, self._card.findings, answer.logits, heats)),
             prepare_ms=1000 * (prepared - started),
             infer_ms=1000 * (inferred - prepared),
-            guards=("contrast",) if self._card.scope_threshold is None else ("contrast", "kind"),
+            guards=(
+                *polarity,
+                "contrast",
+                *(() if self._card.scope_threshold is None else ("kind",)),
+            ),
             explain=self._by_hiding(session, tensor, answer.logits, pixels)
             if answer.activation is None
             else None,
         )
+
+    def _of_known_polarity(
+        self, session: ort.InferenceSession, pixels: Radiograph
+    ) -> tuple[Radiograph, tuple[str, ...]]:
+        """Return the image, or its negative where that alone is of the model's kind, and codes.
+
+        Only an image whose header contradicts itself is looked at. How often that goes wrong:
+        docs/reference/model-cxr-pneumonia-peds.md, "Black and white".
+        """
+        if pixels.is_polarity_known:
+            return pixels, ()
+        upright = [one for one in (pixels, pixels.negative) if self._is_of_kind(session, one)]
+        if self._card.scope_threshold is None or len(upright) != 1:
+            raise UnreadableInstance(
+                "ambiguous-polarity", "its header contradicts itself about black and white"
+            )
+        return upright[0], ("polarity",) if upright[0] is pixels else ("polarity", "negative")
+
+    def _is_of_kind(self, session: ort.InferenceSession, pixels: Radiograph) -> bool:
+        """Tell whether the scope score is within the card's limit; True where there is none."""
+        scope, limit = self._card.output.scope, self._card.scope_threshold
+        if scope is None or limit is None:
+            return True
+        return self._scope_in(self._run(session, [scope], self._prepared(pixels))[0]) <= limit
+
+    def _scope_in(self, scope: FloatArray) -> float:
+        if scope.shape != (1, 1):
+            raise OutputOutOfRange("The model gave a shape that its card does not promise.")
+        return float(scope[0, 0])
 
     def _prepared(self, pixels: Radiograph) -> FloatArray:
         try:
@@ -124,15 +178,15 @@ class OnnxClassifier:
         scores, *more = self._run(session, [output.scores, *wanted], tensor)
         answers = dict(zip(wanted, more, strict=True))
         logits = self._logits(scores, 1)[0]
-        if limit is not None and output.scope is not None:
-            scope = answers[output.scope]
-            if scope.shape != (1, 1):
-                raise OutputOutOfRange("The model gave a shape that its card does not promise.")
-            if float(scope[0, 0]) > limit:
-                projection = self._card.intended_use.projection
-                raise StudyOutOfScope(
-                    "not-this-kind", f"made for {projection}, this image does not look like one"
-                )
+        if (
+            limit is not None
+            and output.scope is not None
+            and self._scope_in(answers[output.scope]) > limit
+        ):
+            projection = self._card.intended_use.projection
+            raise StudyOutOfScope(
+                "not-this-kind", f"made for {projection}, this image does not look like one"
+            )
         if output.activation is None:
             return _Answer(logits, None)
         activation = answers[output.activation]

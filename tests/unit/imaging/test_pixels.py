@@ -64,14 +64,24 @@ def test_bright_is_bright_whatever_the_header_calls_it(stored: Any, header: dict
 
 
 @pytest.mark.parametrize(
-    ("photometric", "shape"), [("MONOCHROME1", "IDENTITY"), ("MONOCHROME2", "INVERSE")]
+    ("stored", "photometric", "shape"),
+    [(NEGATIVE, "MONOCHROME1", "IDENTITY"), (PICTURE, "MONOCHROME2", "INVERSE")],
 )
-def test_a_header_that_contradicts_itself_about_black_and_white_is_refused(
-    photometric: str, shape: str
+def test_a_header_that_contradicts_itself_about_black_and_white_leaves_the_polarity_open(
+    stored: Any, photometric: str, shape: str
 ) -> None:
-    film = a_film(PhotometricInterpretation=photometric, PresentationLUTShape=shape)
+    film = a_film(stored, PhotometricInterpretation=photometric, PresentationLUTShape=shape)
 
-    assert refusal(film) == "ambiguous-polarity"
+    image = READER.pixels(as_file(film))
+
+    assert not image.is_polarity_known and image.negative.is_polarity_known
+    assert np.ptp(image.values - PICTURE.astype(np.float32)) == 0  # the photometric reading
+    assert np.ptp(image.negative.values + PICTURE.astype(np.float32)) == 0
+    assert image.negative.values.min() == image.values.min()
+
+
+def test_a_header_that_agrees_with_itself_settles_the_polarity() -> None:
+    assert READER.pixels(as_file(a_film(PresentationLUTShape="IDENTITY"))).is_polarity_known
 
 
 # --- look-up tables ----------------------------------------------------------------------------

@@ -11,7 +11,12 @@ from cds_service.adapters.model_shelf import ModelShelf
 from cds_service.adapters.pixels import DicomReader, Radiograph
 from cds_service.adapters.runtime import OnnxClassifier
 from cds_service.domain.finding import MapMethod
-from cds_service.errors import InferenceFailed, OutputOutOfRange, StudyOutOfScope
+from cds_service.errors import (
+    InferenceFailed,
+    OutputOutOfRange,
+    StudyOutOfScope,
+    UnreadableInstance,
+)
 from cds_service.usecases.ports import Classification, ImageFinding
 from models.contract import ModelPackage
 from models.registry import card_of, digest_of
@@ -158,6 +163,46 @@ def test_a_film_whose_header_tells_the_wrong_polarity_is_not_analysed(name: str)
 
     with pytest.raises(StudyOutOfScope, match="does not look like one"):
         the_bundled_one().classify(DicomReader().pixels(as_file(wrong)))
+
+
+@pytest.mark.parametrize("name", ["absent-1", "present-1"])
+@pytest.mark.parametrize("header", [("MONOCHROME1", "IDENTITY"), ("MONOCHROME2", "INVERSE")])
+@pytest.mark.parametrize("is_stored_bright", [True, False])
+def test_where_the_header_contradicts_itself_the_image_tells_its_polarity(
+    name: str, header: tuple[str, str], is_stored_bright: bool
+) -> None:
+    classifier, picture = the_bundled_one(), a_composite(name)
+    plain = classifier.classify(DicomReader().pixels(as_file(a_film(picture))))
+    film = a_film(
+        picture if is_stored_bright else 4095 - picture,
+        PhotometricInterpretation=header[0],
+        PresentationLUTShape=header[1],
+    )
+
+    told = classifier.classify(DicomReader().pixels(as_file(film)))
+
+    read_as_negative = (header[0] == "MONOCHROME1") == is_stored_bright
+    assert only(told).probability == pytest.approx(only(plain).probability, abs=1e-3)
+    assert ("negative" in told.guards) is read_as_negative and "polarity" in told.guards
+    assert "polarity" not in plain.guards
+
+
+@pytest.mark.parametrize("scope", [-3.0, 1.0], ids=["both fit", "neither fits"])
+def test_a_polarity_that_neither_header_nor_image_tells_is_refused(scope: float) -> None:
+    film = Radiograph(a_picture().astype(np.float32), is_polarity_known=False)
+
+    with pytest.raises(UnreadableInstance) as refusal:
+        a_classifier(a_network(scope=scope)).classify(film)
+
+    assert refusal.value.code == "ambiguous-polarity"
+
+
+def test_a_model_that_knows_no_scope_cannot_tell_the_polarity() -> None:
+    film = Radiograph(a_picture().astype(np.float32), is_polarity_known=False)
+    blind = a_classifier(scope_threshold=None, output=replace(CARD.output, scope=None))
+
+    with pytest.raises(UnreadableInstance, match="contradicts itself about black and white"):
+        blind.classify(film)
 
 
 @pytest.mark.parametrize(
