@@ -10,7 +10,8 @@ _SMART = re.compile(
     r"(?P<context>patient|user|system)/(?P<type>\*|[A-Za-z]+)"
     r"\.(?P<rights>read|write|\*|c?r?u?d?s?)(?:\?\S*)?"
 )
-_EPIC = re.compile(r"(?P<type>[A-Za-z]+)\.(?P<verb>read|search)\b", re.IGNORECASE)
+# From the start of a word only: begun anew at each letter of one long word it took minutes.
+_EPIC = re.compile(r"(?<![a-z])(?P<type>[a-z]+)\.(?P<verb>read|search)\b", re.IGNORECASE)
 _V1_RIGHTS = {"read": "rs", "write": "cud", "*": "cruds"}
 
 

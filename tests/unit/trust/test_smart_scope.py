@@ -30,3 +30,10 @@ from cds_service.domain.smart_scope import allows
 )
 def test_a_scope_allows_what_it_says(scope: str, right: str, allowed: bool) -> None:
     assert allows(scope, "ImagingStudy", right) is allowed
+
+
+@pytest.mark.parametrize("word", ["a", "patient/", "Patient."])
+def test_a_long_scope_is_judged_in_one_pass(word: str) -> None:
+    scope = word * (1_000_000 // len(word))  # as much as a hook may bring; it took an hour
+
+    assert not allows(scope, "ImagingStudy", "s")
