@@ -32,8 +32,8 @@ REGIONS = {  # SNOMED CT
     "45048000": "neck",
 }
 _KIND_WORDS = {
-    "X-ray": "x-?rays?|xr|cxr|radiographs?|radiography",
-    "CT": "ct|computed tomography",
+    "X-ray": "x[ -]?rays?|xr|cxr|radiographs?|radiography",
+    "CT": "(?<!pet[ /-])ct|computed tomography",
     "MRI": "mri|magnetic resonance",
     "ultrasound": "ultrasound|ultrasonography|sonography",
     "mammogram": "mammograms?|mammography",

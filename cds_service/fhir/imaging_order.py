@@ -1,13 +1,15 @@
 """Draft orders of a hook's context: the imaging orders among them.
 
 An order counts as imaging when its category or its code says so, or when its text names a kind of
-imaging; its region comes from its body site, its code or its text, in this order. What stays
-without a region is left out: a comparison would be a guess.
+imaging; its region comes from its body site, its code or its text, in this order. Left out is what
+stays without a region, because a comparison would be a guess; what cannot be named, being without
+an id; and what is over, not to be done, or for somebody else.
 
 Source: FHIR R4 ServiceRequest; US Core ServiceRequest (category 363679005); LOINC; SNOMED CT.
 """
 
 from collections.abc import Iterator, Mapping
+from itertools import islice
 from typing import Any
 
 from cds_service.domain.imaging_terms import REGIONS, kind_in, region_in
@@ -18,7 +20,10 @@ Json = Mapping[str, Any]
 
 IMAGING = (SNOMED, "363679005")  # Imaging (procedure)
 MAX_ORDERS = 50  # of one context
+MAX_DRAFTS = 200  # that are looked at, of whatever kind
+TEXT_LIMIT = 500  # characters of one order that are read
 LOINC = "http://loinc.org"
+_OVER = ("revoked", "completed", "entered-in-error")
 _CODES = {  # region, kind
     (LOINC, "36643-5"): ("chest", "X-ray"),  # XR Chest 2 Views
     (LOINC, "36554-4"): ("chest", "X-ray"),  # XR Chest Single view
@@ -46,15 +51,15 @@ def imaging_orders(context: Json, *, selected_only: bool) -> list[ImagingOrder]:
         for one in (listed if isinstance(listed, list) else [])
         if isinstance(one, str)
     }
-    orders: list[ImagingOrder] = []
-    for resource in _requests(context.get("draftOrders")):
-        own_id = logical_id({"reference": f"ServiceRequest/{resource.get('id')}"}, "ServiceRequest")
+    orders: dict[str, ImagingOrder] = {}  # by reference: of two with the same id the first
+    for resource in islice(_requests(context.get("draftOrders")), MAX_DRAFTS):
+        own_id = _own_id(resource)
         if own_id is None or (selected_only and own_id not in selections):
             continue
         order = _imaging_order(resource, f"ServiceRequest/{own_id}")
-        if order is not None and len(orders) < MAX_ORDERS:
-            orders.append(order)
-    return orders
+        if order is not None and _is_to_be_done(resource, context.get("patientId")):
+            orders.setdefault(order.reference, order)
+    return list(orders.values())[:MAX_ORDERS]
 
 
 def _requests(bundle: object) -> Iterator[Json]:
@@ -64,18 +69,39 @@ def _requests(bundle: object) -> Iterator[Json]:
             yield resource
 
 
+def _own_id(resource: Json) -> str | None:
+    own_id = resource.get("id")
+    return (
+        logical_id({"reference": f"ServiceRequest/{own_id}"}, "ServiceRequest") if own_id else None
+    )
+
+
+def _is_to_be_done(resource: Json, patient_id: object) -> bool:
+    """Tell whether this asks for something that is yet to be done to this patient."""
+    is_over = resource.get("status") in _OVER
+    subject = logical_id(resource.get("subject"), "Patient")
+    return (
+        not is_over and resource.get("doNotPerform") is not True and subject in (None, patient_id)
+    )
+
+
 def _imaging_order(resource: Json, reference: str) -> ImagingOrder | None:
     code = _object(resource.get("code"))
     by_code = next((_CODES[one] for one in _codings(code) if one in _CODES), None)
-    text = " ".join(_texts(code))
+    text = _text(code)
     kind = by_code[1] if by_code else kind_in(text)
     categories = [one for each in _objects(resource.get("category")) for one in _codings(each)]
     if kind is None and IMAGING not in categories:
         return None
-    sites = [one for each in _objects(resource.get("bodySite")) for one in _codings(each)]
-    by_site = (REGIONS[one[1]] for one in sites if one[0] == SNOMED and one[1] in REGIONS)
-    region = next(by_site, None) or (by_code[0] if by_code else region_in(text))
+    region = _site(resource) or (by_code[0] if by_code else region_in(text))
     return None if region is None else ImagingOrder(reference, region, kind)
+
+
+def _site(resource: Json) -> str | None:
+    sites = _objects(resource.get("bodySite"))
+    codes = [code for each in sites for system, code in _codings(each) if system == SNOMED]
+    by_code = (REGIONS[code] for code in codes if code in REGIONS)
+    return next(by_code, None) or region_in(" ".join(map(_text, sites))[:TEXT_LIMIT])
 
 
 def _codings(concept: Json) -> list[tuple[str, str]]:
@@ -83,13 +109,10 @@ def _codings(concept: Json) -> list[tuple[str, str]]:
     return [(str(one.get("system", "")), str(one.get("code", ""))) for one in codings]
 
 
-def _texts(concept: Json) -> Iterator[str]:
-    for value in (
-        concept.get("text"),
-        *(c.get("display") for c in _objects(concept.get("coding"))),
-    ):
-        if isinstance(value, str):
-            yield value
+def _text(concept: Json) -> str:
+    """Return what a concept says in words, as far as it is read."""
+    said = (concept.get("text"), *(one.get("display") for one in _objects(concept.get("coding"))))
+    return " ".join(one for one in said if isinstance(one, str))[:TEXT_LIMIT]
 
 
 def _object(value: object) -> Json:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cds_service.domain.order import ImagingOrder
-from cds_service.fhir.imaging_order import LOINC, imaging_orders
+from cds_service.fhir.imaging_order import LOINC, MAX_DRAFTS, imaging_orders
 from cds_service.fhir.imaging_study import SNOMED
 
 IMAGING = [{"coding": [{"system": SNOMED, "code": "363679005"}]}]
@@ -21,6 +21,7 @@ def a_request(code: Any = None, **changes: Any) -> dict[str, Any]:
 def orders(*resources: Any, selections: Any = None, selected_only: bool = False) -> list[Any]:
     entries = [{"resource": one} for one in resources]
     context = {
+        "patientId": "p-1",
         "draftOrders": {"resourceType": "Bundle", "entry": entries},
         "selections": selections,
     }
@@ -39,6 +40,10 @@ def coded(system: str, code: str) -> dict[str, Any]:
         (a_request(coded(SNOMED, "399208008")), "chest", "X-ray"),
         (a_request({"text": "Chest X-ray"}), "chest", "X-ray"),
         (a_request({"text": "CXR"}), "chest", "X-ray"),
+        (a_request({"text": "X ray chest"}), "chest", "X-ray"),
+        (a_request({"text": "PET/CT chest"}), "chest", "PET"),
+        (a_request({"text": "PET CT of the chest"}), "chest", "PET"),
+        (a_request({"text": "X-ray"}, bodySite=[{"text": "Chest"}]), "chest", "X-ray"),
         (a_request({"coding": [{"display": "CT of the brain"}]}), "head", "CT"),
         (a_request({"text": "chest"}, category=IMAGING), "chest", None),
         (
@@ -69,6 +74,10 @@ def test_an_imaging_order_is_known_by_code_category_site_or_text(
         a_request({"text": "X-ray of the wrist"}),
         a_request(category=IMAGING),
         a_request({"text": "Chest X-ray"}, id="no id!"),
+        a_request({"text": "Chest X-ray"}, id=None),
+        a_request({"text": "Chest X-ray"}, doNotPerform=True),
+        a_request({"text": "Chest X-ray"}, status="revoked"),
+        a_request({"text": "Chest X-ray"}, subject={"reference": "Patient/somebody-else"}),
         a_request({"text": "Chest X-ray"}, resourceType="MedicationRequest"),
         {"resourceType": "ServiceRequest"},
         "ServiceRequest",
@@ -96,6 +105,29 @@ def test_order_select_looks_at_the_selections_only(selections: Any, found: list[
     chosen = orders(*drafts, selections=selections, selected_only=True)
 
     assert [one.reference for one in chosen] == found
+
+
+def test_two_drafts_of_one_id_are_one_order() -> None:
+    twice = [a_request({"text": "Chest X-ray"}), a_request({"text": "CT of the head"})]
+
+    assert orders(*twice) == [ImagingOrder("ServiceRequest/1", "chest", "X-ray")]
+
+
+def test_the_order_of_this_patient_is_one() -> None:
+    request = a_request({"text": "Chest X-ray"}, subject={"reference": "Patient/p-1"})
+
+    assert len(orders(request)) == 1
+
+
+def test_only_the_beginning_of_a_long_order_is_read() -> None:
+    assert orders(a_request({"text": " " * 500_000 + "Chest X-ray"})) == []
+
+
+def test_of_very_many_drafts_the_first_are_looked_at() -> None:
+    others = [a_request({"text": "Blood count"}, id=f"b{n}") for n in range(MAX_DRAFTS)]
+
+    assert len(orders(*others[1:], a_request({"text": "Chest X-ray"}))) == 1
+    assert orders(*others, a_request({"text": "Chest X-ray"})) == []
 
 
 KEYS = st.sampled_from(
