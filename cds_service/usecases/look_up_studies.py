@@ -194,9 +194,19 @@ def _wants_analysis(
         return result is None or not model.is_same_version_as(result.analysis.model)
     if job.state is JobState.FAILED:
         return desk.clock() - job.updated_at > RETRY_FAILED_AFTER
-    counts = (study.series_count, study.instance_count)
-    if counts != (job.study.series_count, job.study.instance_count):
+    if _has_changed(study, job.study):
         return True
     if job.state is not JobState.DONE or result is None:
         return False
     return not model.is_same_version_as(result.analysis.model)
+
+
+def _has_changed(study: StudyReference, before: StudyReference) -> bool:
+    """Tell whether the EHR now states other counts; one that it does not state says nothing."""
+    return any(
+        now not in (None, then)
+        for now, then in (
+            (study.series_count, before.series_count),
+            (study.instance_count, before.instance_count),
+        )
+    )

@@ -123,6 +123,19 @@ def test_a_study_that_grew_is_analysed_again_and_the_old_finding_stays(a_house: 
     assert "signs of pneumonia" in card.summary and "New images" in card.detail_markdown
 
 
+def test_a_study_whose_counts_are_not_stated_this_time_is_not_called_changed(
+    a_house: MakeHouse,
+) -> None:
+    house = a_house()
+    know(house)
+    uncounted = a_study_resource(numberOfSeries=None, numberOfInstances=None)
+
+    (card,) = cards_of(house, a_call(prefetch={"studies": present(a_bundle(uncounted))}))
+
+    assert house.dispatched == []
+    assert "signs of pneumonia" in card.summary and "New images" not in card.detail_markdown
+
+
 def test_a_new_model_analyses_again(a_house: MakeHouse) -> None:
     house = a_house()
     know(house)
