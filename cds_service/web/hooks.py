@@ -37,7 +37,8 @@ def start_the_clock() -> None:
 
 @blueprint.after_request
 def finish(response: Response) -> Response:
-    """Let registered pages read the answer (CORS), and nobody keep it."""
+    """Let registered pages read the answer (CORS), and nobody keep it; name the request."""
+    response.headers.setdefault("X-Request-Id", problems.request_id())
     response.headers["Cache-Control"] = "no-store"
     response.headers["X-Content-Type-Options"] = "nosniff"
     response.headers.add("Vary", "Origin")

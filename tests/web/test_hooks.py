@@ -421,6 +421,13 @@ def test_a_bug_is_an_id_for_the_caller_and_a_class_for_the_log(
     assert "Jane" not in caplog.text + answer.text and "Traceback" not in caplog.text + answer.text
 
 
+def test_every_answer_names_its_request(door: FrontDoor) -> None:
+    given = {"Authorization": f"Bearer {door.ehr.token()}", "X-Request-Id": "request-0001"}
+
+    assert door.post(headers=given).headers["X-Request-Id"] == "request-0001"
+    assert len(door.post().headers["X-Request-Id"]) == 32
+
+
 def test_t8_no_token_name_or_identifier_is_logged(
     door: FrontDoor, caplog: pytest.LogCaptureFixture
 ) -> None:
