@@ -7,6 +7,7 @@
     │   ├── MalformedHook              400  structure
     │   ├── UntrustedClient            401  login        (the body says nothing more)
     │   ├── ScopeDenied                403  forbidden
+    │   │   └── UserNotAdmitted        403  forbidden
     │   ├── NotFound                   404  not-found
     │   ├── PrefetchUnavailable        412  required
     │   ├── HookTooLarge               413  too-long
@@ -16,7 +17,8 @@
     │   ├── ReviewRefused              400  value
     │   ├── LaunchRefused              400  login
     │   │   └── SessionEnded           401  login
-    │   └── RegistrationRefused        400  value
+    │   ├── RegistrationRefused        400  value
+    │   └── ModelRefused               400  value
     ├── UpstreamFailed            EHR or archive
     │   ├── EhrBusy                    503  transient    retryable
     │   ├── EhrTimedOut                504  timeout      retryable
@@ -89,6 +91,10 @@ class ScopeDenied(RequestRefused):
     http_status, issue_code = 403, "forbidden"
 
 
+class UserNotAdmitted(ScopeDenied):
+    """The app does not open for this kind of user at this site."""
+
+
 class NotFound(RequestRefused):
     """There is no such thing, or this caller may not know that there is."""
 
@@ -150,6 +156,12 @@ class ImageChanged(RequestRefused):
 
 class RegistrationRefused(RequestRefused):
     """An EHR registration that cannot work; the text names the field."""
+
+    http_status, issue_code = 400, "value"
+
+
+class ModelRefused(RequestRefused):
+    """A model package that cannot be used, or a change that would leave none; the text says why."""
 
     http_status, issue_code = 400, "value"
 

@@ -259,16 +259,19 @@ def app_services(settings: Settings, house: House) -> AppServices:
     from cds_service.adapters.pixels import DicomReader
 
     reader = DicomReader()
-    card = house.shelf.card(house.shelf.enabled().everywhere[0])
+    enabled = house.shelf.enabled()
+    cards = [house.shelf.card(model_id) for model_id in enabled.all()]
     return AppServices(
         public_url=settings.public_url,
-        label=card.label,
+        label=house.shelf.card(enabled.everywhere[0]).label,
         tenants=house.tenants,
         results=house.results,
         jobs=house.jobs,
         lost_jobs=ledger.SqlLostJobs(house.engine),
         reviews=ledger.SqlReviews(house.engine, house.vault),
         review_writes=ledger.SqlReviewWrites(house.engine),
+        worklist=ledger.SqlWorklist(house.engine),
+        alerts=ledger.SqlAlerts(house.engine),
         doorbell=_doorbell(settings),
         dispatch=_dispatch(settings, house),
         audit=house.audit,
@@ -284,6 +287,8 @@ def app_services(settings: Settings, house: House) -> AppServices:
         read_pixels=lambda instance: reader.pixels(instance).values,
         read_header=reader.header,
         model_facts=partial(_model_facts, house.shelf),
+        looked_for=tuple(dict.fromkeys(coding for one in cards for coding in _codings(one))),
+        modalities=tuple(sorted(set().union(*(one.intended_use.modalities for one in cards)))),
         clock=clock,
         new_id=new_id,
     )
@@ -340,10 +345,14 @@ def _model_with(shelf: ModelShelf, device: str) -> ModelIdentity | None:
     return None
 
 
+def _codings(card: ModelCard) -> tuple[Coding, ...]:
+    return tuple(Coding(*astuple(one.coding)) for one in card.findings)
+
+
 def _card_model(card: ModelCard) -> CardModel:
     return CardModel(
         identity=identity_of(card),
-        findings=tuple(Coding(*astuple(one.coding)) for one in card.findings),
+        findings=_codings(card),
         scope=_scope(card),
         does_not_look_for=card.does_not_look_for,
     )

@@ -14,6 +14,7 @@ from smart_app import (
     review,
     study_view,
     style,
+    worklist,
 )
 from smart_app.framing import protect
 
@@ -33,6 +34,7 @@ def create_blueprint() -> Blueprint:
     app.add_url_rule("/.well-known/jwks.json", view_func=launch.jwks)
     app.add_url_rule("/legend.png", view_func=picture.legend)
     app.add_url_rule("/l/<handle>/", view_func=study_view.study)
+    app.add_url_rule("/l/<handle>/worklist", view_func=worklist.worklist)
     app.add_url_rule("/l/<handle>/style.css", view_func=style.style)
     app.add_url_rule("/l/<handle>/panel", view_func=study_view.panel)
     app.add_url_rule("/l/<handle>/status", view_func=study_view.status)

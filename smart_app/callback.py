@@ -11,12 +11,13 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from cds_service.domain.audit import AuditAction, AuditEvent
 from cds_service.domain.tenant import Tenant
-from cds_service.errors import LaunchRefused
+from cds_service.errors import LaunchRefused, UserNotAdmitted
 from smart_app.client_proof import proof_for
 from smart_app.discovery import AuthorizationServer, jwks_address, openid_address
 from smart_app.framing import frame_for_claimed
 from smart_app.grant import Grant, redeem
 from smart_app.identity import User, keys_at, user_from
+from smart_app.open_launch import NOT_ADMITTED
 from smart_app.scopes import LaunchKind
 from smart_app.services import AppServices, services
 from smart_app.session import (
@@ -37,8 +38,8 @@ from smart_app.session import (
 )
 from smart_app.style import own_style_url
 
-# Where a session begins. A session without a patient has no page of its own yet.
-LANDING = dict.fromkeys(LaunchKind, "app.study")
+# Where a session begins.
+LANDING = {**dict.fromkeys(LaunchKind, "app.study"), LaunchKind.USER: "app.worklist"}
 # RFC 6749 4.1.2.1; the server's own description is not shown: anybody can write one in a link.
 _REFUSALS = {
     "access_denied": "The EHR did not allow this app for you or this patient.",
@@ -63,6 +64,8 @@ def callback() -> AnyResponse:
         raise LaunchRefused("The EHR's sign-in sent no code.")
     tenant = house.tenants.get(pending.tenant_id)
     grant, user = _granted(tenant, server, pending, house)
+    if not tenant.opens_app_for(user.fhir_user):
+        raise UserNotAdmitted(NOT_ADMITTED)
     handle, secret = new_handle(tenant.id), secrets.token_urlsafe(32)
     session = _session(tenant, pending, grant, user, secret, house)
     life_s = session.life_s(house.clock().timestamp())

@@ -43,11 +43,16 @@ def banner_of(launch: OpenLaunch) -> Banner | None:
     except (UpstreamFailed, ScopeDenied) as error:
         log.warning("app: no banner, %s, tenant=%s", type(error).__name__, launch.tenant.id)
         return None
+    return banner_in(patient, launch.house.clock().date())
+
+
+def banner_in(patient: Json, today: date) -> Banner:
+    """Return who the patient is, from a FHIR Patient."""
     born = patient.get("birthDate") if isinstance(patient.get("birthDate"), str) else ""
     return Banner(
         name=_name(patient),
         birth_date=birth_date_in_words(born or ""),
-        age=age_in_words(born or "", launch.house.clock().date()),
+        age=age_in_words(born or "", today),
         sex=str(patient.get("gender") or "sex not stated"),
     )
 

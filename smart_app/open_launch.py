@@ -12,9 +12,10 @@ from flask import g, request
 
 from cds_service.domain.finding import Finding, Result
 from cds_service.domain.tenant import Tenant
-from cds_service.errors import NotFound, SessionEnded
+from cds_service.errors import NotFound, SessionEnded, UserNotAdmitted
 from cds_service.usecases.review_finding import result_of_launch
 from smart_app.framing import frame_for
+from smart_app.readable import ReadableSet
 from smart_app.refresh import renewed
 from smart_app.services import AppServices, services
 from smart_app.session import (
@@ -25,6 +26,9 @@ from smart_app.session import (
     session_from,
     tenant_of,
 )
+from smart_app.user_chart import CHART_MARK, open_chart
+
+NOT_ADMITTED = "At this site Sightline is for other users than you are signed in as."
 
 Arguments = ParamSpec("Arguments")
 Answer = TypeVar("Answer")
@@ -38,6 +42,7 @@ class OpenLaunch:
     session: LaunchSession
     tenant: Tenant
     house: AppServices
+    worklist: str | None = None  # handle of the user's session that this chart was opened in
 
     def result(self, result_id: str) -> Result:
         """Return a result of this chart's patient; raise NotFound for any other."""
@@ -81,8 +86,10 @@ def within_session(
     return opened
 
 
-def _open(handle: str) -> OpenLaunch:
+def _open(address: str) -> OpenLaunch:
+    """Return the session of this address, or one of the charts in it."""
     house = services()
+    handle, _, chart = address.partition(CHART_MARK)
     ended = SessionEnded("You have been away for a while, or this page was opened elsewhere.")
     try:
         tenant = house.tenants.get(tenant_of(handle))
@@ -99,4 +106,10 @@ def _open(handle: str) -> OpenLaunch:
     session = renewed(handle, session, tenant, house)
     if min(session.expires_at, session.ends_at) <= house.clock().timestamp():
         raise ended
-    return OpenLaunch(handle, session, tenant, house)
+    if not tenant.opens_app_for(session.fhir_user):
+        raise UserNotAdmitted(NOT_ADMITTED)
+    if not chart:
+        return OpenLaunch(handle, session, tenant, house)
+    readable = ReadableSet(handle, session, tenant, house)
+    session, house = open_chart(chart, session, house, readable)
+    return OpenLaunch(address, session, tenant, house, worklist=handle)

@@ -25,6 +25,7 @@ from cds_service.errors import (
     SightlineError,
     StudyUnusable,
     UpstreamFailed,
+    UserNotAdmitted,
 )
 from smart_app.services import services
 from smart_app.words import sentence
@@ -46,6 +47,11 @@ _PAGES: tuple[tuple[type[SightlineError], str, str], ...] = (
         "Go back to the chart and open Sightline from the patient you want to see.",
     ),
     (ReviewRefused, "The review was not kept", "Go back and complete it."),
+    (
+        UserNotAdmitted,
+        "Sightline does not open for you here",
+        "Your EHR administrator can say for whom it opens.",
+    ),
     (ScopeDenied, "This is not allowed here", "Go back, reload the page and try again."),
     (
         ImageChanged,

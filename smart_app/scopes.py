@@ -13,7 +13,7 @@ RESOURCES = (
     ("DiagnosticReport", "rs"),
 )
 # Across patients, as far as the user may see them anyway.
-USER_RESOURCES = (("Patient", "rs"), ("ImagingStudy", "rs"))
+USER_RESOURCES = (("Patient", "rs"), ("ImagingStudy", "rs"), ("Observation", "rs"))
 
 
 class LaunchKind(StrEnum):

@@ -13,11 +13,12 @@ import requests
 from flask import current_app
 from numpy.typing import NDArray
 
-from cds_service.domain.finding import ModelIdentity
+from cds_service.domain.finding import Coding, ModelIdentity
 from cds_service.domain.job import Job
 from cds_service.domain.study import InstanceHeader, PatientFacts, StudyReference
 from cds_service.domain.tenant import Tenant
 from cds_service.usecases.ports import (
+    Alerts,
     Archive,
     AuditLog,
     Clock,
@@ -30,6 +31,7 @@ from cds_service.usecases.ports import (
     Reviews,
     ReviewWrites,
     Tenants,
+    Worklist,
 )
 from smart_app.model_facts import ModelFacts
 
@@ -75,6 +77,8 @@ class AppServices:
     lost_jobs: LostJobs
     reviews: Reviews
     review_writes: ReviewWrites
+    worklist: Worklist
+    alerts: Alerts
     doorbell: Doorbell
     dispatch: Callable[[StudyReference, PatientFacts], Job]  # one job, however often asked
     audit: AuditLog
@@ -91,6 +95,8 @@ class AppServices:
     read_header: Callable[[bytes], InstanceHeader]
     # The card of the model that computed a result; None when it is not installed any more.
     model_facts: Callable[[ModelIdentity], ModelFacts | None]
+    looked_for: tuple[Coding, ...]  # the installed model's findings
+    modalities: tuple[str, ...]  # that it takes
     clock: Clock
     new_id: NewId
 

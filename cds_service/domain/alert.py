@@ -111,19 +111,11 @@ def standing(
     does not silence the discharge: there the unacknowledged finding is the message.
     """
     about = [r for r in reactions if (r.result_id, r.finding_code) == (result_id, finding_code)]
-    last: dict[tuple[str, str], Reaction] = {}
-    # At the same instant an override is the later one: then more people are told, not fewer.
-    for one in sorted(about, key=lambda r: (r.at, r.kind is ReactionKind.OVERRIDDEN)):
-        # Of the reports about one card the last one counts, and of the reviews each person's.
-        last[(one.card_uuid, "") if one.card_uuid else ("", one.reader)] = one
+    last = {_source(one): one for one in _in_order(about)}
     at_discharge = hook == Hook.ENCOUNTER_DISCHARGE
     return Standing(
         is_acknowledged=service_id == FINDINGS_SERVICE
-        and any(
-            one.kind is ReactionKind.REVIEWED
-            or (one.kind is ReactionKind.ACCEPTED and one.service_id == FINDINGS_SERVICE)
-            for one in last.values()
-        ),
+        and any(_acknowledges(one) for one in last.values()),
         is_answered=any(
             one.kind in _ANSWERS[service_id]
             and reader != ""
@@ -131,6 +123,37 @@ def standing(
             and (not at_discharge or one.hook == hook)
             for one in last.values()
         ),
+    )
+
+
+def acknowledged_at(
+    reactions: Iterable[Reaction], *, result_id: str, finding_code: str
+) -> datetime | None:
+    """Return since when a finding is acknowledged; None while nobody has, or all took it back."""
+    about = [r for r in reactions if (r.result_id, r.finding_code) == (result_id, finding_code)]
+    since: dict[tuple[str, str], datetime] = {}
+    for one in _in_order(about):
+        if _acknowledges(one):
+            since.setdefault(_source(one), one.at)
+        else:
+            since.pop(_source(one), None)
+    return min(since.values(), default=None)
+
+
+def _in_order(reactions: Iterable[Reaction]) -> list[Reaction]:
+    # At the same instant an override is the later one: then more people are told, not fewer.
+    return sorted(reactions, key=lambda r: (r.at, r.kind is ReactionKind.OVERRIDDEN))
+
+
+def _source(one: Reaction) -> tuple[str, str]:
+    """Of the reports about one card the last one counts, and of the reviews each person's."""
+    return (one.card_uuid, "") if one.card_uuid else ("", one.reader)
+
+
+def _acknowledges(one: Reaction) -> bool:
+    is_of_findings = one.service_id == FINDINGS_SERVICE
+    return one.kind is ReactionKind.REVIEWED or (
+        one.kind is ReactionKind.ACCEPTED and is_of_findings
     )
 
 

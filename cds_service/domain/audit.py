@@ -17,6 +17,7 @@ class AuditAction(StrEnum):
     RESULT_PUBLISHED = "result-published"
     APP_LAUNCHED = "app-launched"
     RESULT_VIEWED = "result-viewed"
+    WORKLIST_VIEWED = "worklist-viewed"
     FINDING_REVIEWED = "finding-reviewed"
     REVIEW_PUBLISHED = "review-published"
     FEEDBACK_RECEIVED = "feedback-received"

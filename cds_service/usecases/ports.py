@@ -3,7 +3,7 @@
 Every port has one fake in tests/fakes/; the same contract test runs on both.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
@@ -24,6 +24,7 @@ from cds_service.domain.study import (
     StudyReference,
 )
 from cds_service.domain.tenant import Tenant
+from cds_service.domain.worklist import Case, ChartStudy
 
 Clock = Callable[[], datetime]  # aware, UTC
 NewId = Callable[[], str]  # opaque, unguessable
@@ -154,6 +155,20 @@ class Results(Protocol):
 
     def studies_of(self, tenant_id: str, patient_id: str) -> list[Result]:
         """Return the newest result of every study of this patient, newest study first."""
+
+
+class Worklist(Protocol):
+    """The studies of one EHR that something happened to lately."""
+
+    def cases(self, tenant_id: str, *, since: datetime, limit: int) -> list[Case]:
+        """Return those asked for or analysed since then; of more than `limit` the newest."""
+
+
+class ReadableStudies(Protocol):
+    """What one signed-in user's own token can read, as the EHR said a minute ago or later."""
+
+    def among(self, studies: Iterable[ChartStudy]) -> set[ChartStudy]:
+        """Return those whose Patient and ImagingStudy both can be read; raise UpstreamFailed."""
 
 
 class Publications(Protocol):

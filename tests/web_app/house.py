@@ -31,14 +31,24 @@ from cds_service.domain.finding import Activation, Result
 from cds_service.domain.job import Job
 from cds_service.domain.study import PatientFacts, StudyReference
 from cds_service.domain.tenant import Tenant
+from cds_service.domain.worklist import Case
 from cds_service.sandbox.authorization import SIGHTLINE_SCOPES
 from cds_service.sandbox.parts import Sandbox
 from cds_service.usecases.ports import EhrRecord
 from smart_app import EXTENSION, AppServices, ModelFacts, create_blueprint
-from tests.builders import a_finding, a_result, a_signer, an_analysis
+from tests.builders import PNEUMONIA, a_finding, a_result, a_signer, an_analysis
+from tests.fakes.alerts import FakeAlerts
 from tests.fakes.imaging import STUDY_UID, FakeArchive
-from tests.fakes.ledger import FakeAuditLog, FakeDoorbell, FakeJobs, FakeResults, FakeTenants
+from tests.fakes.ledger import (
+    FakeAuditLog,
+    FakeCardLog,
+    FakeDoorbell,
+    FakeJobs,
+    FakeResults,
+    FakeTenants,
+)
 from tests.fakes.reviews import FakeReviews
+from tests.fakes.worklist import FakeWorklist
 
 PUBLIC_URL = "https://sightline.example.org"
 SIGNER = a_signer()
@@ -132,6 +142,8 @@ class House:
             lost_jobs=self.jobs,
             reviews=self.reviews,
             review_writes=self.reviews.writes,
+            worklist=LatestWork(self),
+            alerts=FakeAlerts(FakeCardLog(), self.reviews),
             doorbell=self.doorbell,
             dispatch=self.dispatch,
             audit=self.audit,
@@ -147,6 +159,8 @@ class House:
             read_pixels=lambda instance: DicomReader().pixels(instance).values,
             read_header=DicomReader().header,
             model_facts=lambda model: FACTS,
+            looked_for=(PNEUMONIA,),
+            modalities=("DX", "CR"),
             clock=lambda: self.now(),
             new_id=lambda: uuid4().hex,
         )
@@ -167,6 +181,17 @@ class House:
 
     def browser(self) -> "Browser":
         return Browser(self.app.test_client())
+
+
+@dataclass
+class LatestWork:
+    """Worklist, over what this house holds at the moment."""
+
+    house: House
+
+    def cases(self, tenant_id: str, *, since: datetime, limit: int) -> list[Case]:
+        held = FakeWorklist(self.house.jobs, self.house.results)
+        return held.cases(tenant_id, since=since, limit=limit)
 
 
 @dataclass

@@ -239,10 +239,38 @@ def test_a_form_from_elsewhere_is_refused_even_with_the_token(
 
 
 def test_a_patient_s_own_login_cannot_review(open_page: Open) -> None:
-    opened = open_page(user="Patient/p-1")
+    opened = open_page(user="Patient/p-1", app_users=("Practitioner", "Patient"))
 
     assert "Only a clinician" in opened.page and "csrf" not in opened.page
     assert "Sentence for your report" in opened.page
+
+
+def test_a_clinician_whom_the_site_lets_not_review_is_told_so(open_page: Open) -> None:
+    opened = open_page(reviewers=("PractitionerRole", "Practitioner/radiologist"))
+
+    assert "lets other clinicians review" in opened.page and "csrf" not in opened.page
+
+
+@pytest.mark.parametrize("reviewers", [("Practitioner",), ("Practitioner/clinician",)])
+def test_a_clinician_whom_the_site_names_reviews(
+    open_page: Open, reviewers: tuple[str, ...]
+) -> None:
+    opened = open_page(reviewers=reviewers)
+
+    assert opened.say("agree").status_code == 303 and len(opened.kept) == 1
+
+
+def test_a_rule_that_changes_holds_for_an_open_session(
+    open_page: Open, house: House, tenant: Tenant
+) -> None:
+    opened = open_page()
+    action, token = opened.action, opened.token
+    house.tenants.remove(tenant.id)
+    house.tenants.add(replace(tenant, reviewers=("PractitionerRole",)))
+
+    answer = opened.browser.post(action, csrf_token=token, verdict="agree")
+
+    assert answer.status_code == 403 and opened.kept == []
 
 
 def test_without_the_scope_to_read_observations_nothing_about_them_is_changed(

@@ -197,6 +197,8 @@ def test_a_patient_s_own_login_cannot_ask_again(
     house: House, browser: Browser, tenant: Tenant, launch_of: LaunchOf
 ) -> None:
     job = lost_job(house)
+    house.tenants.remove(tenant.id)
+    house.tenants.add(replace(tenant, app_users=("Practitioner", "Patient")))
     page = browser.open(tenant.fhir_base, launch_of(user="Patient/p-1"))
 
     said = browser.get(page).text

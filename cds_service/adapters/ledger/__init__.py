@@ -13,6 +13,7 @@ from cds_service.adapters.ledger.results import SqlPublications, SqlResults
 from cds_service.adapters.ledger.reviews import SqlReviews, SqlReviewWrites
 from cds_service.adapters.ledger.tenants import SqlTenants
 from cds_service.adapters.ledger.upgrade import check, upgrade
+from cds_service.adapters.ledger.worklist import SqlWorklist
 
 __all__ = [
     "SqlAlerts",
@@ -27,6 +28,7 @@ __all__ = [
     "SqlReviewWrites",
     "SqlReviews",
     "SqlTenants",
+    "SqlWorklist",
     "check",
     "connect",
     "upgrade",

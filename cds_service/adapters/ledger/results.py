@@ -53,7 +53,7 @@ class SqlResults:
                 computed_at=new.computed_at,
             )
             stored = sa.select(result).where(result.c.key == new.key)
-            return _result(connection.execute(stored).one())
+            return result_from(connection.execute(stored).one())
 
     def get(self, result_id: str) -> Result:
         """Return it; raise NotFound."""
@@ -63,7 +63,7 @@ class SqlResults:
             ).one_or_none()
         if row is None:
             raise NotFound("There is no such result.")
-        return _result(row)
+        return result_from(row)
 
     def newest_for(
         self, tenant_id: str, patient_id: str, study_uids: Sequence[str]
@@ -86,7 +86,7 @@ class SqlResults:
             sa.select(result).where(*where).order_by(result.c.study_uid, result.c.computed_at)
         )
         with reading(self._engine) as connection:
-            return {row.study_uid: _result(row) for row in connection.execute(in_order)}
+            return {row.study_uid: result_from(row) for row in connection.execute(in_order)}
 
 
 class SqlPublications:
@@ -132,7 +132,8 @@ def _study_time(found: Result) -> datetime:
     return started if started.tzinfo else started.replace(tzinfo=UTC)
 
 
-def _result(row: Row[tuple[object, ...]]) -> Result:
+def result_from(row: Row[tuple[object, ...]]) -> Result:
+    """Read a result."""
     return Result(
         id=row.id,
         key=row.key,

@@ -1,0 +1,108 @@
+"""What the signed-in user's own token can read, asked of the EHR and kept for a minute at most.
+
+Nothing is shown because our ledger knows it: a study is readable when the EHR, under this user's
+token, answers its ImagingStudy with the same patient and study UID, and that Patient.
+
+Source: FHIR R4 "search" (`_id` with several values); SMART App Launch 2.2 user scopes; threat T9.
+"""
+
+import logging
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any
+
+from cds_service.domain.tenant import Tenant
+from cds_service.domain.worklist import ChartStudy
+from cds_service.errors import EhrRefused
+from cds_service.fhir.imaging_study import logical_id, resources, studies_in
+from smart_app.services import AppServices
+from smart_app.session import LaunchSession, SealedStore
+
+log = logging.getLogger(__name__)
+
+KEPT_S = 60
+IDS_PER_SEARCH = 40
+# Searches that the EHR may refuse in one request of ours, before the rest counts as refused.
+REFUSALS = 60
+READ_TIMEOUT_S = 3.0
+KIND = "readable"  # in the sealed store
+_SHOWN = ("name", "gender", "birthDate")  # what is kept of a Patient
+
+Json = Mapping[str, Any]
+
+
+class ReadableSet:
+    """The ReadableStudies port for one session.
+
+    handle   of the session, without the part that names one of its charts
+    """
+
+    def __init__(
+        self, handle: str, session: LaunchSession, tenant: Tenant, house: AppServices
+    ) -> None:
+        self._handle, self._session, self._tenant, self._house = handle, session, tenant, house
+        self._store = SealedStore(house.redis, house.vault)
+        self._refused = 0
+        now = house.clock().timestamp()
+        kept = self._store.get(KIND, handle) or {}
+        # "Patient/1": [when it was asked, what it says; None where it cannot be read]
+        self._kept = {name: one for name, one in kept.items() if 0 <= now - one[0] < KEPT_S}
+
+    def among(self, studies: Iterable[ChartStudy]) -> set[ChartStudy]:
+        """Return those whose Patient and ImagingStudy both can be read; raise UpstreamFailed."""
+        wanted = set(studies)
+        self._ask("ImagingStudy", {one.imaging_study_id for one in wanted})
+        as_stated = {
+            one
+            for one in wanted
+            if self._said("ImagingStudy", one.imaging_study_id) == [one.patient_id, one.study_uid]
+        }
+        self._ask("Patient", {one.patient_id for one in as_stated})
+        return {one for one in as_stated if self._said("Patient", one.patient_id) is not None}
+
+    def patient(self, patient_id: str) -> Json:
+        """Return what a patient whose study is `among` them is called."""
+        return self._said("Patient", patient_id) or {}
+
+    def _said(self, kind: str, logical_id: str) -> Any:  # noqa: ANN401  as JSON gives it
+        return self._kept.get(f"{kind}/{logical_id}", (0, None))[1]
+
+    def _ask(self, kind: str, ids: Collection[str]) -> None:
+        missing = sorted(one for one in ids if f"{kind}/{one}" not in self._kept)
+        if not missing:
+            return
+        now = self._house.clock().timestamp()
+        for start in range(0, len(missing), IDS_PER_SEARCH):
+            chunk = missing[start : start + IDS_PER_SEARCH]
+            found = self._search(kind, chunk)
+            self._kept |= {f"{kind}/{one}": [now, found.get(one)] for one in chunk}
+        self._store.put(KIND, self._handle, self._kept, KEPT_S)
+
+    def _search(self, kind: str, ids: list[str]) -> dict[str, Any]:
+        """Return what is known of those that can be read, by id."""
+        if self._refused >= REFUSALS:
+            return {}
+        try:
+            answer = self._house.ehr.read(
+                self._tenant,
+                f"{kind}?_id={','.join(ids)}&_count={len(ids)}",
+                authorization=self._session.authorization(self._house.clock().timestamp()),
+                timeout_s=READ_TIMEOUT_S,
+            )
+        except EhrRefused:
+            # Some servers, such as HAPI FHIR with its AuthorizationInterceptor, refuse a whole
+            # search when one resource in it is not for this user.
+            self._refused += 1
+            half = len(ids) // 2
+            return self._search(kind, ids[:half]) | self._search(kind, ids[half:]) if half else {}
+        return {
+            str(one["id"]): known
+            for one in resources(answer)
+            if one.get("resourceType") == kind and (known := self._known(one)) is not None
+        }
+
+    def _known(self, resource: Json) -> dict[str, Any] | list[str] | None:
+        if resource["resourceType"] == "Patient":
+            return {name: resource[name] for name in _SHOWN if name in resource}
+        patient_id = logical_id(resource.get("subject"), "Patient") or ""
+        studies = studies_in(resource, self._tenant.id, patient_id)
+        return [patient_id, studies[0].study_uid] if studies else None

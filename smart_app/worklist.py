@@ -1,0 +1,208 @@
+"""The worklist: what waits for a clinician, across all patients whom this user may see.
+
+Source: issue "Worklist"; SMART App Launch 2.2 "Standalone launch" (user scopes).
+"""
+
+import logging
+from dataclasses import dataclass
+from datetime import date
+from enum import StrEnum
+from typing import Any, TypeVar
+
+from flask import Response, make_response, render_template, request, url_for
+
+from cds_service.domain.audit import AuditAction, AuditEvent
+from cds_service.domain.worklist import Choice, Entry, Urgency
+from cds_service.errors import EhrRefused, NotFound, ScopeDenied, UpstreamFailed
+from cds_service.usecases.read_worklist import CASE_LIMIT, WINDOW, WorklistPage, read_worklist
+from smart_app import words
+from smart_app.chart import Banner, banner_in
+from smart_app.open_launch import OpenLaunch, within_session
+from smart_app.readable import ReadableSet
+from smart_app.scopes import LaunchKind
+from smart_app.study_choice import Unread
+from smart_app.user_chart import CHART_MARK, chart_name
+
+log = logging.getLogger(__name__)
+
+LAST_PAGE = 999  # what an address may ask for
+STATES = {
+    Urgency.CRITICAL: "Critical",
+    Urgency.POSITIVE: "Found",
+    Urgency.UNCERTAIN: "Uncertain",
+    Urgency.RUNNING: "Queued or running",
+    Urgency.NOT_ANALYSED: "Not analysed",
+    Urgency.NEGATIVE: "Not found",
+}
+Word = TypeVar("Word", bound=StrEnum)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One study in words."""
+
+    address: str
+    level: str  # of `marks.html`
+    severity: str
+    said: str
+    person: Banner
+    description: str
+    modality: str
+    day: str
+    to_result: str  # how long from the images to the result; "" while there is none
+    to_acknowledgement: str
+    waiting: str  # "for a result since 4 min"; "" when nobody waits
+    overdue: str  # by how much the site's limit has passed; "" when it has not
+
+
+@within_session
+def worklist(launch: OpenLaunch) -> Response:
+    """Show one page; what is chosen stands in the address, and no patient data ever does."""
+    if launch.session.kind is not LaunchKind.USER or launch.worklist is not None:
+        raise NotFound("The worklist is opened without a patient's chart.")
+    choice, number = _choice(), _number()
+    page, readable, unread = _read(launch, choice, number)
+    _seen(launch, page)
+    return make_response(
+        render_template(
+            "app/worklist.html",
+            launch=launch,
+            rows=[_row(launch, entry, readable) for entry in page.entries],
+            page=page,
+            unread=unread,
+            choice=choice,
+            is_chosen=choice != Choice(),
+            states=STATES,
+            looked_for=launch.house.looked_for,
+            modalities=launch.house.modalities,
+            days=WINDOW.days,
+            case_limit=CASE_LIMIT,
+            limit_min=launch.tenant.critical_limit_min,
+            read_at=words.minute(launch.house.clock()),
+            address_of=lambda page_number: _address(launch, choice, page_number),
+            label=launch.house.label,
+        )
+    )
+
+
+def _read(
+    launch: OpenLaunch, choice: Choice, number: int
+) -> tuple[WorklistPage, ReadableSet, Unread | None]:
+    """Return the page, or an empty one and why the EHR could not be asked."""
+    session, house = launch.session, launch.house
+    readable = ReadableSet(launch.handle, session, launch.tenant, house)
+    nothing = WorklistPage(number, (), has_next=False)
+    if not (session.may("Patient", "s") and session.may("ImagingStudy", "s")):
+        return nothing, readable, Unread.NOT_ALLOWED
+    try:
+        page = read_worklist(
+            launch.tenant,
+            choice,
+            number,
+            worklist=house.worklist,
+            alerts=house.alerts,
+            readable=readable,
+            now=house.clock(),
+        )
+    except (UpstreamFailed, ScopeDenied) as error:
+        log.warning("app: no worklist, %s, tenant=%s", type(error).__name__, launch.tenant.id)
+        is_refusal = isinstance(error, EhrRefused | ScopeDenied)
+        return nothing, readable, Unread.NOT_ALLOWED if is_refusal else Unread.AWAY
+    return page, readable, None
+
+
+def _row(launch: OpenLaunch, entry: Entry, readable: ReadableSet) -> Row:
+    case, limit_min = entry.case, launch.tenant.critical_limit_min
+    level, severity, said = _statement(entry)
+    result, started = case.result, case.started
+    to_result = words.span(started, result.computed_at) if started and result else ""
+    acknowledged = entry.acknowledged_at
+    to_acknowledgement = words.span(started, acknowledged) if started and acknowledged else ""
+    now = launch.house.clock()
+    waited = words.span(now - entry.waiting, now) if entry.waiting is not None else ""
+    what = "a result" if entry.urgency is Urgency.RUNNING else "acknowledgement"
+    return Row(
+        address=url_for("app.study", handle=f"{launch.handle}{CHART_MARK}{chart_name(case)}"),
+        level=level,
+        severity=severity,
+        said=said,
+        person=banner_in(readable.patient(case.patient_id), now.date()),
+        description=case.description or "Imaging study",
+        modality=", ".join(case.modalities),
+        day=words.day(started),
+        to_result=to_result,
+        to_acknowledgement=to_acknowledgement,
+        waiting=f"{waited} for {what}" if waited else "",
+        overdue=f"Not acknowledged for {waited}; the limit is {limit_min} min"
+        if entry.is_overdue
+        else "",
+    )
+
+
+def _statement(entry: Entry) -> tuple[str, str, str]:
+    """Return level, severity and the rest of the sentence."""
+    case, job = entry.case, entry.case.job
+    if entry.urgency is Urgency.RUNNING:
+        is_queued = job is not None and words.steps_done(job) == 0
+        return "running", "Analysis queued" if is_queued else "Analysis running", ""
+    if case.result is not None:
+        summary = words.summary_of(case.result)
+        return summary.level, summary.severity, summary.headline
+    return "excluded", "Not analysed", words.failure_of(job) if job else ""
+
+
+def _choice() -> Choice:
+    """Read the filters; what cannot be read is not asked for."""
+    given = request.args
+    return Choice(
+        finding=given.get("finding") or None,
+        urgency=_one_of(Urgency, given.get("state")),
+        unacknowledged=given.get("unacknowledged") == "1",
+        first=_day(given.get("from")),
+        last=_day(given.get("to")),
+        modality=given.get("modality") or None,
+    )
+
+
+def _number() -> int:
+    text = request.args.get("page", "")
+    is_number = text.isascii() and text.isdecimal() and len(text) <= len(str(LAST_PAGE))
+    return max(1, int(text)) if is_number else 1
+
+
+def _one_of(words_of: type[Word], text: str | None) -> Word | None:
+    return words_of(text) if text in set(words_of) else None
+
+
+def _day(text: str | None) -> date | None:
+    try:
+        return date.fromisoformat(text) if text else None
+    except ValueError:
+        return None
+
+
+def _address(launch: OpenLaunch, choice: Choice, number: int) -> str:
+    """Return the address of a page of what is chosen."""
+    chosen: dict[str, Any] = {
+        "finding": choice.finding,
+        "state": choice.urgency,
+        "unacknowledged": "1" if choice.unacknowledged else None,
+        "from": choice.first,
+        "to": choice.last,
+        "modality": choice.modality,
+        "page": number if number > 1 else None,
+    }
+    return url_for("app.worklist", handle=launch.handle, **chosen)
+
+
+def _seen(launch: OpenLaunch, page: WorklistPage) -> None:
+    launch.house.audit.record(
+        AuditEvent(
+            action=AuditAction.WORKLIST_VIEWED,
+            at=launch.house.clock(),
+            tenant_id=launch.session.tenant_id,
+            agent=launch.session.agent,
+            outcome="success",
+            detail=f"page {page.number}",
+        )
+    )
