@@ -60,7 +60,10 @@ def _body(answer: requests.Response) -> bytes:
 
 
 def _insecure(address: str) -> list[Breach]:
-    parts = urlsplit(address)
+    try:
+        parts = urlsplit(address)
+    except ValueError as error:
+        raise UpstreamFailed(f"{address} is no address.") from error
     if parts.scheme == "https":
         return []
     is_here = parts.hostname in _LOOPBACK

@@ -99,8 +99,9 @@ def _as_json(found: list[Breach], target: Target | None) -> dict[str, Any]:
 
 def _print(found: list[Breach], target: Target | None) -> None:
     for one in found:
-        click.echo(f"{one.level:<7} {one.requirement:<8} {one.pointer or '(whole document)'}")
-        click.echo(f"        {one.problem}\n        Fix: {one.fix}")
+        place = _printable(one.pointer) or "(whole document)"
+        click.echo(f"{one.level:<7} {one.requirement:<8} {place}")
+        click.echo(f"        {_printable(one.problem)}\n        Fix: {_printable(one.fix)}")
     count = sum(one.level is Level.BREACH for one in found)
     against = ""
     if target:
@@ -108,3 +109,8 @@ def _print(found: list[Breach], target: Target | None) -> None:
         against = f"Checked as {target.kind} of CDS Hooks {target.version}{dialect}: "
     breaches = "1 breach" if count == 1 else f"{count} breaches"
     click.echo(f"{against}{breaches}, {len(found) - count} advice.")
+
+
+def _printable(text: str) -> str:
+    """Escape what a terminal would obey: the document's own names stand in what is printed."""
+    return "".join(one if one.isprintable() else ascii(one)[1:-1] for one in text)

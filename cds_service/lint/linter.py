@@ -45,7 +45,9 @@ def lint(document: object, target: Target) -> list[Breach]:
 def parse(text: bytes) -> tuple[object, list[Breach]]:
     """Return the document, or None and the breach of ch2:1 that it is no JSON."""
     try:
-        document = json.loads(text, parse_constant=_refuse)
+        # json.loads takes UTF-16 and UTF-32 too, and half a surrogate pair, which is no text.
+        document = json.loads(text.decode("utf-8-sig"), parse_constant=_refuse)
+        json.dumps(document, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as error:
         place = f" at line {error.lineno}" if isinstance(error, json.JSONDecodeError) else ""
         return None, [_not_json(f"The document is no JSON{place}.")]

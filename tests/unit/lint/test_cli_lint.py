@@ -100,6 +100,30 @@ def test_what_is_no_json_is_a_breach_and_not_a_traceback() -> None:
     assert result.stdout.endswith("\n1 breach, 0 advice.\n")
 
 
+@pytest.mark.parametrize(
+    "text", [b'{"cards": [], "x\\ud800": 1}', json.dumps({"cards": []}).encode("utf-16")]
+)
+def test_what_is_no_utf_8_is_a_breach_and_not_a_traceback(text: bytes, tmp_path: Path) -> None:
+    file = tmp_path / "answer.json"
+    file.write_bytes(text)
+
+    result = run(str(file))
+
+    assert result.exit_code == 1 and "ch2:1 " in result.stdout
+
+
+def test_a_document_cannot_command_the_terminal() -> None:
+    result = run("-", text=json.dumps({"cards": [], "\x1b]0;title\x07": 1}))
+
+    assert "\x1b" not in result.stdout and r"\x1b]0;title\x07" in result.stdout
+
+
+def test_what_is_no_address_ends_with_2_and_a_sentence() -> None:
+    result = run("http://[")
+
+    assert result.exit_code == 2 and "is no address." in result.output
+
+
 def test_a_file_that_is_not_there_ends_with_2_and_a_sentence(tmp_path: Path) -> None:
     result = run(str(tmp_path / "none.json"))
 
