@@ -12,6 +12,7 @@ from cds_service.cli_ehr import ehr
 from cds_service.cli_jobs import jobs
 from cds_service.cli_keys import keys
 from cds_service.cli_lint import lint_cds
+from cds_service.cli_models import models
 from cds_service.errors import SightlineError
 from cds_service.settings import Settings
 from cds_service.telemetry import configure_logging
@@ -98,6 +99,7 @@ main.add_command(ehr)
 main.add_command(keys)
 main.add_command(jobs)
 main.add_command(lint_cds)
+main.add_command(models)
 
 if __name__ == "__main__":
     main()

@@ -5,6 +5,7 @@ Source: docs/reference/models.md, "The card".
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -42,8 +43,6 @@ class Entries:
             found = float(found)
         if type(found) is not kind or found == "":
             raise ValueError(f"the model card's {self._named(path)} is not a {kind.__name__}")
-        if isinstance(found, str) and found.startswith(TO_FILL_IN):
-            raise ValueError(f"the model card's {self._named(path)} is still to be filled in")
         return found
 
     def optional(self, path: str, kind: type[_Value], otherwise: _Value) -> _Value:
@@ -63,8 +62,6 @@ class Entries:
         found = self.get(path, list)
         if not found or not all(isinstance(text, str) and text for text in found):
             raise ValueError(f"the model card's {self._named(path)} is not a list of texts")
-        if any(text.startswith(TO_FILL_IN) for text in found):
-            raise ValueError(f"the model card's {self._named(path)} is still to be filled in")
         return tuple(found)
 
     def numbers(self, path: str) -> tuple[float, ...]:
@@ -86,5 +83,23 @@ class Entries:
         name = self._named(path)
         return tuple(Entries(one, f"{name}[{number}]") for number, one in enumerate(found))
 
+    def refuse_gaps(self) -> None:
+        """Raise ValueError that names the first entry which a draft left to fill in."""
+        gap = next(_gaps(self.entries, self.place), None)
+        if gap is not None:
+            raise ValueError(f"the model card's {gap} is still to be filled in")
+
     def _named(self, path: str) -> str:
         return f"{self.place}.{path}" if self.place else path
+
+
+def _gaps(value: object, place: str) -> Iterator[str]:
+    """Yield the paths of the texts that are still to be filled in."""
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            yield from _gaps(inner, f"{place}.{name}" if place else str(name))
+    elif isinstance(value, list):
+        for number, inner in enumerate(value):
+            yield from _gaps(inner, f"{place}[{number}]")
+    elif isinstance(value, str) and value.startswith(TO_FILL_IN):
+        yield place

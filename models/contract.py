@@ -133,6 +133,7 @@ class ModelCard:
     title: str
     developer: str
     label: str  # the words every page and object repeats
+    licence: str  # of the weights; "": not stated
     digest: str  # "sha256:" and 64 hex digits, of model.onnx
     input: ModelInput
     output: ModelOutput
@@ -166,12 +167,14 @@ class ModelCard:
         except yaml.YAMLError as broken:
             raise ValueError("the model card is not YAML") from broken
         card = Entries(raw if isinstance(raw, dict) else {})
+        card.refuse_gaps()
         return cls(
             id=card.get("id", str),
             version=card.get("version", str),
             title=card.get("title", str),
             developer=card.get("developer", str),
             label=card.get("label", str),
+            licence=card.optional("licence", str, ""),
             digest=card.get("weights.digest", str),
             input=_input(card),
             output=_output(card),
@@ -220,13 +223,15 @@ def _output(card: Entries) -> ModelOutput:
     return ModelOutput(
         scores="logit" if has_ours else card.get("output.scores.name", str),
         kind="logit" if has_ours else card.one_of("output.scores.kind", SCORE_KINDS),
-        activation="activation" if card.has("output.activation") else None,
+        activation="activation" if card.optional("output.activation", str, "") else None,
         scope="scope" if card.has("operating_point.scope") else None,
     )
 
 
 def _findings(card: Entries) -> tuple[FindingOutput, ...]:
     """Read one finding with the card's operating point, or a list with an own one each."""
+    if card.has("output.finding") and card.has("output.findings"):
+        raise ValueError("the model card has output.finding and output.findings")
     if not card.has("output.findings"):
         finding, point = card.under("output.finding"), card.under("operating_point")
         return (_finding(finding, point, column=0),)

@@ -10,7 +10,7 @@ from tests.unit.models.builders import a_package
 
 
 def test_the_bundled_models_are_found_and_their_digests_fit() -> None:
-    assert model_ids() == ("cxr_pneumonia_peds",)
+    assert model_ids() == ("cxr_pneumonia_peds", "pass_through")
     for model_id in model_ids():
         package = package_of(model_id)
 
