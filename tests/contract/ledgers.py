@@ -31,6 +31,7 @@ from tests.fakes.ledger import (
     FakeTenants,
 )
 from tests.fakes.reviews import FakeReviews
+from tests.fakes.worklist import FakeWorklist
 from tests.real.servers import Child, free_port, require
 
 LEASE_S, ATTEMPTS = 20, 3
@@ -64,18 +65,19 @@ class Ledger:
     audit: ports.AuditLog
     replays: ports.Replays
     alerts: AlertTables
+    worklist: ports.Worklist
 
 
 def fake_ledger() -> Ledger:
     clock = FakeClock()
     jobs = FakeJobs(lease_s=LEASE_S, attempts=ATTEMPTS, clock=clock)
-    cards, reviews = FakeCardLog(), FakeReviews(clock)
+    cards, reviews, results = FakeCardLog(), FakeReviews(clock), FakeResults(jobs)
     return Ledger(
         clock=clock,
         tenants=FakeTenants(),
         jobs=jobs,
         lost_jobs=jobs,
-        results=FakeResults(jobs),
+        results=results,
         publications=FakePublications(jobs),
         reviews=reviews,
         review_writes=reviews.writes,
@@ -83,6 +85,7 @@ def fake_ledger() -> Ledger:
         audit=FakeAuditLog(),
         replays=FakeReplays(),
         alerts=FakeAlerts(cards, reviews),
+        worklist=FakeWorklist(jobs, results),
     )
 
 
@@ -102,6 +105,7 @@ def sql_ledger(engine: Engine) -> Ledger:
         audit=sql.SqlAuditLog(engine),
         replays=sql.SqlReplays(engine, clock=clock),
         alerts=sql.SqlAlerts(engine),
+        worklist=sql.SqlWorklist(engine),
     )
 
 

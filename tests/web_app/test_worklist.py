@@ -396,7 +396,7 @@ def test_pages_are_turned_and_keep_what_is_chosen(house: House, sign_in: Open) -
 
 def test_the_ehr_is_asked_in_batches_and_once_in_a_minute(house: House, sign_in: Open) -> None:
     clock = FakeClock(datetime.now(UTC))
-    house.now = clock  # type: ignore[method-assign]
+    house.now = clock
     house.keep(*(a_row(number) for number in range(45)))
     asked = Refusing(house.ehr, leaves_out=True)
     house.swap(ehr=asked)
@@ -504,7 +504,7 @@ def test_a_chart_is_asked_for_anew_with_each_request(
     house: House, sign_in: Open, hidden: str
 ) -> None:
     clock = FakeClock(datetime.now(UTC))
-    house.now = clock  # type: ignore[method-assign]
+    house.now = clock
     house.keep(a_row(0))
     opened = sign_in()
     chart = opened.chart("Wrenaa")

@@ -92,6 +92,29 @@ def test_every_option_of_trust_and_dialect_is_kept_and_shown(run: Run, data: Pat
         assert line in shown.splitlines()
 
 
+def test_for_whom_the_app_opens_is_kept_and_shown(run: Run, data: Path) -> None:
+    result = run(
+        *ADD,
+        *("--app-user", "Practitioner", "--app-user", "Patient"),
+        *("--reviewer", "PractitionerRole/7", "--critical-limit", "15"),
+    )
+
+    (tenant,) = SqlTenants(connect(f"sqlite:///{data / 'ledger.sqlite'}")).all()
+    shown = run("show", "St. Elsewhere").output.splitlines()
+    assert result.exit_code == 0 and tenant.critical_limit_min == 15
+    assert "app users       Practitioner, Patient" in shown
+    assert "reviewers       PractitionerRole/7" in shown
+    assert "critical limit  15 min" in shown
+
+
+@pytest.mark.parametrize(
+    "option",
+    [("--app-user", "Nurse"), ("--reviewer", "Practitioner/"), ("--critical-limit", "0")],
+)
+def test_a_rule_that_names_nobody_is_refused(run: Run, option: tuple[str, str]) -> None:
+    assert run(*ADD, *option).exit_code != 0
+
+
 def test_a_plain_registration_is_shown_with_what_is_not_looked_at(run: Run) -> None:
     run(*ADD)
 

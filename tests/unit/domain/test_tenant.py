@@ -1,0 +1,39 @@
+"""For whom a site opens the app, and who reviews."""
+
+import pytest
+
+from tests.builders import a_tenant
+
+
+@pytest.mark.parametrize(
+    ("user", "opens"),
+    [
+        ("Practitioner/1", True),
+        ("PractitionerRole/1", True),
+        ("Patient/1", False),
+        ("RelatedPerson/1", False),
+        ("Person/1", False),
+        (None, False),
+    ],
+)
+def test_the_app_opens_for_clinicians_unless_the_site_says_otherwise(
+    user: str | None, opens: bool
+) -> None:
+    assert a_tenant().opens_app_for(user) is opens
+    assert a_tenant().lets_review(user) is opens
+
+
+def test_a_rule_names_a_type_or_one_user() -> None:
+    site = a_tenant(app_users=("Patient", "Practitioner/1"), reviewers=("Practitioner/1",))
+
+    assert site.opens_app_for("Patient/9") and site.opens_app_for("Practitioner/1")
+    assert not site.opens_app_for("Practitioner/11") and not site.lets_review("Practitioner/11")
+
+
+def test_nobody_but_a_clinician_reviews_whatever_the_rule() -> None:
+    assert not a_tenant(reviewers=("Patient", "Patient/1")).lets_review("Patient/1")
+
+
+def test_a_limit_is_a_minute_at_least() -> None:
+    with pytest.raises(ValueError, match="minute"):
+        a_tenant(critical_limit_min=0)
