@@ -9,7 +9,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import astuple, dataclass
 from datetime import UTC, datetime
-from functools import cache, partial
+from functools import lru_cache, partial
 from secrets import token_urlsafe
 
 from redis.exceptions import RedisError
@@ -63,6 +63,8 @@ from models.contract import ModelCard
 from smart_app import AppServices, Measured, ModelFacts, Share
 
 log = logging.getLogger(__name__)
+
+MODELS_IN_MEMORY = 8  # of one worker process, with their sessions
 
 WARM_UP_S = 0.5  # that a starting process waits for a ledger that somebody holds
 
@@ -163,9 +165,12 @@ def workbench(settings: Settings) -> Workbench:
     house = open_house(settings)
     shelf = house.shelf
 
-    @cache
+    @lru_cache(maxsize=MODELS_IN_MEMORY)
+    def loaded(model: ModelIdentity) -> OnnxClassifier:
+        return OnnxClassifier(shelf.package(model.id))
+
     def classifier(model_id: str) -> OnnxClassifier:
-        return OnnxClassifier(shelf.package(model_id))
+        return loaded(identity_of(shelf.card(model_id)))
 
     for model_id in shelf.enabled().all():
         classifier(model_id).warm_up()

@@ -104,7 +104,11 @@ class ModelShelf:
         return model_ids(folder) if folder and folder.is_dir() else ()
 
     def _root(self, model_id: str) -> Traversable:
-        if self._data is not None and not self.is_bundled(model_id):
+        if (
+            self._data is not None
+            and model_id in self._imported()
+            and not self.is_bundled(model_id)
+        ):
             return self._data / IMPORTED
         return files("models")
 
