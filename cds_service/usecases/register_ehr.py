@@ -213,7 +213,10 @@ def _origin(text: str) -> str:
     parts = _split("origin", text)
     if parts.path.strip("/") or parts.query:
         raise RegistrationRefused("An origin is scheme, host and port only, without a path.")
-    return f"{parts.scheme}://{parts.netloc}".lower()
+    place = f"{parts.scheme}://{parts.netloc}".lower()
+    # As a browser writes it, without the scheme's own port (RFC 6454, 6.2).
+    is_usual = parts.port == {"http": 80, "https": 443}[parts.scheme]
+    return place.removesuffix(f":{parts.port}") if is_usual else place
 
 
 def _split(field: str, text: str) -> SplitResult:
@@ -239,11 +242,14 @@ def _key_set(text: str) -> str:
     """Check a pinned key set: public keys of asymmetric algorithms only."""
     try:
         keys = json.loads(text)["keys"]
-        kinds = [(key["kty"], "d" in key) for key in keys]
-    except (ValueError, KeyError, TypeError):
+        kinds = [(str(key["kty"]), "d" in key) for key in keys]
+        is_named = any(key.get("kid") and isinstance(key["kid"], str) for key in keys)
+    except (ValueError, KeyError, TypeError, RecursionError):
         raise RegistrationRefused("The JWKS is neither an address nor a JWK set.") from None
     if not kinds:
         raise RegistrationRefused("The JWKS has no key.")
     if any(kind not in PUBLIC_KINDS or is_private for kind, is_private in kinds):
         raise RegistrationRefused("The JWKS must hold public EC, RSA or OKP keys and no others.")
+    if not is_named:
+        raise RegistrationRefused("The JWKS must name its keys by a kid, as tokens do.")
     return text

@@ -75,6 +75,20 @@ def test_a_registration_makes_a_tenant_that_is_known_at_once_and_audited() -> No
     assert (event.action, event.tenant_id) == (AuditAction.EHR_REGISTERED, "id-1")
 
 
+@pytest.mark.parametrize(
+    ("typed", "sent"),
+    [
+        ("https://ehr.example.org:443", "https://ehr.example.org"),
+        ("http://[::1]:80", "http://[::1]"),
+        ("https://ehr.example.org:80", "https://ehr.example.org:80"),
+    ],
+)
+def test_an_origin_is_kept_as_browsers_send_it(typed: str, sent: str) -> None:
+    tenant = register(a_registration(origins=(typed,)))
+
+    assert tenant.origins == (sent,)
+
+
 def test_bases_lose_their_trailing_slash_and_origins_their_path_and_case() -> None:
     tenant = register(
         a_registration(
@@ -314,7 +328,11 @@ def test_a_key_set_given_as_text_is_pinned() -> None:
         ('{"keys": [1]}', "neither an address nor a JWK set"),
         ('{"keys": [{}]}', "neither an address nor a JWK set"),
         (json.dumps(PUBLIC_KEY), "neither an address nor a JWK set"),
+        ('{"keys": ' + "[" * 100_000, "neither an address nor a JWK set"),
         ('{"keys": []}', "has no key"),
+        ('{"keys": [{"kty": []}]}', "EC, RSA or OKP"),
+        (json.dumps({"keys": [PUBLIC_KEY | {"kid": ""}]}), "by a kid"),
+        (json.dumps({"keys": [PUBLIC_KEY | {"kid": 1}]}), "by a kid"),
         (json.dumps({"keys": [PUBLIC_KEY | {"d": "AA"}]}), "public EC, RSA or OKP keys"),
         (json.dumps({"keys": [{"kty": "oct", "k": "AA"}]}), "public EC, RSA or OKP keys"),
     ],
