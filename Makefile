@@ -6,7 +6,7 @@ PORT ?= 8000
 # The shared part of a run, so that `make test ARGS='-k hook'` works.
 ARGS ?=
 
-.PHONY: demo test check bench train-check conformance clean
+.PHONY: demo test check bench train-check test-train conformance clean
 
 demo: $(VENV)/.installed
 	@$(BIN)/sightline demo --port $(PORT)
@@ -44,6 +44,12 @@ $(VENV)/.dev: pyproject.toml $(VENV)/.installed
 # Needs the extra [train]: PyTorch. Fails if learning is broken; a minute.
 train-check: $(VENV)/.dev
 	$(BIN)/python -m models.cxr_pneumonia_peds.train.check --data ../shared/data/kermany-train
+
+# Needs PyTorch, which it installs when it is missing: conversions of other projects' models.
+test-train: $(VENV)/.dev
+	$(BIN)/python -c 'import onnxscript, torch, torchxrayvision' 2>/dev/null \
+	  || $(BIN)/python -m pip install --quiet --editable '.[train]' torchxrayvision
+	$(BIN)/python -m pytest -W ignore tests/train
 
 # Writes docs/reference/conformance-cds-hooks.md from the names of the tests.
 conformance: $(VENV)/.dev

@@ -1,0 +1,1 @@
+"""Turn models of other projects into packages; each needs the extra `train`."""
