@@ -53,6 +53,11 @@ class Hospital:
         query = urlencode({"iss": self.tenant.fhir_base, "launch": launch})
         return f"{self.base}/app/launch?{query}"
 
+    def standalone(self) -> str:
+        """Return the address at which a user opens their worklist."""
+        query = urlencode({"iss": self.tenant.fhir_base, "kind": "user"})
+        return f"{self.base}/app/launch?{query}"
+
     def chart(self, patient: str) -> tuple[PatientFacts, list[StudyReference]]:
         """Return what the record says, as a hook reads it."""
         person = self.sandbox.fhir.read("Patient", patient)
@@ -100,6 +105,11 @@ class Hospital:
             jobs.take(job.id, "test")
         SqlJobs(house.engine, house.vault, clock=lambda: later + timedelta(hours=1)).reclaim()
 
+    def end_answers(self) -> None:
+        """Forget what the EHR said about who may read what, as time does."""
+        for key in self.redis.scan_iter("*:readable:*"):
+            self.redis.delete(key)
+
     def end_sessions(self) -> None:
         """Forget every session, as time does."""
         self.redis.flushdb()
@@ -118,6 +128,21 @@ class Unsure:
         outcome = self.classifier.classify(pixels)
         unsure = (replace(one, present=None, probability=one.threshold) for one in outcome.findings)
         return replace(outcome, findings=tuple(unsure))
+
+
+@dataclass(frozen=True)
+class Grave:
+    """The real classifier, whose every finding is there, and critical."""
+
+    classifier: Classifier
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.classifier, name)
+
+    def classify(self, pixels: Pixels) -> Classification:
+        outcome = self.classifier.classify(pixels)
+        grave = (replace(one, present=True, critical=True) for one in outcome.findings)
+        return replace(outcome, findings=tuple(grave))
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import time
+from datetime import UTC, datetime, time, timedelta
 
 from playwright.sync_api import Page
 
@@ -11,7 +11,7 @@ from cds_service.sandbox.patients import PatientRow, Person, Picture, StudyRow
 from cds_service.sandbox.radiographs import Pictures, instances
 from cds_service.sandbox.records import chart
 from cds_service.sandbox.seed import PICTURES
-from tests.e2e.hospital import Hospital, Unsure, WithDamage
+from tests.e2e.hospital import Grave, Hospital, Unsure, WithDamage
 
 Open = Callable[[Hospital, Page], None]
 
@@ -53,6 +53,28 @@ def without_the_ehr(status: int) -> Open:
     return opened
 
 
+def the_worklist(query: str = "", fhir_fails: int | None = None) -> Open:
+    """Sign in without a chart, and choose this of what waits."""
+
+    def opened(hospital: Hospital, page: Page) -> None:
+        _go(page, hospital.standalone())
+        page.get_by_role("row", name="Radiology desk").get_by_role("button").click()
+        page.wait_for_url("**/worklist")
+        if fhir_fails is not None:
+            hospital.end_answers()
+            hospital.fhir_fails = lambda path: fhir_fails if "ImagingStudy" in path else None
+        try:
+            _go(page, f"{page.url}{query}")
+        finally:
+            hospital.fhir_fails = lambda _path: None
+
+    return opened
+
+
+def not_admitted(hospital: Hospital, page: Page) -> None:
+    _go(page, hospital.launch("p108", "Patient/p108"))
+
+
 def unknown_ehr(hospital: Hospital, page: Page) -> None:
     _go(page, f"{hospital.base}/app/launch?iss=https://other.example.org/fhir&launch=1")
 
@@ -77,6 +99,10 @@ STATES = (
     State("no-imaging", ("No imaging study to show",), of_patient("p108")),
     State("no-permission", ("Not allowed to see imaging",), without_the_ehr(403)),
     State("ehr-away", ("The EHR did not answer", "Try again"), without_the_ehr(503)),
+    State("worklist", ("Overdue. Not acknowledged for 3 h",), the_worklist()),
+    State("worklist-empty", ("No study fits this filter",), the_worklist("?modality=MR")),
+    State("worklist-away", ("The EHR did not answer",), the_worklist(fhir_fails=503)),
+    State("not-admitted", ("does not open for you",), not_admitted),
     State("session-ended", ("This session has ended",), ended),
     State("refused", ("could not be opened",), unknown_ehr),
     State("nowhere", ("This page does not exist",), nowhere),
@@ -85,13 +111,18 @@ STATES = (
 
 def fill(hospital: Hospital) -> None:
     """Bring the ledger into all of these states."""
-    for number, patient in enumerate(("p-partly", "p-running", "p-queued")):
+    for number, patient in enumerate(("p-partly", "p-running", "p-queued", "p-grave")):
         _admit(hospital, patient, number)
     for patient in ("p101", "p102", "p103", "p106", "p107", "p110"):
         hospital.analyse(patient)
     bench = hospital.bench
     hospital.analyse("p109", classifiers=lambda name: Unsure(bench.classifiers(name)))
     hospital.analyse("p-partly", archive=WithDamage(bench.archive))
+    hospital.analyse(
+        "p-grave",
+        classifiers=lambda name: Grave(bench.classifiers(name)),
+        clock=lambda: datetime.now(UTC) - timedelta(hours=3),
+    )
     hospital.fail("p104", "ArchiveFailed")
     hospital.crash("p105")
     hospital.take("p-running", JobStep.READING)
