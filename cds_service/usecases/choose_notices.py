@@ -49,9 +49,17 @@ class _News:
     def replaces(self, older: "_News") -> bool:
         """Tell whether this later analysis of the same finding makes the older card superfluous."""
         is_same = self.finding is not None and self.code == older.code and self is not older
+        mine, theirs = self._loudness(), older._loudness()
         is_enough = self.indicator.rank >= older.indicator.rank
         is_safe = older.indicator is not Indicator.CRITICAL or not self.is_silent
-        return is_same and self.is_later_than(older) and is_enough and is_safe
+        # An older study may have shown more than the one finding that both cards speak about.
+        is_whole = all(mine.get(code, -1) >= rank for code, rank in theirs.items())
+        return is_same and self.is_later_than(older) and is_enough and is_safe and is_whole
+
+    def _loudness(self) -> dict[str, int]:
+        """Return how loud each of the study's present findings is, by its code."""
+        findings = self.known.result.analysis.findings if self.known.result else ()
+        return {one.coding.code: indicator_of(one).rank for one in findings if one.present}
 
 
 def choose_notices(

@@ -1,7 +1,10 @@
 """Cards about a model that looks for several things, and about several models."""
 
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
+
+import pytest
 
 from cds_service.domain.card import Card, Indicator
 from cds_service.domain.finding import Coding, Finding
@@ -10,7 +13,15 @@ from cds_service.usecases.answer_hook import answer_hook
 from cds_service.usecases.compose_card import MAX_SCORES
 from tests.builders import NOW, a_finding, a_model, a_tenant, an_analysis
 from tests.fakes.imaging import a_use
-from tests.unit.cards.builders import House, MakeHouse, a_call, a_card_model, know
+from tests.unit.cards.builders import (
+    House,
+    MakeHouse,
+    a_call,
+    a_card_model,
+    a_patient_resource,
+    a_study_resource,
+    know,
+)
 
 EFFUSION = Coding("http://snomed.info/sct", "60046008", "Pleural effusion")
 CT_ONLY = a_use(modalities=frozenset({"CT"}))
@@ -93,6 +104,20 @@ def test_a_finding_that_nobody_has_reviewed_is_not_silent_with_one_that_was(
     assert answer_hook(a_call(), a_tenant(shows_negative=True), house.desk, budget_s=60) == []
 
 
+@pytest.mark.parametrize(("newer_effusion", "cards"), [(False, 2), (None, 2), (True, 1)])
+def test_a_newer_study_replaces_an_older_one_only_with_all_that_it_showed(
+    a_house: MakeHouse, newer_effusion: bool | None, cards: int
+) -> None:
+    house = a_house()
+    house.record.resources = [a_patient_resource(), a_study_resource(1), a_study_resource(2)]
+    for number, effusion in ((1, True), (2, newer_effusion)):
+        findings = several(pneumonia=True, effusion=effusion)
+        started = NOW - timedelta(days=20 - number)
+        know(house, number, analysis=an_analysis(findings=findings), study_started=started)
+
+    assert len(answer_hook(a_call(prefetch={}), a_tenant(), house.desk, budget_s=60)) == cards
+
+
 def test_a_study_goes_to_the_model_whose_intended_use_fits(a_house: MakeHouse) -> None:
     second = a_card_model(identity=a_model(id="second"))
     house = a_house(use=CT_ONLY, others=((second, a_use()),))
@@ -115,6 +140,6 @@ def test_a_card_speaks_of_the_model_that_gave_its_result(a_house: MakeHouse) -> 
 
     (card,) = answer_hook(a_call(), a_tenant(), house.desk, budget_s=60)
 
-    assert card.source.label == "Other model" and card.source.url.endswith("/fhir/Device/other")
+    assert card.source.label == "Other model" and card.source.url.endswith("/app/models/other")
     assert "pleural effusion, on anything" in card.detail_markdown
     assert card.detail_markdown.endswith("Only for tests.")
