@@ -17,6 +17,7 @@ from datetime import UTC, datetime
 from benchmarks.ehr import KNOWN_PATIENT, Ehr
 from benchmarks.figures import MeasurementFailed
 from benchmarks.running_demo import RunningDemo
+from cds_service.adapters.model_shelf import ModelShelf
 from cds_service.adapters.pixels import DicomReader
 from cds_service.adapters.runtime import OnnxClassifier
 from cds_service.sandbox.radiographs import Pictures, instances
@@ -25,6 +26,7 @@ from cds_service.worker import WORKER_NICENESS
 
 OPEN_JOBS = 2  # how many the worker has before it at any time
 WATCH_S = 0.05
+MODEL = "cxr_pneumonia_peds"
 
 
 @dataclass(slots=True)
@@ -89,7 +91,7 @@ def main() -> None:
     parent = os.getppid()
     study, today = KNOWN_PATIENT.studies[0], datetime.now(UTC).date()
     [image] = instances(KNOWN_PATIENT, study, Pictures.in_folder(PICTURES), today)
-    reader, classifier = DicomReader(), OnnxClassifier.load("cxr_pneumonia_peds")
+    reader, classifier = DicomReader(), OnnxClassifier(ModelShelf(None, MODEL).package(MODEL))
     classifier.warm_up()
     print("busy", flush=True)
     while os.getppid() == parent:

@@ -209,7 +209,7 @@ def test_a_hook_with_prefetch_ends_in_a_card_and_one_observation(hospital: Hospi
     [first] = hospital.open_chart(row, prefetch=prefetch)
     card = until(lambda: found(hospital.open_chart(row, prefetch=prefetch)))
 
-    assert "running" in first["summary"] or FOUND.fullmatch(first["summary"])
+    assert "AI analysis" in first["summary"] or FOUND.fullmatch(first["summary"])
     assert card["indicator"] == "warning"
     [observation] = until(lambda: hospital.observations(row))
     assert observation["status"] == "preliminary"
@@ -259,5 +259,9 @@ def test_the_app_shows_the_image_that_orthanc_keeps(hospital: Hospital, page: Pa
     assert page.locator("img.outline").evaluate(DECODED_WIDTH) > 0
     seen = Image.open(BytesIO(page.locator(".stack").screenshot())).convert("L")
     assert ImageStat.Stat(seen).stddev[0] > 30  # of 256 grey levels
-    page.get_by_role("button", name="Disagree").click()
-    expect(page.get_by_text("You disagreed on")).to_be_visible()
+    page.get_by_text("Disagree…").click()
+    page.get_by_label("Artefact").check()
+    page.get_by_role("button", name="Save: disagree").click()
+    expect(page.locator(".standing")).to_contain_text("in the chart as entered in error")
+    [observation] = hospital.observations(row)
+    assert observation["status"] == "entered-in-error"

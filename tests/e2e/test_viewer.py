@@ -11,13 +11,14 @@ from PIL import Image
 from playwright.sync_api import Page, expect
 
 from tests.e2e.running_demo import Demo
-from tests.e2e.test_demo import open_app, open_chart
+from tests.e2e.test_demo import frame_after, open_chart
 
 pytestmark = [pytest.mark.real, pytest.mark.slow, pytest.mark.xdist_group("e2e")]
 
 
-def test_a_clinician_windows_the_film_of_a_card(page: Page, demo: Demo) -> None:
-    app = open_app(page, open_chart(page, demo, "p101"))
+def test_a_clinician_windows_a_film_of_the_chart(page: Page, demo: Demo) -> None:
+    open_chart(page, demo, "p101")  # its card may be gone: other tests review the finding
+    app = frame_after(page, page.get_by_role("button", name="Open in Sightline").first)
     stage = app.locator(".stage")
     expect(app.locator(".viewer")).to_have_attribute("data-viewer", "ready")
 
