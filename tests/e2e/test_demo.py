@@ -225,7 +225,8 @@ def test_a_running_analysis_becomes_its_result_without_a_reload(page: Page, demo
     with demo.with_the_worker_held():
         card = open_chart(page, demo, "p109")
         expect(card.locator("h3")).to_have_text(
-            re.compile(rf"Chest X-ray {DAY}: AI analysis running, about \d+ s")
+            # Without a promise when Redis was too slow for the doorbell.
+            re.compile(rf"Chest X-ray {DAY}: AI analysis (running, about \d+ s|queued)")
         )
         app = open_app(page, card)
         expect(app.locator("progress")).to_be_visible()
