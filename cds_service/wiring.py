@@ -24,6 +24,7 @@ from cds_service.adapters.ehr import FhirRecord
 from cds_service.adapters.ehr_writer import FhirWriter
 from cds_service.adapters.jwks import ClientKeys
 from cds_service.adapters.lanes import Lanes
+from cds_service.adapters.model_sheets import sheet_of
 from cds_service.adapters.model_shelf import ModelShelf, identity_of, intended_use_of
 from cds_service.adapters.queue import (
     RING_TIMEOUT_S,
@@ -39,13 +40,15 @@ from cds_service.adapters.vault import Vault, load_or_create_key
 from cds_service.domain.audit import AuditAction, AuditEvent
 from cds_service.domain.finding import Coding, ModelIdentity
 from cds_service.domain.job import Job
+from cds_service.domain.model_sheet import ModelSheet
 from cds_service.domain.routing import Route, route_of
 from cds_service.domain.study import PatientFacts, StudyReference
 from cds_service.domain.tenant import Tenant
 from cds_service.errors import LedgerUnavailable, ModelMissing, NotFound, SightlineError
+from cds_service.fhir.model_card import logical_id
 from cds_service.settings import Settings
 from cds_service.usecases.answer_hook import answer_hook
-from cds_service.usecases.compose_card import CardModel, CardWriter, device_id
+from cds_service.usecases.compose_card import CardModel, CardWriter
 from cds_service.usecases.dispatch_inference import dispatch_inference
 from cds_service.usecases.gather_prefetch import Gatherer
 from cds_service.usecases.hook_desk import HookDesk
@@ -252,7 +255,7 @@ def hook_services(settings: Settings, house: House) -> Services:
         audit=house.audit,
         clock=clock,
         model=model,
-        model_with=partial(_model_with, house.shelf),
+        model_sheet=partial(_sheet_with, house.shelf),
         is_ledger_up=lambda: _works(house.tenants.all),
         is_queue_up=lambda: _works(redis.ping),
         within=ledger.within,
@@ -292,6 +295,7 @@ def app_services(settings: Settings, house: House) -> AppServices:
         read_pixels=lambda instance: reader.pixels(instance).values,
         read_header=reader.header,
         model_facts=partial(_model_facts, house.shelf),
+        model_sheet=partial(_sheet, house.shelf),
         looked_for=tuple(dict.fromkeys(coding for one in cards for coding in _codings(one))),
         modalities=tuple(sorted(set().union(*(one.intended_use.modalities for one in cards)))),
         clock=clock,
@@ -342,11 +346,18 @@ def _installed(shelf: ModelShelf, model_id: str) -> CardModel | None:
         return None
 
 
-def _model_with(shelf: ModelShelf, device: str) -> ModelIdentity | None:
+def _sheet(shelf: ModelShelf, model_id: str) -> ModelSheet | None:
+    try:
+        return sheet_of(shelf, model_id) if model_id in shelf.ids() else None
+    except ModelMissing:
+        return None
+
+
+def _sheet_with(shelf: ModelShelf, fhir_id: str) -> ModelSheet | None:
     for model_id in shelf.ids():
         found = _installed(shelf, model_id)
-        if found is not None and device_id(found.identity) == device:
-            return found.identity
+        if found is not None and logical_id(found.identity) == fhir_id:
+            return _sheet(shelf, model_id)
     return None
 
 

@@ -8,6 +8,7 @@ from smart_app import (
     callback,
     frames,
     launch,
+    model_page,
     picture,
     problem_pages,
     retry,
@@ -32,6 +33,8 @@ def create_blueprint() -> Blueprint:
     app.add_url_rule("/launch", view_func=launch.start)
     app.add_url_rule("/callback", view_func=callback.callback)
     app.add_url_rule("/.well-known/jwks.json", view_func=launch.jwks)
+    app.add_url_rule("/models/<model_id>", "model", model_page.page)
+    app.add_url_rule("/models/<model_id>/chai.xml", "model_chai", model_page.chai)
     app.add_url_rule("/legend.png", view_func=picture.legend)
     app.add_url_rule("/l/<handle>/", view_func=study_view.study)
     app.add_url_rule("/l/<handle>/worklist", view_func=worklist.worklist)

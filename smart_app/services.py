@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from cds_service.domain.finding import Coding, ModelIdentity
 from cds_service.domain.job import Job
+from cds_service.domain.model_sheet import ModelSheet
 from cds_service.domain.study import InstanceHeader, PatientFacts, StudyReference
 from cds_service.domain.tenant import Tenant
 from cds_service.usecases.ports import (
@@ -95,6 +96,7 @@ class AppServices:
     read_header: Callable[[bytes], InstanceHeader]
     # The card of the model that computed a result; None when it is not installed any more.
     model_facts: Callable[[ModelIdentity], ModelFacts | None]
+    model_sheet: Callable[[str], ModelSheet | None]  # of an installed model
     looked_for: tuple[Coding, ...]  # the installed model's findings
     modalities: tuple[str, ...]  # that it takes
     clock: Clock

@@ -7,7 +7,6 @@ Source: DESIGN "What a card says"; CDS Hooks 2.0 "Card Attributes", "Extensions"
 """
 
 import json
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC
@@ -72,11 +71,6 @@ class CardModel:
     findings: tuple[Coding, ...]  # what it looks for; the first is the topic of every card
     scope: str  # "frontal chest X-rays of children aged 1-5"
     does_not_look_for: tuple[str, ...]
-
-
-def device_id(model: ModelIdentity) -> str:
-    """Return the FHIR id of the model's Device on our own endpoint."""
-    return re.sub(r"[^A-Za-z0-9\-.]", "-", model.id)[:64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,7 +273,7 @@ class CardWriter:
             indicator=indicator,
             source=Source(
                 label=clean(model.title or model.id),
-                url=f"{self.public_url}/fhir/Device/{device_id(model)}",
+                url=f"{self.public_url}/app/models/{model.id}",
                 topic=speaking.findings[0],
             ),
             detail_markdown="\n\n".join([p for p in paragraphs if p] + ([label] if label else [])),

@@ -1,4 +1,4 @@
-"""Our own FHIR endpoint: what it can do, and the AI model as a Device. No patient data.
+"""Our own FHIR endpoint: the installed models and their cards. No patient data.
 
 Source: FHIR R4 CapabilityStatement, Device; HL7 AI Transparency on FHIR 1.0.0-ballot.
 """
@@ -7,13 +7,21 @@ from typing import Any
 
 from flask import Blueprint, Response, jsonify
 
+from cds_service.domain.model_sheet import ModelSheet
 from cds_service.errors import NotFound
-from cds_service.fhir.finding_resources import ai_device
+from cds_service.fhir.model_card import (
+    model_bundle,
+    model_device,
+    model_document,
+    model_provenance,
+)
 from cds_service.web import problems
 from cds_service.web.problems import FHIR_JSON
 from cds_service.web.services import services
 
-PUBLISHED = "2026-11-22"  # of this capability statement
+PUBLISHED = "2026-11-23"  # of this capability statement
+
+OFFERED = ("Bundle", "Device", "DocumentReference", "Provenance")
 
 blueprint = Blueprint("fhir_api", __name__, url_prefix="/fhir")
 problems.install(blueprint)
@@ -21,7 +29,7 @@ problems.install(blueprint)
 
 @blueprint.get("/metadata")
 def metadata() -> Response:
-    """Return the capability statement: one resource type, to read."""
+    """Return the capability statement: what there is about models, to read."""
     here = services()
     return _fhir(
         {
@@ -39,7 +47,9 @@ def metadata() -> Response:
             "rest": [
                 {
                     "mode": "server",
-                    "resource": [{"type": "Device", "interaction": [{"code": "read"}]}],
+                    "resource": [
+                        {"type": kind, "interaction": [{"code": "read"}]} for kind in OFFERED
+                    ],
                 }
             ],
         }
@@ -49,16 +59,49 @@ def metadata() -> Response:
 @blueprint.get("/Device/<logical_id>")
 def device(logical_id: str) -> Response:
     """Return the AI model as a Device."""
-    model = services().model_with(logical_id)
-    if model is None:
-        raise NotFound("There is no such Device.")
-    return _fhir({**ai_device(model), "id": logical_id})
+    sheet = _sheet(logical_id)
+    return _fhir(model_device(sheet, page_url=_page(sheet)))
+
+
+@blueprint.get("/DocumentReference/<logical_id>")
+def document(logical_id: str) -> Response:
+    """Return the model's card."""
+    sheet = _sheet(logical_id)
+    return _fhir(model_document(sheet, page_url=_page(sheet)))
+
+
+@blueprint.get("/Provenance/<logical_id>")
+def provenance(logical_id: str) -> Response:
+    """Return where the model's card comes from."""
+    found = model_provenance(_sheet(logical_id))
+    if found is None:
+        raise NotFound("There is no such Provenance.")
+    return _fhir(found)
+
+
+@blueprint.get("/Bundle/<logical_id>")
+def bundle(logical_id: str) -> Response:
+    """Return all of these as one collection."""
+    sheet = _sheet(logical_id)
+    base = f"{services().public_url}/fhir"
+    return _fhir(model_bundle(sheet, page_url=_page(sheet), fhir_base=base))
 
 
 @blueprint.get("/<path:_anything>")
 def nothing_else(_anything: str) -> Response:
     """Refuse every other read with an OperationOutcome."""
-    raise NotFound("This endpoint has the Device of its AI model and nothing else.")
+    raise NotFound("This endpoint has its AI models and their cards, and nothing else.")
+
+
+def _sheet(logical_id: str) -> ModelSheet:
+    sheet = services().model_sheet(logical_id)
+    if sheet is None:
+        raise NotFound("There is no such model.")
+    return sheet
+
+
+def _page(sheet: ModelSheet) -> str:
+    return f"{services().public_url}/app/models/{sheet.identity.id}"
 
 
 def _fhir(resource: dict[str, Any]) -> Response:

@@ -105,9 +105,17 @@ def _other_paths() -> Json:
     resource = _content("Resource", FHIR_JSON)
     return {
         "/fhir/metadata": {"get": _public("metadata", "What our FHIR endpoint can do", resource)},
-        "/fhir/Device/{id}": {
-            "parameters": [logical_id],
-            "get": _public("device", "The AI model as a Device", resource, 404),
+        **{
+            f"/fhir/{kind}/{{id}}": {
+                "parameters": [logical_id],
+                "get": _public(name, summary, resource, 404),
+            }
+            for kind, name, summary in (
+                ("Device", "device", "The AI model as a Device"),
+                ("DocumentReference", "document", "The model's card"),
+                ("Provenance", "provenance", "Where the model's card comes from"),
+                ("Bundle", "bundle", "The model, its card and where that comes from"),
+            )
         },
         "/health/live": {
             "get": _public("live", "Is the process alive", {"application/json": {}}),

@@ -8,8 +8,8 @@ from typing import cast
 from flask import current_app
 
 from cds_service.domain.card import Card, Feedback
-from cds_service.domain.finding import ModelIdentity
 from cds_service.domain.hook import HookCall
+from cds_service.domain.model_sheet import ModelSheet
 from cds_service.domain.tenant import Tenant
 from cds_service.usecases.compose_card import CardModel
 from cds_service.usecases.ports import AuditLog, Clock
@@ -32,7 +32,7 @@ class Services:
     audit: AuditLog
     clock: Clock
     model: CardModel  # of those that are enabled everywhere, the first
-    model_with: Callable[[str], ModelIdentity | None]  # the installed one of this Device id
+    model_sheet: Callable[[str], ModelSheet | None]  # of the installed model with this FHIR id
     is_ledger_up: Callable[[], bool]
     is_queue_up: Callable[[], bool]
     # For so many seconds the ledger may keep whoever asks waiting, then it is LedgerUnavailable.

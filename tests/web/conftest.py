@@ -13,10 +13,11 @@ from werkzeug.test import TestResponse
 
 from cds_service.adapters.egress import Egress
 from cds_service.adapters.jwks import ClientKeys
+from cds_service.adapters.model_sheets import sheet_of
+from cds_service.adapters.model_shelf import ModelShelf
 from cds_service.adapters.vault import Vault
 from cds_service.domain.hook import ORDER_SERVICE
 from cds_service.usecases.answer_hook import answer_hook
-from cds_service.usecases.compose_card import device_id
 from cds_service.usecases.record_feedback import record_feedback
 from cds_service.usecases.seal_context import seal_context
 from cds_service.web import fhir_api, health, hooks, problems
@@ -29,6 +30,7 @@ from tests.web.ehr_client import AnEhr, a_hook_body
 from tests.web.linted import LintedClient
 
 VAULT = Vault(b"k" * 32)
+SHEET = sheet_of(ModelShelf(None, "cxr_pneumonia_peds"), "cxr_pneumonia_peds")
 NEVER_S = 60.0  # a deadline that no answer comes near, on however slow a machine
 
 
@@ -93,9 +95,7 @@ def door() -> Iterator[FrontDoor]:
             audit=house.audit,
             clock=house.clock,
             model=house.model,
-            model_with=lambda device: (
-                house.model.identity if device == device_id(house.model.identity) else None
-            ),
+            model_sheet=lambda fhir_id: SHEET if fhir_id == "cxr-pneumonia-peds" else None,
             is_ledger_up=lambda: front.is_ledger_up,
             is_queue_up=lambda: front.is_queue_up,
         )

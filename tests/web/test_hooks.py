@@ -640,17 +640,21 @@ def test_health_says_what_is_away(door: FrontDoor) -> None:
 
 def test_the_fhir_endpoint_says_what_it_can_do_and_does_it(door: FrontDoor) -> None:
     statement = door.client.get("/fhir/metadata")
-    (listed,) = statement.json["rest"][0]["resource"]
+    listed = [one["type"] for one in statement.json["rest"][0]["resource"]]
 
-    device = door.client.get("/fhir/Device/cxr-pneumonia-peds")
+    answers = {kind: door.client.get(f"/fhir/{kind}/cxr-pneumonia-peds").json for kind in listed}
 
     assert statement.content_type == "application/fhir+json"
-    assert statement.json["fhirVersion"] == "4.0.1" and listed["type"] == "Device"
-    assert device.json["resourceType"] == "Device" and device.json["id"] == "cxr-pneumonia-peds"
-    assert "Not a medical device" in json.dumps(device.json)
+    assert statement.json["fhirVersion"] == "4.0.1" and "Device" in listed
+    for kind, answer in answers.items():
+        assert answer["resourceType"] == kind and answer["id"] == "cxr-pneumonia-peds"
+    assert "Not a medical device" in json.dumps(answers["Device"])
 
 
-@pytest.mark.parametrize("path", ["/fhir/Device/other", "/fhir/Patient/p-1", "/fhir/Patient", "/x"])
+@pytest.mark.parametrize(
+    "path",
+    ["/fhir/Device/other", "/fhir/Provenance/other", "/fhir/Patient/p-1", "/fhir/Patient", "/x"],
+)
 def test_what_is_not_there_is_an_operation_outcome(door: FrontDoor, path: str) -> None:
     answer = door.client.get(path)
 

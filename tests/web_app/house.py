@@ -25,6 +25,8 @@ from werkzeug.test import Client, TestResponse
 
 from cds_service.adapters.archive import DicomWebArchive, LaunchToken
 from cds_service.adapters.egress import Egress
+from cds_service.adapters.model_sheets import sheet_of
+from cds_service.adapters.model_shelf import ModelShelf
 from cds_service.adapters.pixels import DicomReader
 from cds_service.adapters.vault import Vault
 from cds_service.domain.finding import Activation, Result
@@ -52,6 +54,7 @@ from tests.fakes.worklist import FakeWorklist
 
 PUBLIC_URL = "https://sightline.example.org"
 SIGNER = a_signer()
+SHEET = sheet_of(ModelShelf(None, "cxr_pneumonia_peds"), "cxr_pneumonia_peds")
 FACTS = ModelFacts(
     looks_for="signs of pneumonia",
     intended_use="frontal chest X-rays of children aged 1-5",
@@ -159,6 +162,7 @@ class House:
             read_pixels=lambda instance: DicomReader().pixels(instance).values,
             read_header=DicomReader().header,
             model_facts=lambda model: FACTS,
+            model_sheet=lambda model_id: SHEET if model_id == "cxr_pneumonia_peds" else None,
             looked_for=(PNEUMONIA,),
             modalities=("DX", "CR"),
             clock=lambda: self.now(),

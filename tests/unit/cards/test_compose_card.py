@@ -174,7 +174,7 @@ def test_ch2_90_the_source_is_the_model_and_ch2_115_has_a_topic() -> None:
     source = a_card(a_result()).source
 
     assert source.label == "Sightline paediatric pneumonia"
-    assert source.url == "https://ai.example.org/fhir/Device/cxr-pneumonia-peds"
+    assert source.url == "https://ai.example.org/app/models/cxr_pneumonia_peds"
     assert source.topic is not None and source.topic.system == "http://snomed.info/sct"
 
 
