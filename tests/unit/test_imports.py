@@ -208,6 +208,7 @@ def test_models_reach_the_core_through_a_few_adapters_only() -> None:
     assert readers <= {
         "cds_service.adapters.runtime",
         "cds_service.adapters.pixels",
+        "cds_service.adapters.model_sheets",
         "cds_service.adapters.heatmap",
         "cds_service.adapters.model_check",
         "cds_service.adapters.model_shelf",
