@@ -416,6 +416,19 @@ def test_the_ehr_is_asked_in_batches_and_once_in_a_minute(house: House, sign_in:
     assert kept == first and len(asked.asked) == 2 * len(first)
 
 
+def test_an_ehr_that_refuses_everything_is_not_asked_without_end(
+    house: House, sign_in: Open
+) -> None:
+    house.keep(*(a_row(number) for number in range(50)))
+    hidden = [f"ImagingStudy/ws-{number}" for number in range(50)]
+    refusing = Refusing(house.ehr, *hidden, leaves_out=False)
+    house.swap(ehr=refusing)
+    opened = sign_in()
+
+    assert opened.names() == []
+    assert len(refusing.asked) == readable.REFUSALS
+
+
 def test_what_is_kept_of_the_answers_is_sealed_and_ends_within_a_minute(
     house: House, sign_in: Open, keyspace: redis.Redis
 ) -> None:
