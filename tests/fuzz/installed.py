@@ -79,7 +79,6 @@ def _know(house: wiring.House) -> None:
         jobs=house.jobs,
         doorbell=FakeDoorbell(),
         model=a_model(),
-        configuration="",
     )
     lease = house.jobs.take(job.id, "worker")
     assert lease is not None
