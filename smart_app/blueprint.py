@@ -1,6 +1,8 @@
 """The routes of the app, and what is true of all of them."""
 
-from flask import Blueprint
+from typing import cast
+
+from flask import Blueprint, Flask
 from werkzeug.exceptions import HTTPException
 
 from cds_service.errors import SightlineError
@@ -18,6 +20,7 @@ from smart_app import (
     worklist,
 )
 from smart_app.framing import protect
+from smart_app.language import keep, speak
 
 NOT_GET = ("POST", "PUT", "PATCH", "DELETE")
 ANY = ("GET", *NOT_GET)
@@ -56,5 +59,7 @@ def create_blueprint() -> Blueprint:
     app.register_error_handler(SightlineError, problem_pages.on_sightline_error)
     app.register_error_handler(HTTPException, problem_pages.on_http_error)
     app.register_error_handler(Exception, problem_pages.on_unexpected)
+    app.record_once(lambda state: speak(cast(Flask, state.app)))
     app.after_request(protect)
+    app.after_request(keep)
     return app

@@ -10,6 +10,7 @@ from datetime import date
 from typing import Any
 
 from cds_service.domain.study import PatientFacts, StudyReference
+from cds_service.domain.vocabulary import marked
 from cds_service.errors import (
     EhrAnswerInvalid,
     EhrRefused,
@@ -18,12 +19,20 @@ from cds_service.errors import (
     UpstreamFailed,
 )
 from cds_service.fhir.imaging_study import patient_in, studies_in
+from smart_app.language import _, day_text
 from smart_app.open_launch import OpenLaunch
 
 log = logging.getLogger(__name__)
 
 READ_TIMEOUT_S = 3.0  # a page waits no longer for its banner
 Json = Mapping[str, Any]
+_SEX = {
+    "female": marked("female"),
+    "male": marked("male"),
+    "other": marked("other sex"),
+    "unknown": marked("sex unknown"),
+    "": marked("sex not stated"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +62,7 @@ def banner_in(patient: Json, today: date) -> Banner:
         name=_name(patient),
         birth_date=birth_date_in_words(born or ""),
         age=age_in_words(born or "", today),
-        sex=str(patient.get("gender") or "sex not stated"),
+        sex=_(_SEX.get(str(patient.get("gender")), _SEX[""])),
     )
 
 
@@ -102,8 +111,10 @@ def age_in_words(birth_date: str, today: date) -> str:
         return ""
     months = (today.year - born.year) * 12 + today.month - born.month - (today.day < born.day)
     if months >= 24:
-        return f"{months // 12} y"
-    return f"{months} mo" if months >= 1 else f"{(today - born).days} d"
+        return _("%(count)s y", count=months // 12)
+    if months >= 1:
+        return _("%(count)s mo", count=months)
+    return _("%(count)s d", count=(today - born).days)
 
 
 def birth_date_in_words(birth_date: str) -> str:
@@ -112,7 +123,7 @@ def birth_date_in_words(birth_date: str) -> str:
         born = date.fromisoformat(birth_date)
     except ValueError:
         return birth_date
-    return f"{born.day} {born:%b %Y}"
+    return day_text(born)
 
 
 def _read(launch: OpenLaunch, path: str) -> Json:
@@ -134,4 +145,4 @@ def _name(patient: Json) -> str:
         written = ", ".join(part for part in (str(name.get("family") or ""), given) if part)
         if written or name.get("text"):
             return written or str(name["text"])
-    return "Name not stated"
+    return _("Name not stated")

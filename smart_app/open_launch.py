@@ -96,6 +96,7 @@ def _open(address: str) -> OpenLaunch:
     except NotFound as error:
         raise ended from error
     frame_for(tenant)
+    g.site_language = tenant.language
     g.tenant_id = tenant.id
     value = SealedStore(house.redis, house.vault).get("session", handle)
     if value is None:

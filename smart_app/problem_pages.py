@@ -9,6 +9,7 @@ from flask import Response, g, jsonify, make_response, render_template, request
 from werkzeug.exceptions import HTTPException
 from werkzeug.exceptions import NotFound as HttpNotFound
 
+from cds_service.domain.vocabulary import marked
 from cds_service.errors import (
     ArchiveFailed,
     DoorbellSilent,
@@ -27,6 +28,8 @@ from cds_service.errors import (
     UpstreamFailed,
     UserNotAdmitted,
 )
+from smart_app.catalogues import SOURCE
+from smart_app.language import _, language
 from smart_app.services import services
 from smart_app.words import sentence
 
@@ -34,63 +37,75 @@ log = logging.getLogger(__name__)
 
 # The first class that fits: a title, and what to do next.
 _PAGES: tuple[tuple[type[SightlineError], str, str], ...] = (
-    (SessionEnded, "This session has ended", "Open Sightline again from the patient's chart."),
+    (
+        SessionEnded,
+        marked("This session has ended"),
+        marked("Open Sightline again from the patient's chart."),
+    ),
     (
         LaunchRefused,
-        "Sightline could not be opened",
-        "Go back to the patient's chart and open Sightline from there. If it happens again, tell "
-        "your EHR administrator.",
+        marked("Sightline could not be opened"),
+        marked(
+            "Go back to the patient's chart and open Sightline from there. If it happens again, "
+            "tell your EHR administrator."
+        ),
     ),
     (
         NotFound,
-        "Not found in this patient's chart",
-        "Go back to the chart and open Sightline from the patient you want to see.",
+        marked("Not found in this patient's chart"),
+        marked("Go back to the chart and open Sightline from the patient you want to see."),
     ),
-    (ReviewRefused, "The review was not kept", "Go back and complete it."),
+    (ReviewRefused, marked("The review was not kept"), marked("Go back and complete it.")),
     (
         UserNotAdmitted,
-        "Sightline does not open for you here",
-        "Your EHR administrator can say for whom it opens.",
+        marked("Sightline does not open for you here"),
+        marked("Your EHR administrator can say for whom it opens."),
     ),
-    (ScopeDenied, "This is not allowed here", "Go back, reload the page and try again."),
+    (
+        ScopeDenied,
+        marked("This is not allowed here"),
+        marked("Go back, reload the page and try again."),
+    ),
     (
         ImageChanged,
-        "The image has changed",
-        "Look at the study in your usual image viewer.",
+        marked("The image has changed"),
+        marked("Look at the study in your usual image viewer."),
     ),
     (
         StudyUnusable,
-        "The image cannot be shown",
-        "Look at the study in your usual image viewer.",
+        marked("The image cannot be shown"),
+        marked("Look at the study in your usual image viewer."),
     ),
     (
         EhrRefused,
-        "The EHR does not allow this",
-        "Open Sightline again from the patient's chart. If it happens again, ask your EHR "
-        "administrator which rights Sightline has.",
+        marked("The EHR does not allow this"),
+        marked(
+            "Open Sightline again from the patient's chart. If it happens again, ask your EHR "
+            "administrator which rights Sightline has."
+        ),
     ),
     (
         ArchiveFailed,
-        "The image archive did not answer",
-        "Try again in a minute, or look at the study in your usual image viewer.",
+        marked("The image archive did not answer"),
+        marked("Try again in a minute, or look at the study in your usual image viewer."),
     ),
     (
         EhrTimedOut,
-        "The EHR did not answer",
-        "Try again in a minute. If it happens again, tell your EHR administrator.",
+        marked("The EHR did not answer"),
+        marked("Try again in a minute. If it happens again, tell your EHR administrator."),
     ),
     (
         UpstreamFailed,
-        "A system of the hospital did not answer",
-        "Try again in a minute. If it happens again, tell your EHR administrator.",
+        marked("A system of the hospital did not answer"),
+        marked("Try again in a minute. If it happens again, tell your EHR administrator."),
     ),
-    (ImageBusy, "Many images are being opened", "Try again in a few seconds."),
-    (DoorbellSilent, "Sightline is not ready", "Try again in a minute."),
-    (LedgerUnavailable, "Sightline is not ready", "Try again in a minute."),
+    (ImageBusy, marked("Many images are being opened"), marked("Try again in a few seconds.")),
+    (DoorbellSilent, marked("Sightline is not ready"), marked("Try again in a minute.")),
+    (LedgerUnavailable, marked("Sightline is not ready"), marked("Try again in a minute.")),
 )
 _UNEXPECTED = (
-    "Something went wrong in Sightline",
-    "Try again. If it happens again, tell your EHR administrator.",
+    marked("Something went wrong in Sightline"),
+    marked("Try again. If it happens again, tell your EHR administrator."),
 )
 
 
@@ -106,7 +121,11 @@ def on_sightline_error(error: SightlineError) -> Response:
     title, then = next(
         ((title, then) for kind, title, then in _PAGES if isinstance(error, kind)), _UNEXPECTED
     )
-    text = sentence(str(error)) if error.http_status != 500 else "The analysis could not be shown."
+    text = (
+        sentence(str(error))
+        if error.http_status != 500
+        else marked("The analysis could not be shown.")
+    )
     response = _answer(title, text, then, error.http_status, error.issue_code)
     if isinstance(error, ImageBusy):
         response.headers["Retry-After"] = str(error.retry_after_s)
@@ -116,8 +135,10 @@ def on_sightline_error(error: SightlineError) -> Response:
 def on_http_error(error: HTTPException) -> Response:
     """Answer Flask's own refusals, such as a wrong method."""
     status = error.code or 500
-    title, then = ("This page does not exist", _PAGES[2][2]) if status == 404 else _UNEXPECTED
-    return _answer(title, "The request cannot be answered.", then, status, "invalid")
+    title, then = (
+        (marked("This page does not exist"), _PAGES[2][2]) if status == 404 else _UNEXPECTED
+    )
+    return _answer(title, marked("The request cannot be answered."), then, status, "invalid")
 
 
 def nowhere(rest: str) -> Response:
@@ -128,16 +149,24 @@ def nowhere(rest: str) -> Response:
 def on_unexpected(error: Exception) -> Response:
     """Answer a fault of ours; the log names its class only, its text may hold patient data."""
     log.error("app: unexpected %s at %s", type(error).__name__, request.endpoint)
-    return _answer(_UNEXPECTED[0], "The page could not be made.", _UNEXPECTED[1], 500, "exception")
+    return _answer(
+        _UNEXPECTED[0], marked("The page could not be made."), _UNEXPECTED[1], 500, "exception"
+    )
 
 
 def _answer(title: str, text: str, then: str, status: int, code: str) -> Response:
+    said, title, then = _(text), _(title), _(then)
     best = request.accept_mimetypes.best_match(["text/html", "application/json"], "text/html")
     if best == "application/json":
-        response = jsonify({"code": code, "title": title, "text": text, "then": then})
+        response = jsonify({"code": code, "title": title, "text": said, "then": then})
     else:
         page = render_template(
-            "app/problem.html", title=title, text=text, then=then, label=services().label
+            "app/problem.html",
+            title=title,
+            text=said,
+            then=then,
+            label=services().label,
+            is_translated=said != text or language().code == SOURCE,
         )
         response = make_response(page)
     response.status_code = status

@@ -6,25 +6,27 @@ Source: DESIGN "One job through the house" (step 3, the guards); model card, `op
 """
 
 from cds_service.domain.finding import Finding, score_text
+from cds_service.domain.vocabulary import marked
+from smart_app.language import _, listed
 from smart_app.model_facts import Measured, Share
 
 _PATIENT = {
-    "patient-id": "patient number",
-    "birth-date": "birth date",
-    "sex": "sex",
+    "patient-id": marked("patient number"),
+    "birth-date": marked("birth date"),
+    "sex": marked("sex"),
 }
 _FITS = {
-    "modality": "kind of image",
-    "body-part": "body part",
-    "view": "view",
-    "age": "patient's age",
+    "modality": marked("kind of image"),
+    "body-part": marked("body part"),
+    "view": marked("view"),
+    "age": marked("patient's age"),
 }
 _QUALITY = {
-    "pixels": "complete and readable",
-    "size": "large enough",
-    "contrast": "with contrast",
+    "pixels": marked("complete and readable"),
+    "size": marked("large enough"),
+    "contrast": marked("with contrast"),
     "polarity": "black and white told by the image itself (its header contradicts itself)",
-    "kind": "looks like the images it was made for",
+    "kind": marked("looks like the images it was made for"),
 }
 
 
@@ -34,29 +36,34 @@ def checks_of(finding: Finding) -> list[tuple[str, str]]:
     Empty for a result of an older version, which did not keep them.
     """
     groups = (
-        ("Patient", "{} agree with the chart", "{} agrees with the chart", _PATIENT),
-        ("Intended use", "{} fit", "{} fits", _FITS),
-        ("Image quality", "{}", "{}", _QUALITY),
+        (_("Patient"), _("{} agree with the chart"), _("{} agrees with the chart"), _PATIENT),
+        (_("Intended use"), _("{} fit"), _("{} fits"), _FITS),
+        (_("Image quality"), "{}", "{}", _QUALITY),
     )
     found = []
     for name, several, one, words in groups:
-        passed = [word for code, word in words.items() if code in finding.guards]
+        passed = [_(word) for code, word in words.items() if code in finding.guards]
         if passed:
-            text = (one if len(passed) == 1 else several).format(_listed(passed))
+            text = (one if len(passed) == 1 else several).format(listed(passed))
             found.append((name, f"{text[0].upper()}{text[1:]}."))
     return found
 
 
 def score_meaning(finding: Finding, measured: Measured | None) -> str:
     """Say what kind of number the score is."""
-    name = finding.coding.display.lower()
+    name = _(finding.coding.display.lower())
     if measured is None:
-        return f"A probability of {name} by the model's own calibration; its card has no figures."
-    return (
-        f"A calibrated probability: among the images that the model was measured on, "
-        f"{_in_hundred(finding.probability)} of 100 with this score show {name}. There, "
-        f"{_percent(measured.with_finding / measured.images)} of all images did; where {name} "
-        "is rarer, the score is too high."
+        return _(
+            "A probability of %(finding)s by the model's own calibration; its card has no figures.",
+            finding=name,
+        )
+    return _(
+        "A calibrated probability: among the images that the model was measured on, %(count)s of "
+        "100 with this score show %(finding)s. There, %(share)s of all images did; where "
+        "%(finding)s is rarer, the score is too high.",
+        count=_in_hundred(finding.probability),
+        finding=name,
+        share=_percent(measured.with_finding / measured.images),
     )
 
 
@@ -64,23 +71,33 @@ def threshold_meaning(finding: Finding, measured: Measured | None) -> str:
     """Say how the decision at the threshold did; "" where the model card has no figures."""
     if measured is None:
         return ""
-    name = finding.coding.display.lower()
-    where = (
-        "images of other hospitals too"
-        if measured.is_external
-        else "images of the hospital that it learned from; other hospitals are untested"
+    decided = _(
+        "Of the images with %(finding)s, %(sensitivity)s were above it (sensitivity); of those "
+        "without, %(specificity)s were not (specificity).",
+        finding=_(finding.coding.display.lower()),
+        sensitivity=_share(measured.sensitivity),
+        specificity=_share(measured.specificity),
     )
-    return (
-        f"Of the images with {name}, {_share(measured.sensitivity)} were above it (sensitivity); "
-        f"of those without, {_share(measured.specificity)} were not (specificity). Measured on "
-        f"{measured.images} {where}."
-    )
+    if measured.is_external:
+        where = _("Measured on %(count)s images of other hospitals too.", count=measured.images)
+    else:
+        where = _(
+            "Measured on %(count)s images of the hospital that it learned from; other hospitals "
+            "are untested.",
+            count=measured.images,
+        )
+    return f"{decided} {where}"
 
 
 def _share(share: Share) -> str:
     """Say a share with its interval: "95 % (94-96 %)"."""
     low, high = round(100 * share.low), round(100 * share.high)
-    return f"{_percent(share.value)} (95 % interval {low} to {high} %)"
+    return _(
+        "%(share)s (95 %% interval %(low)s to %(high)s %%)",
+        share=_percent(share.value),
+        low=low,
+        high=high,
+    )
 
 
 def _percent(share: float) -> str:
@@ -91,11 +108,7 @@ def _in_hundred(probability: float) -> str:
     """Say a probability as a count; as for a score, never none and never all."""
     text = score_text(probability)
     if text.startswith(">"):
-        return "more than 99"
-    return "fewer than 1" if text.startswith("<") else f"about {round(100 * float(text))}"
-
-
-def _listed(words: list[str]) -> str:
-    if len(words) == 1:
-        return words[0]
-    return f"{', '.join(words[:-1])} and {words[-1]}"
+        return _("more than 99")
+    if text.startswith("<"):
+        return _("fewer than 1")
+    return _("about %(count)s", count=round(100 * float(text)))

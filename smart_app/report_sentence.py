@@ -11,23 +11,24 @@ from types import MappingProxyType
 
 from cds_service.domain.finding import Finding, ModelIdentity, score_text
 from cds_service.domain.review import Review, Verdict
+from cds_service.domain.vocabulary import marked
 
 Translate = Callable[[str], str]
 
 MESSAGES: Mapping[str, str] = MappingProxyType(
     {
-        "report.sentence": (
+        "report.sentence": marked(
             "AI assistance (Sightline, %(model)s %(version)s): %(finding)s, "
             "score %(score)s (threshold %(threshold)s); %(review)s."
         ),
-        "report.present": "signs of %(finding)s",
-        "report.absent": "no signs of %(finding)s",
-        "report.uncertain": "uncertain about %(finding)s",
-        "report.not-reviewed": "not reviewed by a clinician",
-        "report.agree": "reviewed by clinician: agree",
-        "report.disagree": "reviewed by clinician: disagree",
-        "report.disagree-because": "reviewed by clinician: disagree (%(reason)s)",
-        "report.wrong-place": "reviewed by clinician: present, but elsewhere in the image",
+        "report.present": marked("signs of %(finding)s"),
+        "report.absent": marked("no signs of %(finding)s"),
+        "report.uncertain": marked("uncertain about %(finding)s"),
+        "report.not-reviewed": marked("not reviewed by a clinician"),
+        "report.agree": marked("reviewed by clinician: agree"),
+        "report.disagree": marked("reviewed by clinician: disagree"),
+        "report.disagree-because": marked("reviewed by clinician: disagree (%(reason)s)"),
+        "report.wrong-place": marked("reviewed by clinician: present, but elsewhere in the image"),
     }
 )
 _PRESENCE = {True: "report.present", False: "report.absent", None: "report.uncertain"}
@@ -39,10 +40,12 @@ def report_sentence(
     said: Review | None,
     *,
     translate: Translate = lambda text: text,
+    note: str = "",
 ) -> str:
     """Return one sentence on one finding and what its reader said of it.
 
     said        the reader's standing verdict, None before there is one
+    note        what to add about the translation itself
     translate   English text, with its %(names)s, to the same text in another language
     """
 
@@ -50,7 +53,7 @@ def report_sentence(
         return translate(MESSAGES[name]) % values
 
     display = translate(finding.coding.display.lower())  # German nouns keep their capital
-    return message(
+    sentence = message(
         "report.sentence",
         model=model.id,
         version=model.version,
@@ -59,6 +62,7 @@ def report_sentence(
         threshold=score_text(finding.threshold),
         review=_review_words(said, message, translate),
     )
+    return f"{sentence} [{note}]" if note else sentence
 
 
 def _review_words(said: Review | None, message: Callable[..., str], translate: Translate) -> str:

@@ -9,23 +9,27 @@ from dataclasses import dataclass
 from cds_service.domain.finding import Finding, Result
 from cds_service.domain.review import Review, ReviewWrite, Verdict, WriteState, standing
 from cds_service.domain.smart_scope import allows
+from cds_service.domain.vocabulary import marked
 from cds_service.usecases.publish_findings import why_not_written
+from smart_app.language import _, report_words
 from smart_app.open_launch import OpenLaunch
 from smart_app.report_sentence import report_sentence
 
-NOT_A_CLINICIAN = "Only a clinician whom the EHR names can review a finding."
-NOT_A_REVIEWER = (
+NOT_A_CLINICIAN = marked("Only a clinician whom the EHR names can review a finding.")
+NOT_A_REVIEWER = marked(
     "This hospital lets other clinicians review findings. Your EHR administrator can say whom."
 )
-NO_SCOPE = (
+NO_SCOPE = marked(
     "The EHR did not grant this sign-in to read Observations (patient/Observation.rs), so nothing "
     "about them can be changed from here. Tell your EHR administrator."
 )
 _IN_CHART = {
-    None: "taken back: in the chart as preliminary again.",
-    Verdict.AGREE: "in the chart as final, verified by you.",
-    Verdict.WRONG_PLACE: "in the chart as final, verified by you, with a note on the place.",
-    Verdict.DISAGREE: "in the chart as entered in error, with your reason.",
+    None: marked("taken back: in the chart as preliminary again."),
+    Verdict.AGREE: marked("in the chart as final, verified by you."),
+    Verdict.WRONG_PLACE: marked(
+        "in the chart as final, verified by you, with a note on the place."
+    ),
+    Verdict.DISAGREE: marked("in the chart as entered in error, with your reason."),
 }
 
 
@@ -87,7 +91,7 @@ def _panel(
         other=stands if stands is not None and stands not in mine else None,
         progress=progress,
         is_waiting=is_waiting,
-        report=report_sentence(result.analysis.model, finding, said),
+        report=report_sentence(result.analysis.model, finding, said, **report_words(launch.tenant)),
     )
 
 
@@ -108,15 +112,19 @@ def _progress(
     """Say how far it is, and whether that is still changing."""
     unwanted = why_not_written(result, launch.tenant)
     if unwanted is not None or write is None:
-        why = unwanted or "this EHR took none when it was said"
-        return f"Saved in Sightline. Not written to the chart: {why}.", False
+        why = _(unwanted) if unwanted else _("this EHR took none when it was said")
+        return _("Saved in Sightline. Not written to the chart: %(why)s.", why=why), False
     if write.state is WriteState.WAITING:
         if write.error is None:
-            return "Saved; being written to the chart.", True
-        return f"Saved; the EHR did not take it yet ({write.error}). It is tried again.", True
+            return _("Saved; being written to the chart."), True
+        told = _(
+            "Saved; the EHR did not take it yet (%(error)s). It is tried again.", error=write.error
+        )
+        return told, True
     if write.state is WriteState.DONE:
         if stands is not said:
-            return "Saved; another clinician's newer verdict is in the chart.", False
-        return f"Saved; {_IN_CHART[said.verdict if said else None]}", False
-    why = "; ".join(write.lost) or "the EHR refused it"
-    return f"Saved in Sightline. Not in the chart: {why}.", False
+            return _("Saved; another clinician's newer verdict is in the chart."), False
+        where = _(_IN_CHART[said.verdict if said else None])
+        return _("Saved; %(where)s", where=where), False
+    why = "; ".join(write.lost) or _("the EHR refused it")
+    return _("Saved in Sightline. Not in the chart: %(why)s.", why=why), False

@@ -12,11 +12,13 @@ from typing import Any, TypeVar
 from flask import Response, make_response, render_template, request, url_for
 
 from cds_service.domain.audit import AuditAction, AuditEvent
+from cds_service.domain.vocabulary import marked
 from cds_service.domain.worklist import Choice, Entry, Urgency
 from cds_service.errors import EhrRefused, NotFound, ScopeDenied, UpstreamFailed
 from cds_service.usecases.read_worklist import CASE_LIMIT, WINDOW, WorklistPage, read_worklist
 from smart_app import words
 from smart_app.chart import Banner, banner_in
+from smart_app.language import _
 from smart_app.open_launch import OpenLaunch, within_session
 from smart_app.readable import ReadableSet
 from smart_app.scopes import LaunchKind
@@ -27,12 +29,12 @@ log = logging.getLogger(__name__)
 
 LAST_PAGE = 999  # what an address may ask for
 STATES = {
-    Urgency.CRITICAL: "Critical",
-    Urgency.POSITIVE: "Found",
-    Urgency.UNCERTAIN: "Uncertain",
-    Urgency.RUNNING: "Queued or running",
-    Urgency.NOT_ANALYSED: "Not analysed",
-    Urgency.NEGATIVE: "Not found",
+    Urgency.CRITICAL: marked("Critical"),
+    Urgency.POSITIVE: marked("Found"),
+    Urgency.UNCERTAIN: marked("Uncertain"),
+    Urgency.RUNNING: marked("Queued or running"),
+    Urgency.NOT_ANALYSED: marked("Not analysed"),
+    Urgency.NEGATIVE: marked("Not found"),
 }
 Word = TypeVar("Word", bound=StrEnum)
 
@@ -72,7 +74,7 @@ def worklist(launch: OpenLaunch) -> Response:
             unread=unread,
             choice=choice,
             is_chosen=choice != Choice(),
-            states=STATES,
+            states={state: _(word) for state, word in STATES.items()},
             looked_for=launch.house.looked_for,
             modalities=launch.house.modalities,
             days=WINDOW.days,
@@ -120,20 +122,28 @@ def _row(launch: OpenLaunch, entry: Entry, readable: ReadableSet) -> Row:
     to_acknowledgement = words.span(started, acknowledged) if started and acknowledged else ""
     now = launch.house.clock()
     waited = words.span(now - entry.waiting, now) if entry.waiting is not None else ""
-    what = "a result" if entry.urgency is Urgency.RUNNING else "acknowledgement"
+    waits = (
+        marked("%(span)s for a result")
+        if entry.urgency is Urgency.RUNNING
+        else marked("%(span)s for acknowledgement")
+    )
     return Row(
         address=url_for("app.study", handle=f"{launch.handle}{CHART_MARK}{chart_name(case)}"),
         level=level,
         severity=severity,
         said=said,
         person=banner_in(readable.patient(case.patient_id), now.date()),
-        description=case.description or "Imaging study",
+        description=case.description or _("Imaging study"),
         modality=", ".join(case.modalities),
         day=words.day(started),
         to_result=to_result,
         to_acknowledgement=to_acknowledgement,
-        waiting=f"{waited} for {what}" if waited else "",
-        overdue=f"Not acknowledged for {waited}; the limit is {limit_min} min"
+        waiting=_(waits, span=waited) if waited else "",
+        overdue=_(
+            "Not acknowledged for %(span)s; the limit is %(limit)s min",
+            span=waited,
+            limit=limit_min,
+        )
         if entry.is_overdue
         else "",
     )
@@ -144,11 +154,11 @@ def _statement(entry: Entry) -> tuple[str, str, str]:
     case, job = entry.case, entry.case.job
     if entry.urgency is Urgency.RUNNING:
         is_queued = job is not None and words.steps_done(job) == 0
-        return "running", "Analysis queued" if is_queued else "Analysis running", ""
+        return "running", _("Analysis queued") if is_queued else _("Analysis running"), ""
     if case.result is not None:
         summary = words.summary_of(case.result)
         return summary.level, summary.severity, summary.headline
-    return "excluded", "Not analysed", words.failure_of(job) if job else ""
+    return "excluded", _("Not analysed"), words.failure_of(job) if job else ""
 
 
 def _choice() -> Choice:

@@ -66,6 +66,8 @@ class Tenant:
     # Each names a type of fhirUser, or one user: "Practitioner", "PractitionerRole/7".
     app_users: tuple[str, ...] = CLINICIANS  # for whom the app opens
     reviewers: tuple[str, ...] = CLINICIANS  # who of the clinicians may review
+    language: str | None = None  # of its cards, and of pages for whom no other is known: "pt"
+    shows_drafts: bool = False  # cards and report sentences in translations nobody reviewed
     critical_limit_min: int = 60  # within which a critical finding is to be acknowledged
 
     def __post_init__(self) -> None:

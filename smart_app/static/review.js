@@ -1,5 +1,6 @@
 // The review of a finding: saved without leaving the page, drawn on the image, copied to a report.
 // Everything is delegated to the document, because a saved review replaces its whole part.
+const WORDS = JSON.parse(document.querySelector("[data-words]").dataset.words); // the page's language
 const REVIEW_POLL_MS = 1500;
 const SIZE_RETRY_MS = 1000;
 const SIDES = ["left", "top", "width", "height"];
@@ -22,7 +23,7 @@ async function save(form) {
   section.dataset.busy = "";
   const values = new URLSearchParams(new FormData(form));
   values.set("after", "panel");
-  let trouble = "Sightline could not be reached. Your answer was not saved; try again.";
+  let trouble = WORDS.notReached;
   try {
     const response = await fetch(form.action, {
       method: "POST",
@@ -32,7 +33,7 @@ async function save(form) {
     if (response.ok) return replace(section, await response.text());
     if (response.status === 401) return location.reload(); // the page says that the session ended
     const answer = await response.json();
-    trouble = `${answer.text} Your answer was not saved.`;
+    trouble = `${answer.text} ${WORDS.notSaved}`;
   } catch {
     // Offline, or no JSON: the sentence above.
   }
@@ -86,8 +87,8 @@ document.addEventListener("click", async (event) => {
   const text = report.querySelector("[data-report]");
   const isCopied = copiedBySelection(text) || (await copiedByClipboard(text.value));
   report.querySelector("[data-copied]").textContent = isCopied
-    ? "Copied."
-    : "Select the sentence and copy it with your keyboard.";
+    ? WORDS.copied
+    : WORDS.copyYourself;
 });
 
 async function copiedByClipboard(text) {
@@ -170,7 +171,7 @@ function canvas(section, size) {
   svg.setAttribute("preserveAspectRatio", "none");
   svg.setAttribute("tabindex", "0");
   svg.setAttribute("role", "application");
-  svg.setAttribute("aria-label", "Box on the image. Arrow keys move it, Shift and an arrow changes its size.");
+  svg.setAttribute("aria-label", WORDS.box);
   for (const name of ["halo", "box"]) {
     const rect = document.createElementNS(SVG, "rect");
     rect.setAttribute("class", name);
@@ -275,7 +276,7 @@ function show(section) {
   const isOutside = box && !isInside(box, section.size);
   const { columns, rows } = section.size;
   fields(section)[0].setCustomValidity(
-    isOutside ? `The box must lie in the image of ${columns} x ${rows} pixels.` : "",
+    isOutside ? WORDS.boxOutside.replace("{columns}", columns).replace("{rows}", rows) : "",
   );
   for (const rect of section.drawing.querySelectorAll("rect")) {
     if (!box) rect.setAttribute("width", 0);

@@ -3,6 +3,7 @@
 "use strict";
 
 const POLL_MS = 1000;
+const WORDS = JSON.parse(document.querySelector("[data-words]").dataset.words);
 const AS_JSON = { headers: { Accept: "application/json" } };
 
 document.addEventListener("change", (event) => {
@@ -35,7 +36,7 @@ async function sentenceAbout(address) {
     const answer = await (await fetch(address, AS_JSON)).json();
     return `${answer.text} ${answer.then}`;
   } catch {
-    return "The image cannot be shown. Look at the study in your usual image viewer.";
+    return WORDS.noImage;
   }
 }
 

@@ -44,7 +44,12 @@ RINGS = (
         "smart_app",
         # The picture route draws heatmap, outline and legend: pure numpy, no model is run.
         (DOMAIN, ERRORS, FHIR, USECASES, "models.explain", "models.overlay"),
-        frozenset({"flask", "werkzeug", "joserfc", "authlib", "requests", "redis", "numpy", "PIL"}),
+        frozenset(
+            {
+                *("flask", "flask_babel", "babel", "werkzeug", "joserfc", "authlib", "requests"),
+                *("redis", "numpy", "PIL"),
+            }
+        ),
     ),
     Ring("models", (), frozenset({"numpy", "PIL", "yaml"})),
     Ring("cds_service.lint"),  # knows nothing of Sightline

@@ -70,6 +70,8 @@ tenant = sa.Table(
     sa.Column("shows_negative", sa.Boolean, nullable=False),
     sa.Column("app_users", sa.JSON, nullable=False),
     sa.Column("reviewers", sa.JSON, nullable=False),
+    sa.Column("language", sa.String),
+    sa.Column("shows_drafts", sa.Boolean, nullable=False),
     sa.Column("critical_limit_min", sa.Integer, nullable=False),
 )
 

@@ -106,4 +106,6 @@ def _tenant(row: Row[tuple[object, ...]]) -> Tenant:
         app_users=tuple(row.app_users),
         reviewers=tuple(row.reviewers),
         critical_limit_min=row.critical_limit_min,
+        language=row.language,
+        shows_drafts=row.shows_drafts,
     )

@@ -1,0 +1,98 @@
+"""The clinical words that are said in every language: findings, refusals, what model cards say.
+
+A text that is not listed here is shown as it came: in English, or in the language of its card.
+
+Source: docs/reference/glossary.md.
+"""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+
+def marked(text: str) -> str:
+    """Mark a text that is translated where it is shown."""
+    return text
+
+
+# What findings are called inside a sentence; also in lists of what a model does not look for.
+FINDINGS = (
+    marked("pneumonia"),
+    marked("pleural effusion"),
+    marked("pneumothorax"),
+    marked("masses and nodules"),
+    marked("fractures"),
+    marked("heart size and shape"),
+    marked("tubes, lines and foreign bodies"),
+    marked("cardiomegaly"),
+    marked("atelectasis"),
+    marked("consolidation"),
+    marked("edema"),
+    marked("signs of pneumonia"),
+)
+MODEL_CARDS = (
+    marked("Reference model for development and evaluation. Not a medical device."),
+    marked("Paediatric pneumonia on frontal chest radiographs"),
+    marked("frontal chest X-rays of children aged 1-5"),
+)
+REVIEW_REASONS = (
+    marked("The finding is not there"),
+    marked("The finding is there"),
+    marked("Another finding explains the image"),
+    marked("Artefact, device or overlying structure"),
+    marked("The image does not allow a statement"),
+    marked("Wrong patient, study or image"),
+    marked("Other"),
+    # As above, inside a sentence.
+    marked("the finding is not there"),
+    marked("the finding is there"),
+    marked("another finding explains the image"),
+    marked("artefact, device or overlying structure"),
+    marked("the image does not allow a statement"),
+    marked("wrong patient, study or image"),
+    marked("other"),
+)
+
+_NOT_A_PLAIN_FILM = marked("it is not a single grey X-ray image")
+_DAMAGED = marked("its image data are damaged or cannot be read")
+_KIND = marked("it is not the kind of image that the model was made for")
+_MISMATCH = marked("images could not be matched to this patient")
+_LARGE = marked("it is larger than this service reads")
+
+# Code of a refusal -> why, as a clause: "not analysed: ...".
+REASON_CLAUSES: Mapping[str, str] = MappingProxyType(
+    {
+        "age": marked("the patient's age is outside what the model was made for"),
+        "age-unknown": marked("the patient's age is not stated"),
+        "ambiguous-polarity": marked("its header contradicts itself about black and white"),
+        "bad-identifier": marked("its identifier is not valid"),
+        "blank": marked("the image is blank"),
+        "body-part": marked("it shows another body part than the model was made for"),
+        "colour": _NOT_A_PLAIN_FILM,
+        "damaged-pixels": _DAMAGED,
+        "deflated": _DAMAGED,
+        "duplicate-uid": marked("two different images carry one identifier"),
+        "file-unreadable": _DAMAGED,
+        "file-error": _DAMAGED,
+        "modality": _KIND,
+        "modality-unknown": marked("the kind of image is not stated"),
+        "multi-frame": _NOT_A_PLAIN_FILM,
+        "no-contrast": marked("the image has no contrast"),
+        "no-endpoint": marked("the EHR names no archive for it"),
+        "no-image": marked("it holds no image"),
+        "no-instances": marked("it holds no image"),
+        "not-dicom": _DAMAGED,
+        "not-in-archive": marked("the archive does not have its images"),
+        "other-study": _MISMATCH,
+        "partly-in-archive": marked("the archive has only some of its images"),
+        "patient-mismatch": _MISMATCH,
+        "pixel-format": _NOT_A_PLAIN_FILM,
+        "quality-control": _NOT_A_PLAIN_FILM,
+        "secondary-capture": _NOT_A_PLAIN_FILM,
+        "too-large": _LARGE,
+        "too-many-pixels": _LARGE,
+        "too-small": marked("the image is too small"),
+        "unlike": marked("it does not look like the images that the model was made for"),
+        "view": marked("it shows another view than the model was made for"),
+        "view-unknown": marked("the view is not stated"),
+    }
+)

@@ -1,0 +1,153 @@
+"""The language of a page: chosen once per request, and said with its numbers and days.
+
+First what the reader chose here, then the launch, the reader's profile, the site, the browser.
+
+Source: Unicode CLDR; RFC 9110 12.5.4 (Accept-Language); OpenID Connect Core 1.0 5.1 (`locale`).
+"""
+
+from datetime import date, datetime
+from typing import Any
+
+from babel import Locale
+from babel.dates import format_date
+from babel.numbers import get_decimal_symbol
+from babel.support import NullTranslations
+from flask import Flask, Response, g, has_request_context, request
+from flask_babel import Babel, Domain, get_locale
+from flask_babel import gettext as _gettext
+from flask_babel import ngettext as _ngettext
+from werkzeug.utils import cached_property
+
+from cds_service.domain.tenant import Tenant
+from smart_app.catalogues import (
+    DRAFT_NOTE,
+    LANGUAGES,
+    SHARED,
+    SOURCE,
+    Language,
+    catalogue,
+    language_in,
+    page_words,
+    spoken_language,
+)
+
+COOKIE = "__Host-sightline-language"  # ends with the browser's session
+
+
+class _Catalogues(Domain):  # type: ignore[misc]  # Flask-Babel has no types
+    """Takes translations from our catalogues, which need no compiled files."""
+
+    def get_translations(self) -> NullTranslations:
+        locale = get_locale()
+        return page_words(str(locale)) if locale else NullTranslations()
+
+
+class _Babel(Babel):  # type: ignore[misc]
+    @cached_property
+    def domain_instance(self) -> Domain:
+        """The one domain of the pages."""
+        return _Catalogues()
+
+
+def _(text: str, **values: object) -> str:
+    """Return the text in the language of this request, with its %(names)s filled in."""
+    return str(_gettext(text, **values))
+
+
+def ngettext(one: str, many: str, num: int, **values: object) -> str:
+    """Return the form that the language has for this number, which is %(num)s in it."""
+    return str(_ngettext(one, many, num, **values))
+
+
+def speak(app: Flask) -> None:
+    """Let this application's pages speak the reader's language."""
+    _Babel(app, locale_selector=chosen)
+    app.jinja_env.globals.update(
+        language=language,
+        worded=_,
+        languages=tuple(LANGUAGES.values()),
+        draft_note=draft_note,
+        script_words=script_words,
+    )
+
+
+def chosen() -> str:
+    """Return the code of the language of this request."""
+    wishes = (
+        request.args.get("language"),
+        request.cookies.get(COOKIE),
+        *g.get("launch_languages", ()),
+        g.get("site_language"),
+        *(tag for tag, _weight in request.accept_languages),
+    )
+    return next((code for wish in wishes if (code := language_in(wish))), SOURCE)
+
+
+def language() -> Language:
+    """Return the language of this request; outside of one, that of the code."""
+    return LANGUAGES[str(get_locale())] if has_request_context() else LANGUAGES[SOURCE]
+
+
+def keep(response: Response) -> Response:
+    """Keep the language that the reader chose for as long as the browser is open."""
+    wish = language_in(request.args.get("language"))
+    if wish is not None:
+        response.set_cookie(
+            COOKIE, wish, path="/", secure=True, httponly=True, samesite="None", partitioned=True
+        )
+    if request.endpoint not in ("app.static", "app.jwks"):
+        response.headers["Content-Language"] = language().tag
+    return response
+
+
+def draft_note() -> str:
+    """Say in the page's language that nobody reviewed it; "" when somebody did."""
+    return "" if language().reviewed_by else _(DRAFT_NOTE)
+
+
+def day_text(day: date) -> str:
+    """Return a day as the reader writes it: "2 Jan 2026", "02.01.2026"."""
+    code = language().code
+    style = "d MMM y" if code == SOURCE else "medium"
+    return str(format_date(day, style, locale=Locale.parse(code)))
+
+
+def time_text(moment: datetime) -> str:
+    """Return hours and minutes: "10:05"; clinical time has 24 hours in every language."""
+    return f"{moment:%H:%M}"
+
+
+def number_text(text: str) -> str:
+    """Return a decimal number as the reader writes it: "0.87", "0,87"."""
+    return text.replace(".", get_decimal_symbol(Locale.parse(language().code)))
+
+
+def listed(words: list[str]) -> str:
+    """Join words as a sentence does: "a, b and c"."""
+    if len(words) < 2:
+        return "".join(words)
+    return _("%(most)s and %(last)s", most=", ".join(words[:-1]), last=words[-1])
+
+
+def script_words() -> dict[str, str]:
+    """Return what the page's scripts say."""
+    return {
+        "noImage": _("The image cannot be shown. Look at the study in your usual image viewer."),
+        "notReached": _("Sightline could not be reached. Your answer was not saved; try again."),
+        "notSaved": _("Your answer was not saved."),
+        "copied": _("Copied."),
+        "copyYourself": _("Select the sentence and copy it with your keyboard."),
+        "box": _("Box on the image. Arrow keys move it, Shift and an arrow changes its size."),
+        "boxOutside": _("The box must lie in the image of {columns} x {rows} pixels."),
+    }
+
+
+def report_words(tenant: Tenant) -> dict[str, Any]:
+    """Return `translate` and `note` for a report sentence: the reader's language, if it may be.
+
+    A translation that nobody reviewed is used only where the site wants it, and then says so.
+    """
+    code = spoken_language(language().code, shows_drafts=tenant.shows_drafts)
+    words = catalogue(code, SHARED)
+    note = "" if LANGUAGES[code].reviewed_by else words.gettext(DRAFT_NOTE)
+    return {"translate": words.gettext, "note": note}
