@@ -15,7 +15,7 @@ from cds_service.adapters.model_shelf import IMPORTED, ModelShelf, write_enabled
 from cds_service.errors import ModelMissing, ModelRefused
 from models.contract import ModelCard
 
-FILES = ("card.yaml", "model.onnx", "golden.npz")  # the last one may be missing
+FILES = ("card.yaml", "model.onnx", "golden.npz", "transparency.yaml")  # the first two must be
 
 
 def import_package(folder: Path, data: Path, shelf: ModelShelf) -> ModelCard:

@@ -83,9 +83,14 @@ def nowhere(hospital: Hospital, page: Page) -> None:
     _go(page, f"{hospital.base}/app/nothing")
 
 
+def the_model_card(hospital: Hospital, page: Page) -> None:
+    _go(page, f"{hospital.base}/app/models/cxr_pneumonia_peds")
+
+
 STATES = (
     State("found", ("signs of pneumonia", "Patient number"), of_patient("p101")),
     State("not-found", ("no signs of pneumonia",), of_patient("p102")),
+    State("model-card", ("Model card of", "Not yet measured here", "0.9936 to"), the_model_card),
     State("compared", ("Earlier studies", "over time", "As a table"), beside_the_earlier),
     State("uncertain", ("the AI cannot tell", "no help on it"), of_patient("p109")),
     State("partly", ("Partly analysed", "1 of 2 images was analysed"), of_patient("p-partly")),

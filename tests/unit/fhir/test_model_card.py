@@ -9,7 +9,6 @@ from dataclasses import replace
 from xml.etree import ElementTree
 
 import pytest
-from fhir.resources.R4B import get_fhir_model_class
 
 from cds_service.adapters.model_sheets import sheet_of
 from cds_service.adapters.model_shelf import ModelShelf
@@ -17,6 +16,7 @@ from cds_service.domain.model_sheet import ModelSheet
 from cds_service.fhir.chai_card import NAMESPACE, chai_card
 from cds_service.fhir.finding_resources import AI_TRANSPARENCY, references_in
 from cds_service.fhir.model_card import model_bundle, model_device, model_document
+from cds_service.sandbox.fhir_validation import validate
 
 PAGE = "https://ai.example.org/app/models/cxr_pneumonia_peds"
 BASE = "https://ai.example.org/fhir"
@@ -51,7 +51,7 @@ def test_each_resource_of_the_bundle_is_valid_and_refers_to_the_others_only(
     assert kinds == ["Device", "DocumentReference", "Provenance"]
     for entry in bundle["entry"]:
         resource = entry["resource"]
-        get_fhir_model_class(resource["resourceType"]).model_validate(resource)
+        validate(resource)  # fhir.resources, required bindings and the rules of FHIR's JSON
     assert {f"{BASE}/{one['reference']}" for one in references_in(bundle)} <= urls
 
 

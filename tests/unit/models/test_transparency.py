@@ -7,10 +7,13 @@ import pytest
 
 from cds_service.adapters.model_sheets import ANSWERS, sheet_of
 from cds_service.adapters.model_shelf import ModelShelf
+from cds_service.adapters.model_store import import_package
 from cds_service.domain.model_sheet import ATTRIBUTES, LOCAL, NOT_MEASURED_HERE, NOT_STATED
 from cds_service.errors import ModelMissing
+from models.contract import ModelCard
 from models.registry import card_of, model_ids
 from models.transparency import Transparency
+from tests.unit.models.networks import a_foreign_package
 
 PEDIATRIC = "cxr_pneumonia_peds"
 NAMES = [name for _, questions in ATTRIBUTES for name, _ in questions]
@@ -91,3 +94,15 @@ def test_answers_that_cannot_be_read_leave_the_card_readable(tmp_path: Path, bro
 def test_a_model_that_is_not_installed_has_no_sheet() -> None:
     with pytest.raises(ModelMissing):
         sheet_of(ModelShelf(None, PEDIATRIC), "other")
+
+
+def test_answers_come_in_with_an_imported_package(tmp_path: Path) -> None:
+    package = a_foreign_package(tmp_path / "package")
+    data = tmp_path / "data"
+    data.mkdir()
+    card = ModelCard.from_yaml((package / "card.yaml").read_text(encoding="utf-8"))
+    (package / ANSWERS).write_text(f"digest: {card.digest}\nanswers:\n  funding: A grant.\n")
+
+    import_package(package, data, ModelShelf(data, PEDIATRIC))
+
+    assert sheet_of(ModelShelf(data, PEDIATRIC), card.id).words("funding") == "A grant."
