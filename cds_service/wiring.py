@@ -303,13 +303,13 @@ def app_services(settings: Settings, house: House) -> AppServices:
     )
 
 
-def _dispatch(settings: Settings, house: House) -> Callable[[StudyReference, PatientFacts], Job]:
+def _dispatch(settings: Settings, house: House) -> Callable[..., Job]:
     doorbell = _doorbell(settings)
 
-    def dispatch(study: StudyReference, patient: PatientFacts) -> Job:
+    def dispatch(study: StudyReference, patient: PatientFacts, again: bool = False) -> Job:
         route = route_of(_routes(house.shelf, study.tenant_id), study, patient)
         return dispatch_inference(
-            study, patient, jobs=house.jobs, doorbell=doorbell, model=route.model
+            study, patient, jobs=house.jobs, doorbell=doorbell, model=route.model, again=again
         )
 
     return dispatch

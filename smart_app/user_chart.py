@@ -103,10 +103,16 @@ class ReadableJobs:
     readable: ReadableStudies
 
     def open(
-        self, dispatch_key: str, study: StudyReference, patient: PatientFacts, model_id: str
+        self,
+        dispatch_key: str,
+        study: StudyReference,
+        patient: PatientFacts,
+        model_id: str,
+        *,
+        again: bool = False,
     ) -> tuple[Job, bool]:
         """Return the job of this key."""
-        return self.jobs.open(dispatch_key, study, patient, model_id)
+        return self.jobs.open(dispatch_key, study, patient, model_id, again=again)
 
     def get(self, job_id: str) -> Job:
         """Return the job; raise NotFound."""

@@ -17,11 +17,14 @@ def dispatch_inference(
     jobs: Jobs,
     doorbell: Doorbell,
     model: ModelIdentity,
+    again: bool = False,
 ) -> Job:
     """Return the job for this study as the EHR states it, made now or before.
 
-    A worker is rung only for a job that is new or was failed; when nobody hears, the sweep rings
-    again. Raises LedgerUnavailable.
+    With `again` a job that was done is done anew, because the result that stands is not its own:
+    the images changed back, or the site went back to an earlier model. A worker is rung only for
+    a job that is new or opened again; when nobody hears, the sweep rings again. Raises
+    LedgerUnavailable.
     """
     key = dispatch_key(
         study.tenant_id,
@@ -31,7 +34,7 @@ def dispatch_inference(
         model.digest,
         model.configuration,
     )
-    job, made = jobs.open(key, study, patient, model.id)
+    job, made = jobs.open(key, study, patient, model.id, again=again)
     if made:
         try:
             doorbell.ring(job.id)

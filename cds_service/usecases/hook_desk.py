@@ -24,7 +24,7 @@ class HookDesk:
     cards: CardLog
     alerts: Alerts
     audit: AuditLog
-    dispatch: Callable[[StudyReference, PatientFacts], Job]
+    dispatch: Callable[[StudyReference, PatientFacts, bool], Job]  # the last: again
     routes: Callable[[str], Sequence[Route]]  # the models enabled for a tenant, one at least
     writer: CardWriter
     clock: Clock

@@ -7,7 +7,7 @@ that grew).
 """
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
@@ -118,7 +118,8 @@ def _from_list(
         model, uid = route_of(routes, study, patient).model, study.study_uid
         if _wants_analysis(study, jobs.get(uid), results.get(uid), model, desk):
             wanted.append(study)
-    jobs |= _dispatched(wanted, document, gathering, call, tenant, desk)
+    done = {uid for uid, job in jobs.items() if job.state is JobState.DONE}
+    jobs |= _dispatched(wanted, done, document, gathering, call, tenant, desk)
     known = []
     for number, study in enumerate(studies):
         job, result = jobs.get(study.study_uid), results.get(study.study_uid)
@@ -144,6 +145,7 @@ def _age(known: Known) -> datetime:
 
 def _dispatched(
     wanted: Sequence[StudyReference],
+    done: Set[str],
     document: Resource,
     gathering: Gathering,
     call: HookCall,
@@ -154,7 +156,11 @@ def _dispatched(
     if patient is None:
         return {}
     ready = (_with_archive(study, document, gathering, tenant) for study in wanted)
-    return {study.study_uid: desk.dispatch(study, patient) for study in ready if study}
+    return {
+        study.study_uid: desk.dispatch(study, patient, study.study_uid in done)
+        for study in ready
+        if study
+    }
 
 
 def _patient(gathering: Gathering, call: HookCall) -> PatientFacts | None:

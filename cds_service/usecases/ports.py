@@ -61,11 +61,18 @@ class Jobs(Protocol):
     """The jobs of the ledger, as the front doors use them."""
 
     def open(
-        self, dispatch_key: str, study: StudyReference, patient: PatientFacts, model_id: str
+        self,
+        dispatch_key: str,
+        study: StudyReference,
+        patient: PatientFacts,
+        model_id: str,
+        *,
+        again: bool = False,
     ) -> tuple[Job, bool]:
         """Return the job of this key and whether this call made it (one atomic insert).
 
         A key whose job has failed is opened again; one that is open or done is returned as is.
+        With `again` a done one is opened too: another result has taken the place of its own.
         """
 
     def get(self, job_id: str) -> Job:
@@ -143,7 +150,7 @@ class Results(Protocol):
     """What was found, per tenant, patient and study."""
 
     def save(self, result: Result, lease: Lease) -> Result:
-        """Store it, or return the stored one with the same key; raise LeaseLost."""
+        """Store it, or make the stored one with the same key the newest again; raise LeaseLost."""
 
     def get(self, result_id: str) -> Result:
         """Return it; raise NotFound."""

@@ -72,6 +72,25 @@ def test_a_done_job_is_returned_as_it_is(ledger: Ledger) -> None:
     assert not made and job.state is JobState.DONE
 
 
+def test_a_done_job_is_opened_again_as_the_newest_where_its_result_does_not_stand(
+    ledger: Ledger,
+) -> None:
+    lease = held(ledger)
+    ledger.jobs.finish(lease, ledger.results.save(a_result(), lease).id)
+    ledger.clock.advance(1)
+    ledger.jobs.open("key-2", a_study(), a_patient(), "another model")
+    ledger.clock.advance(1)
+
+    job, made = ledger.jobs.open("key-1", a_study(), a_patient(), "model", again=True)
+
+    assert made and job.id == lease.job.id
+    assert (job.state, job.step, job.result_id) == (JobState.OPEN, JobStep.QUEUED, None)
+    newest = ledger.jobs.newest_for("t-1", "p-1", [a_study().study_uid])
+    assert newest[a_study().study_uid].id == job.id
+    taken = ledger.jobs.take(job.id, "worker-2")
+    assert taken is not None and taken.patient == a_patient()
+
+
 # --- reading ---
 
 

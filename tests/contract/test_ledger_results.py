@@ -1,5 +1,6 @@
 """Results and publications: the same on the fake, SQLite and PostgreSQL."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
@@ -69,6 +70,18 @@ def test_the_time_zone_of_the_study_is_kept(ledger: Ledger, lease: Lease) -> Non
 
     started = ledger.results.get("r-1").study_started
     assert started is not None and started.isoformat() == "2026-01-02T00:30:00+09:00"
+
+
+def test_a_result_that_was_found_again_is_the_newest_again(ledger: Ledger, lease: Lease) -> None:
+    """So it is when a site goes back to an earlier model."""
+    first = ledger.results.save(a_result(), lease)
+    later, latest = (first.computed_at + timedelta(hours=hours) for hours in (1, 2))
+    ledger.results.save(a_result(id="r-2", key="k-2", computed_at=later), lease)
+
+    again = ledger.results.save(a_result(id="r-3", computed_at=latest), lease)
+
+    assert again == replace(first, computed_at=latest)
+    assert ledger.results.newest_for("t-1", "p-1", [first.study_uid])[first.study_uid] == again
 
 
 def test_the_same_key_is_stored_once(ledger: Ledger, lease: Lease) -> None:

@@ -100,13 +100,22 @@ class FakeJobs:
         return [entry.job for entry in self._entries.values()]
 
     def open(
-        self, dispatch_key: str, study: StudyReference, patient: PatientFacts, model_id: str
+        self,
+        dispatch_key: str,
+        study: StudyReference,
+        patient: PatientFacts,
+        model_id: str,
+        *,
+        again: bool = False,
     ) -> tuple[Job, bool]:
         now = self._clock()
         for entry in self._entries.values():
             if entry.job.dispatch_key == dispatch_key:
-                if entry.job.state is not JobState.FAILED:
+                may_open = {JobState.FAILED, JobState.DONE} if again else {JobState.FAILED}
+                if entry.job.state not in may_open:
                     return entry.job, False
+                if entry.job.state is JobState.DONE:
+                    self._set(entry, created_at=now, result_id=None)
                 entry.patient, entry.rung_at = patient, now
                 self._set(
                     entry,
@@ -276,7 +285,9 @@ class FakeResults:
     def save(self, result: Result, lease: Lease) -> Result:
         if self._jobs is not None:
             self._jobs.held(lease)
-        return self._by_key.setdefault(result.key, result)
+        stored = self._by_key.get(result.key, result)
+        self._by_key[result.key] = replace(stored, computed_at=result.computed_at)
+        return self._by_key[result.key]
 
     def get(self, result_id: str) -> Result:
         for result in self._by_key.values():

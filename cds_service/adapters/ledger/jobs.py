@@ -66,7 +66,13 @@ class SqlJobs:
     # --- Jobs ---
 
     def open(
-        self, dispatch_key: str, study: StudyReference, patient: PatientFacts, model_id: str
+        self,
+        dispatch_key: str,
+        study: StudyReference,
+        patient: PatientFacts,
+        model_id: str,
+        *,
+        again: bool = False,
     ) -> tuple[Job, bool]:
         """Return the job of this key, and whether this call made it or opened it again."""
         sealed = self._vault.seal(PURPOSE, study.tenant_id, patient_bytes(patient))
@@ -100,6 +106,10 @@ class SqlJobs:
             if not made:
                 failed = sa.and_(of_key, job.c.state == JobState.FAILED)
                 made = connection.execute(sa.update(job).where(failed).values(fresh)).rowcount == 1
+            if not made and again:
+                done = sa.and_(of_key, job.c.state == JobState.DONE)
+                anew = {**fresh, "result_id": None, "created_at": now}  # the study's newest job
+                made = connection.execute(sa.update(job).where(done).values(anew)).rowcount == 1
             return job_from(connection.execute(sa.select(job).where(of_key)).one()), made
 
     def get(self, job_id: str) -> Job:

@@ -35,10 +35,10 @@ class SqlResults:
         self._now = ledger_clock(clock)
 
     def save(self, new: Result, lease: Lease) -> Result:
-        """Store it, or return the stored one with the same key; raise LeaseLost."""
+        """Store it, or make the stored one with the same key the newest again; raise LeaseLost."""
         with writing(self._engine) as connection:
             update_held(connection, lease, self._now(connection))
-            insert_if_new(
+            is_new = insert_if_new(
                 connection,
                 result,
                 id=new.id,
@@ -52,7 +52,12 @@ class SqlResults:
                 analysis=analysis_document(new.analysis),
                 computed_at=new.computed_at,
             )
-            stored = sa.select(result).where(result.c.key == new.key)
+            of_key = result.c.key == new.key
+            if not is_new:
+                connection.execute(
+                    sa.update(result).where(of_key).values(computed_at=new.computed_at)
+                )
+            stored = sa.select(result).where(of_key)
             return result_from(connection.execute(stored).one())
 
     def get(self, result_id: str) -> Result:

@@ -129,7 +129,7 @@ class House:
         self.jobs = FakeJobs(clock=self.clock)
         self.results = FakeResults(self.jobs)
 
-    def dispatch(self, study: StudyReference, patient: PatientFacts) -> Job:
+    def dispatch(self, study: StudyReference, patient: PatientFacts, again: bool = False) -> Job:
         self.dispatched.append(study.study_uid)
         return dispatch_inference(
             study,
@@ -137,6 +137,7 @@ class House:
             jobs=self.jobs,
             doorbell=self.doorbell,
             model=route_of(self.routes("t-1"), study, patient).model,
+            again=again,
         )
 
     def routes(self, _tenant_id: str) -> list[Route]:

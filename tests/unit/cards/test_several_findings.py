@@ -8,10 +8,11 @@ import pytest
 
 from cds_service.domain.card import Card, Indicator
 from cds_service.domain.finding import Coding, Finding
+from cds_service.domain.job import JobState
 from cds_service.domain.review import Review, Verdict
 from cds_service.usecases.answer_hook import answer_hook
 from cds_service.usecases.compose_card import MAX_SCORES
-from tests.builders import NOW, a_finding, a_model, a_tenant, an_analysis
+from tests.builders import NOW, a_finding, a_model, a_result, a_tenant, an_analysis
 from tests.fakes.imaging import a_use
 from tests.unit.cards.builders import (
     House,
@@ -24,6 +25,7 @@ from tests.unit.cards.builders import (
 )
 
 EFFUSION = Coding("http://snomed.info/sct", "60046008", "Pleural effusion")
+LATER = NOW + timedelta(days=1)
 CT_ONLY = a_use(modalities=frozenset({"CT"}))
 NODULE = Coding("http://snomed.info/sct", "427359005", "Lung nodule")
 
@@ -143,3 +145,27 @@ def test_a_card_speaks_of_the_model_that_gave_its_result(a_house: MakeHouse) -> 
     assert card.source.label == "Other model" and card.source.url.endswith("/app/models/other")
     assert "pleural effusion, on anything" in card.detail_markdown
     assert card.detail_markdown.endswith("Only for tests.")
+
+
+def test_a_site_that_goes_back_to_an_earlier_model_gets_its_result_again(
+    a_house: MakeHouse,
+) -> None:
+    other = a_card_model(identity=a_model(id="other", digest="sha256:" + "2" * 64))
+    house = a_house()
+    know(house)
+    house.model, first = other, house.model
+    answer_hook(a_call(), a_tenant(), house.desk, budget_s=60)
+    (_, second_job) = house.jobs.all
+    lease = house.jobs.take(second_job.id, "worker")
+    assert lease is not None
+    house.clock.advance(60)
+    later = a_result(
+        id="r-other", key="k-other", analysis=an_analysis(model=other.identity), computed_at=LATER
+    )
+    house.jobs.finish(lease, house.results.save(later, lease).id)
+
+    house.model = first
+    answer_hook(a_call(), a_tenant(), house.desk, budget_s=60)
+
+    assert house.jobs.get("job-1").state is JobState.OPEN
+    assert len(house.jobs.all) == 2
