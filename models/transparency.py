@@ -3,7 +3,7 @@
 `transparency.yaml` is optional. It names the weights that it was written for, so that answers do
 not outlive them.
 
-Source: docs/reference/models.md, "The page of a model".
+Source: docs/reference/model-page.md.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Make the sheet of an installed model: its card, and the answers that its package brings.
 
-Source: docs/reference/models.md, "The page of a model".
+Source: docs/reference/model-page.md.
 """
 
 import logging
@@ -10,7 +10,7 @@ from typing import Any
 
 from cds_service.adapters.model_shelf import ModelShelf, identity_of
 from cds_service.domain.finding import Coding
-from cds_service.domain.model_sheet import Figure, FigureTable, ModelSheet, OperatingPoint
+from cds_service.domain.model_sheet import LOCAL, Figure, FigureTable, ModelSheet, OperatingPoint
 from models.contract import ModelCard
 from models.transparency import Transparency
 
@@ -48,7 +48,7 @@ def sheet_of(shelf: ModelShelf, model_id: str) -> ModelSheet:
         tables=tuple(_tables(performance, figures)),
         training_data=tuple(_training(card)),
         citations=tuple(map(_text, _training_of(card).get("citation", ()))),
-        answers=_from_card(card, overall) | (said.answers if said else {}),
+        answers=_from_card(card, overall) | _answers(said),
         facts=said.facts if said else {},
         keywords=said.keywords if said else (),
     )
@@ -67,6 +67,13 @@ def _transparency(shelf: ModelShelf, card: ModelCard) -> Transparency | None:
         log.error("%s of model %s left out: it is for other weights", ANSWERS, card.id)
         return None
     return said
+
+
+def _answers(said: Transparency | None) -> dict[str, str]:
+    """Return what the package answers, less what no package can know."""
+    if said is None:
+        return {}
+    return {name: text for name, text in said.answers.items() if name not in LOCAL}
 
 
 def _from_card(card: ModelCard, figures: tuple[Figure, ...]) -> dict[str, str]:

@@ -78,6 +78,22 @@ def test_a_package_without_answers_has_those_of_its_card(tmp_path: Path) -> None
     assert sheet.words("funding") == NOT_STATED and sheet.words("local_validity") != NOT_STATED
 
 
+def test_a_package_cannot_say_how_the_model_does_at_a_hospital(tmp_path: Path) -> None:
+    digest = card_of(PEDIATRIC).digest
+    said = f"digest: {digest}\nanswers:\n  local_validity: Splendid.\n  funding: A grant.\n"
+
+    sheet = sheet_of(an_import(tmp_path, said), "a_copy")
+
+    assert sheet.words("funding") == "A grant."
+    assert sheet.words("local_validity") == NOT_MEASURED_HERE
+
+
+def test_the_reference_page_names_every_question() -> None:
+    page = Path(__file__).resolve().parents[3] / "docs" / "reference" / "model-page.md"
+
+    assert [name for name in NAMES if f"| `{name}` |" not in page.read_text()] == []
+
+
 def test_answers_for_other_weights_are_left_out(tmp_path: Path) -> None:
     other = f"digest: sha256:{'0' * 64}\nanswers:\n  funding: A grant.\n"
 
