@@ -101,6 +101,25 @@ def test_an_even_frame_has_a_window_with_a_width() -> None:
     assert low < high
 
 
+@pytest.mark.parametrize("guards", [("polarity",), ("polarity", "negative")])
+def test_an_image_is_shown_with_the_polarity_in_which_it_was_analysed(
+    guards: tuple[str, ...], house: House, browser: Browser, opened: str
+) -> None:
+    """A header that contradicts itself leaves it open, and the image told the model."""
+    instance = as_file(a_film(PresentationLUTShape="INVERSE"))
+    finding = a_finding(guards=guards, sop_uid=SOP_UID)
+    digest = sha256(instance).hexdigest()
+    analysis = an_analysis(findings=(finding,), instance_digests=(digest,))
+    house.keep(a_result(id="res-1", analysis=analysis))
+    house.swap(archive=FakeArchive({STUDY_UID: [instance]}))
+
+    shown = values_in(browser.get(f"{opened}r/res-1/i/0/frame"))
+
+    stored = a_picture().astype(np.float32)
+    negative = stored.min() + stored.max() - stored
+    assert (shown == (negative if "negative" in guards else stored)).all()
+
+
 def test_a_packed_frame_is_the_frame() -> None:
     frame = frame_of(a_picture().astype(np.float32), (0.2, 0.1))
 

@@ -36,6 +36,12 @@ def test_a_single_check_is_said_in_the_singular() -> None:
     ]
 
 
+def test_a_polarity_that_the_image_told_is_named() -> None:
+    ((name, text),) = checks_of(a_finding(guards=("polarity", "negative")))
+
+    assert name == "Image quality" and text.startswith("Black and white told by the image itself")
+
+
 def test_a_result_that_kept_no_checks_claims_none() -> None:
     assert checks_of(a_finding(guards=())) == []
 
