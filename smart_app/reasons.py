@@ -25,7 +25,7 @@ _QUALITY = {
     "pixels": marked("complete and readable"),
     "size": marked("large enough"),
     "contrast": marked("with contrast"),
-    "polarity": "black and white told by the image itself (its header contradicts itself)",
+    "polarity": marked("black and white told by the image itself (its header contradicts itself)"),
     "kind": marked("looks like the images it was made for"),
 }
 
