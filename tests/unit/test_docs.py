@@ -177,7 +177,7 @@ def test_what_is_fixed_on_the_settings_page_is_the_default_of_its_field() -> Non
 
     assert defaults["hook_body_limit_bytes"] == 1024 * 1024 and "| 1 MiB |" in page
     assert f"| Attempts of a job | {defaults['job_attempts']} |" in page
-    assert f"| Model | `{defaults['model_id']}` |" in page
+    assert f"| Model | `{defaults['model_id']}`, until another is enabled" in page
 
 
 # --- the page about an EHR --------------------------------------------------------------------
