@@ -112,11 +112,11 @@ def _tenant(registration: Registration, tenant_id: str, sealed_secret: bytes | N
         hook_issuer=_issuer(registration.issuer),
         jwks_url=_address("JWKS", jwks) if is_address else None,
         jwks=None if is_address else _key_set(jwks.strip()),
-        jkus=tuple(dict.fromkeys(_address("jku", jku) for jku in registration.jkus if jku)),
+        jkus=tuple(dict.fromkeys(_address("jku", jku) for jku in registration.jkus)),
         algorithms=_algorithms(registration.algorithms),
         audiences=_claims("audience", registration.audiences),
         tenant_claims=_claims("tenant claim", registration.tenant_claims),
-        subject=next(iter(_claims("subject", (registration.subject or "",))), None),
+        subject=_subject(registration.subject),
         discovery_needs_token=registration.discovery_needs_token,
         client_id=registration.client_id or None,
         client_kind=registration.client_kind,
@@ -170,13 +170,19 @@ def _algorithms(names: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _claims(field: str, texts: tuple[str, ...]) -> tuple[str, ...]:
-    """Keep what a token must say, letter by letter; an empty option counts as not given."""
+    """Keep what a token must say, letter by letter."""
     for text in texts:
-        if len(text) > CLAIM_LIMIT or not text.isprintable():
+        # Empty is a mistake, such as an unset shell variable: taking it as "not given" would drop
+        # the check that was asked for.
+        if not 1 <= len(text) <= CLAIM_LIMIT or not text.isprintable():
             raise RegistrationRefused(
-                f"The {field} must be at most {CLAIM_LIMIT} printable characters."
+                f"The {field} must be 1 to {CLAIM_LIMIT} printable characters, or be left out."
             )
-    return tuple(dict.fromkeys(text for text in texts if text))
+    return tuple(dict.fromkeys(texts))
+
+
+def _subject(text: str | None) -> str | None:
+    return None if text is None else _claims("subject", (text,))[0]
 
 
 def _users(field: str, texts: tuple[str, ...]) -> tuple[str, ...]:

@@ -147,10 +147,9 @@ def test_an_issuer_that_is_no_uri_is_refused(issuer: str) -> None:
         register(a_registration(issuer=issuer))
 
 
-def test_empty_options_count_as_not_given() -> None:
-    tenant = register(a_registration(jkus=("",), client_id="", archive_base="", subject=""))
+def test_an_empty_client_id_or_archive_counts_as_not_given() -> None:
+    tenant = register(a_registration(client_id="", archive_base=""))
 
-    assert (tenant.jkus, tenant.subject) == ((), None)
     assert (tenant.client_id, tenant.archive_base) == (None, None)
 
 
@@ -261,9 +260,12 @@ def test_ch2_201_203_an_algorithm_that_is_not_asymmetric_is_refused(algorithm: s
         ({"audiences": ("a" * 257,)}, "audience"),
         ({"tenant_claims": ("two\nlines",)}, "tenant claim"),
         ({"subject": "\x00"}, "subject"),
+        ({"subject": ""}, "subject"),
+        ({"tenant_claims": ("",)}, "tenant claim"),
+        ({"audiences": ("",)}, "audience"),
     ],
 )
-def test_a_claim_that_no_log_line_could_show_is_refused(changes: dict[str, Any], word: str) -> None:
+def test_a_claim_that_is_empty_or_no_log_line_could_show_is_refused(changes: dict[str, Any], word: str) -> None:
     with pytest.raises(RegistrationRefused, match=f"The {word} must be"):
         register(a_registration(**changes))
 
