@@ -265,7 +265,9 @@ def test_ch2_201_203_an_algorithm_that_is_not_asymmetric_is_refused(algorithm: s
         ({"audiences": ("",)}, "audience"),
     ],
 )
-def test_a_claim_that_is_empty_or_no_log_line_could_show_is_refused(changes: dict[str, Any], word: str) -> None:
+def test_a_claim_that_is_empty_or_no_log_line_could_show_is_refused(
+    changes: dict[str, Any], word: str
+) -> None:
     with pytest.raises(RegistrationRefused, match=f"The {word} must be"):
         register(a_registration(**changes))
 
