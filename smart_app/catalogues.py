@@ -6,6 +6,7 @@ nothing that could be older than what people edit.
 Source: GNU gettext (PO files, plural forms); Unicode CLDR; BCP 47.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -50,8 +51,8 @@ class Language:
         """Return who reviewed all of it, as its catalogues say; None when nobody did."""
         if self.code == SOURCE:
             return "the authors"
-        said = [_header(self.code, domain).get("x-reviewed-by", "") for domain in (PAGES, SHARED)]
-        return None if NOT_REVIEWED in said or "" in said else said[0]
+        said = [review_of(self.code, domain)[0] for domain in (PAGES, SHARED)]
+        return None if NOT_REVIEWED in said else ", ".join(dict.fromkeys(said))
 
 
 LANGUAGES: Mapping[str, Language] = MappingProxyType(
@@ -118,15 +119,22 @@ def page_words(language: str) -> Translations:
     return words
 
 
-def _header(language: str, domain: str) -> Mapping[str, str]:
-    return catalogue(language, domain).info()
+@cache
+def review_of(language: str, domain: str) -> tuple[str, str]:
+    """Return who reviewed a catalogue and when, as its header states it; else `NOT_REVIEWED`."""
+    header = _path(language, domain).read_text(encoding="utf-8").partition("\n\n")[0]
+    by, on = (re.search(rf'"X-Reviewed-{what}: (.+)\\n"', header) for what in ("By", "On"))
+    return (by[1], on[1]) if by and on else (NOT_REVIEWED, NOT_REVIEWED)
+
+
+def _path(language: str, domain: str) -> Path:
+    return FOLDER / language / "LC_MESSAGES" / f"{domain}.po"
 
 
 def _compiled(language: str, domain: str) -> BytesIO:
     """Return the .mo form of a catalogue, without its fuzzy entries."""
-    path = FOLDER / language / "LC_MESSAGES" / f"{domain}.po"
     compiled = BytesIO()
-    with path.open("rb") as lines:
+    with _path(language, domain).open("rb") as lines:
         write_mo(compiled, read_po(lines, locale=language, domain=domain))
     compiled.seek(0)
     return compiled
