@@ -287,6 +287,7 @@ def every_route(house: House, opened: str) -> Iterator[tuple[str, str]]:
     values["rest"] = "nothing"
     values["number"] = "0"
     values["job_id"] = "job-1"
+    values["model_id"] = "cxr_pneumonia_peds"
     with house.app.test_request_context(base_url="https://sightline.example.org"):
         for rule in house.app.url_map.iter_rules():
             if rule.endpoint.startswith("app."):
