@@ -117,6 +117,17 @@ def ehr() -> None:
     metavar="MINUTES",
     help="Within which a critical finding is to be acknowledged.",
 )
+@click.option(
+    "--language",
+    metavar="TAG",
+    help="BCP 47 tag of the language of its pages where no other is known (default: English).",
+)
+@click.option(
+    "--show-drafts",
+    "shows_drafts",
+    is_flag=True,
+    help="Use translations that nobody reviewed for report sentences, labelled as such.",
+)
 @data_option
 def add(
     name: str,
@@ -139,6 +150,8 @@ def add(
     app_users: tuple[str, ...],
     reviewers: tuple[str, ...],
     critical_limit_min: int,
+    language: str | None,
+    shows_drafts: bool,
     data: Path | None,
 ) -> None:
     """Trust an EHR's hook calls and let Sightline call its addresses, and no others."""
@@ -166,6 +179,8 @@ def add(
         app_users=app_users,
         reviewers=reviewers,
         critical_limit_min=critical_limit_min,
+        language=language,
+        shows_drafts=shows_drafts,
     )
     engine = open_ledger(data)
     tenant = register_ehr(
@@ -271,6 +286,8 @@ def _rows(tenant: Tenant) -> list[tuple[str, str]]:
         ("app users", _listed(tenant.app_users, "nobody")),
         ("reviewers", _listed(tenant.reviewers, "nobody")),
         ("critical limit", f"{tenant.critical_limit_min} min"),
+        ("language", tenant.language or "English"),
+        ("drafts", "used and labelled" if tenant.shows_drafts else "not used"),
     ]
 
 

@@ -157,6 +157,7 @@ def _session(
         style_url=own_style_url(grant.style_url, tenant),
         intent=grant.intent,
         organization=grant.organization,
+        locale=grant.locale or user.locale,
     )
 
 

@@ -23,6 +23,7 @@ DEFAULT_LIFE_S = 300  # when a server does not say how long its token lives
 _FHIR_ID = re.compile(r"[A-Za-z0-9\-.]{1,64}")
 _IMAGING_STUDY = re.compile(r"(?:.*/)?ImagingStudy/([A-Za-z0-9\-.]{1,64})(?:/_history/.*)?")
 _APP_CONTEXT_KEYS = ("study", "job", "result")
+LOCALE_LIMIT = 35  # characters of a BCP 47 tag (RFC 5646 4.4.1)
 TEXT_LIMIT = 1024  # characters of what we keep from a token response
 
 
@@ -49,6 +50,7 @@ class Grant:
     style_url: str | None  # as the EHR says it: not checked yet
     intent: str | None
     organization: str | None  # `tenant`: who in a shared EHR launches
+    locale: str | None = None  # BCP 47, where a server adds it to the launch
 
 
 def redeem(
@@ -138,6 +140,7 @@ def grant_from(document: Mapping[str, Any], *, kind: LaunchKind, requested_scope
         style_url=_text(document, "smart_style_url"),
         intent=_text(document, "intent"),
         organization=_text(document, "tenant"),
+        locale=_text(document, "locale", limit=LOCALE_LIMIT),
     )
 
 

@@ -20,6 +20,7 @@ from smart_app.discovery import AuthorizationServer
 from smart_app.ehr_http import answer_of, object_in
 
 ALGORITHMS = ("RS256", "RS384", "ES256", "ES384")
+LOCALE_LIMIT = 35  # characters of a BCP 47 tag that we keep (RFC 5646 4.4.1)
 LEEWAY_S = 60  # two hospitals' clocks
 _USER = re.compile(
     r"(?:Practitioner|PractitionerRole|Patient|RelatedPerson|Person)/[A-Za-z0-9\-.]{1,64}"
@@ -32,6 +33,7 @@ class User:
 
     subject: str  # the id_token's sub
     fhir_user: str | None  # "Practitioner/1" at the launch's FHIR base
+    locale: str | None = None  # BCP 47, of the id_token; None: not stated
 
 
 def keys_at(jwks_uri: str, session: requests.Session) -> KeySet:
@@ -86,7 +88,12 @@ def user_from(
         raise LaunchRefused("The EHR's proof of who you are is not valid.") from error
     if claims.get("azp", tenant.client_id) != tenant.client_id:
         raise LaunchRefused("The EHR's proof of who you are was made for another app.")
-    return User(subject=claims["sub"], fhir_user=_fhir_user(claims, tenant))
+    locale = claims.get("locale")
+    return User(
+        subject=claims["sub"],
+        fhir_user=_fhir_user(claims, tenant),
+        locale=locale if isinstance(locale, str) and len(locale) <= LOCALE_LIMIT else None,
+    )
 
 
 def _fhir_user(claims: dict[str, Any], tenant: Tenant) -> str | None:

@@ -102,6 +102,7 @@ def _open(address: str) -> OpenLaunch:
     if value is None:
         raise ended
     session = session_from(value)
+    g.launch_languages = (session.locale,)
     if not is_same_browser(session.browser, request.cookies.get(cookie_of(handle))):
         raise ended
     session = renewed(handle, session, tenant, house)

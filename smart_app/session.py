@@ -72,6 +72,7 @@ class LaunchSession:
     style_url: str | None = None  # at one of the EHR's own origins
     intent: str | None = None
     organization: str | None = None  # of several in one EHR: its `tenant`
+    locale: str | None = None  # the user's, as the sign-in states it
 
     @property
     def patient_id(self) -> str:

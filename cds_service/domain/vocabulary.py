@@ -8,6 +8,9 @@ Source: docs/reference/glossary.md.
 from collections.abc import Mapping
 from types import MappingProxyType
 
+# BCP 47, of the languages that Sightline speaks.
+LANGUAGE_TAGS = ("en", "es", "fr", "de", "pt", "it", "pl", "ko", "ja", "zh-Hans", "ar", "hi")
+
 
 def marked(text: str) -> str:
     """Mark a text that is translated where it is shown."""

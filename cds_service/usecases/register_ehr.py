@@ -20,6 +20,7 @@ from cds_service.domain.tenant import (
     Tenant,
     Vendor,
 )
+from cds_service.domain.vocabulary import LANGUAGE_TAGS
 from cds_service.errors import RegistrationRefused
 from cds_service.usecases.ports import AuditLog, Clock, NewId, TenantRegister
 
@@ -64,6 +65,8 @@ class Registration:
     app_users: tuple[str, ...] = ()  # none: clinicians
     reviewers: tuple[str, ...] = ()  # none: clinicians
     critical_limit_min: int = 60
+    language: str | None = None  # BCP 47; None: English
+    shows_drafts: bool = False
 
 
 def register_ehr(
@@ -128,6 +131,8 @@ def _tenant(registration: Registration, tenant_id: str, sealed_secret: bytes | N
         app_users=_users("app user", registration.app_users),
         reviewers=_users("reviewer", registration.reviewers),
         critical_limit_min=_minutes(registration.critical_limit_min),
+        language=_language(registration.language),
+        shows_drafts=registration.shows_drafts,
     )
 
 
@@ -194,6 +199,12 @@ def _users(field: str, texts: tuple[str, ...]) -> tuple[str, ...]:
                 '"PractitionerRole/7".'
             )
     return tuple(dict.fromkeys(text for text in texts if text)) or CLINICIANS
+
+
+def _language(tag: str | None) -> str | None:
+    if tag and tag not in LANGUAGE_TAGS:
+        raise RegistrationRefused(f"The language must be one of {', '.join(LANGUAGE_TAGS)}.")
+    return tag or None
 
 
 def _minutes(limit: int) -> int:

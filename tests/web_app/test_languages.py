@@ -1,6 +1,7 @@
 """Twelve languages: complete catalogues, one language per request, and drafts that say so."""
 
 import re
+from dataclasses import replace
 from datetime import date
 from string import Formatter
 
@@ -10,6 +11,7 @@ from babel.messages.catalog import Message
 from cds_service.domain.finding import Reason
 from cds_service.domain.review import Reason as ReviewReason
 from cds_service.domain.tenant import Tenant
+from cds_service.domain.vocabulary import LANGUAGE_TAGS
 from smart_app.catalogues import (
     FOLDER,
     LANGUAGES,
@@ -18,13 +20,16 @@ from smart_app.catalogues import (
     SOURCE,
     catalogue,
     language_in,
+    page_words,
     review_of,
     spoken_language,
 )
+from smart_app.grant import grant_from
+from smart_app.scopes import LaunchKind
 from tests.builders import a_finding, a_result, an_analysis
 from tests.web_app.conftest import LaunchOf
 from tests.web_app.house import Browser, House, a_radiograph, a_seen_result
-from tests.web_app.messages import DOMAINS, catalogue_of, extracted
+from tests.web_app.messages import DOMAINS, ROOT, catalogue_of, extracted
 
 TRANSLATED = tuple(code for code in LANGUAGES if code != SOURCE)
 in_every_catalogue = pytest.mark.parametrize(
@@ -87,6 +92,10 @@ def test_a_catalogue_says_who_reviewed_it_and_when(code: str, domain: str) -> No
 
     assert f'"X-Reviewed-By: {by}\\n"' in header and f'"X-Reviewed-On: {on}\\n"' in header
     assert on == NOT_REVIEWED if by == NOT_REVIEWED else date.fromisoformat(on)
+
+
+def test_a_site_chooses_among_the_languages_that_there_are() -> None:
+    assert tuple(language.tag for language in LANGUAGES.values()) == LANGUAGE_TAGS
 
 
 def test_what_clinicians_choose_from_is_in_the_catalogues() -> None:
@@ -181,6 +190,30 @@ def test_a_browser_counts_where_nobody_else_names_a_language(browser: Browser) -
     assert answer.headers["Content-Language"] == "ko"
 
 
+def test_the_site_counts_before_the_browser(
+    house: House, browser: Browser, tenant: Tenant, opened: str
+) -> None:
+    house.tenants.remove(tenant.id)
+    house.tenants.add(replace(tenant, language="pl"))
+
+    assert '<html lang="pl"' in browser.get(opened, **{"Accept-Language": "fr"}).text
+
+
+@pytest.mark.parametrize(
+    ("locale", "kept"), [("de-CH", "de-CH"), (None, None), (7, None), ("x" * 36, None)]
+)
+def test_a_launch_may_say_the_language_of_its_user(locale: object, kept: str | None) -> None:
+    document = {
+        "access_token": "t",
+        "token_type": "Bearer",
+        "id_token": "i",
+        "patient": "p-1",
+        "locale": locale,
+    }
+
+    assert grant_from(document, kind=LaunchKind.EHR, requested_scope="").locale == kept
+
+
 # --- what nobody reviewed ---------------------------------------------------------------------
 
 
@@ -197,5 +230,30 @@ def test_a_report_sentence_stays_english_until_the_site_enables_drafts(
 
     page = browser.get(f"{opened}?language=de").text
 
-    assert "AI assistance (Sightline" in page
+    assert "AI assistance (Sightline" in page and "KI-Unterstützung" not in page
     assert "Maschinell erstellte Übersetzung, nicht geprüft." in page
+
+
+def test_a_report_sentence_in_a_draft_says_that_it_is_one(
+    house: House, browser: Browser, tenant: Tenant, opened: str
+) -> None:
+    house.keep(a_seen_result(a_radiograph()))
+    house.tenants.remove(tenant.id)
+    house.tenants.add(replace(tenant, shows_drafts=True))
+
+    page = browser.get(f"{opened}?language=de").text
+
+    assert "KI-Unterstützung (Sightline" in page
+    assert "nicht ärztlich beurteilt. [Maschinell erstellte Übersetzung, nicht geprüft.]" in page
+
+
+def test_the_glossary_says_what_the_catalogues_say() -> None:
+    page = (ROOT / "docs/reference/glossary.md").read_text(encoding="utf-8")
+    terms = page.split("\n## ")[1:]
+
+    assert len(terms) >= 20
+    for term, *rows in (section.splitlines() for section in terms):
+        said = [row for row in rows if row.startswith("| ") and "Term" not in row][1:]
+        assert said == [
+            f"| {LANGUAGES[code].tag} | {page_words(code).gettext(term)} |" for code in TRANSLATED
+        ]

@@ -1,0 +1,61 @@
+"""The study page in three scripts, on a desktop and on a phone: it fits, and axe finds nothing."""
+
+from collections.abc import Iterator
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Page, expect
+
+from cds_service.domain.tenant import Tenant
+from cds_service.sandbox.parts import Sandbox
+from smart_app.catalogues import LANGUAGES
+from tests.real.pages import chromium_page, without_errors
+from tests.web_app.conftest import LaunchOf
+from tests.web_app.house import (
+    PUBLIC_URL,
+    House,
+    a_radiograph,
+    a_seen_result,
+    listening,
+    register_app,
+)
+
+pytestmark = [pytest.mark.real, pytest.mark.slow]
+
+
+@pytest.fixture
+def page() -> Iterator[Page]:
+    """A page that fails the test on any error the browser reports."""
+    with chromium_page() as page, without_errors(page):
+        yield page
+
+
+@pytest.fixture
+def base(house: House, sandbox: Sandbox) -> Iterator[str]:
+    """Where the app listens."""
+    with listening(house.app) as port:
+        address = f"http://127.0.0.1:{port}"
+        house.swap(public_url=address)
+        register_app(sandbox, address)
+        yield address
+    register_app(sandbox, PUBLIC_URL)
+
+
+@pytest.mark.parametrize("code", ["de", "ja", "ar"])
+def test_the_study_page_fits_in_every_script(
+    house: House, page: Page, base: str, tenant: Tenant, launch_of: LaunchOf, code: str
+) -> None:
+    house.keep(a_seen_result(a_radiograph()))
+    page.goto(f"{base}/app/launch?iss={tenant.fhir_base}&launch={launch_of()}&language={code}")
+    page.wait_for_url("**/app/l/**", timeout=60_000)
+    page.get_by_role("combobox").select_option(code)
+    page.locator(".languages button").click()
+
+    language = LANGUAGES[code]
+    expect(page.locator("html")).to_have_attribute("lang", language.tag, timeout=60_000)
+    expect(page.locator("html")).to_have_attribute("dir", language.direction)
+    expect(page.locator(".picture")).to_have_js_property("complete", True, timeout=60_000)
+    for width in (1280, 380):
+        page.set_viewport_size({"width": width, "height": 800})
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        assert Axe().run(page).response["violations"] == []
