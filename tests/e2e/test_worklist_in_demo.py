@@ -4,17 +4,18 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.e2e.running_demo import Demo
-from tests.e2e.test_demo import open_app, open_chart
+from tests.e2e.test_demo import frame_after, open_chart
 
 pytestmark = [pytest.mark.real, pytest.mark.slow, pytest.mark.xdist_group("e2e")]
 
 
 def test_the_demo_lists_what_its_chart_has_asked_for(page: Page, demo: Demo) -> None:
-    app = open_app(page, open_chart(page, demo, "p101"))
+    open_chart(page, demo, "p101")  # its card is gone where another test has reviewed the finding
+    app = frame_after(page, page.get_by_role("button", name="Open in Sightline").first)
     expect(app.locator(".verdict")).to_be_visible(timeout=180_000)  # its worker has done it
 
     page.goto(f"{demo.addresses['service'].rstrip('/')}/app/")
-    page.get_by_role("link", name="Your worklist at").click()
+    page.get_by_role("link", name="Your worklist at Sandbox EHR").click()
     page.get_by_role("row", name="Radiology desk").get_by_role("button").click()
     page.wait_for_url("**/worklist")
     page.locator(".rows h2 a", has_text="Sampleton").first.click()
