@@ -24,7 +24,7 @@ from cds_service.adapters.signing_keys import SigningKeyFile
 from cds_service.sandbox.patients import PATIENTS
 from cds_service.settings import SIGNING_KEYS
 from tests.e2e.running_demo import KEYS, Demo, is_alive, running_demo, until
-from tests.real.pages import DECODED_WIDTH
+from tests.real.pages import DECODED_WIDTH, wait_until
 
 pytestmark = [pytest.mark.real, pytest.mark.slow, pytest.mark.xdist_group("e2e")]
 
@@ -179,10 +179,10 @@ def test_a_side_panel_shows_who_when_and_what_it_is_not_without_scrolling(
 ) -> None:
     app = open_app(page, open_chart(page, demo, "p101"))
     page.get_by_role("button", name="Side panel").click()
-    page.wait_for_function("frame.clientWidth < 400")
+    wait_until(page, "frame.clientWidth < 400")
     over = app.evaluate("innerHeight") - 700
     page.set_viewport_size({"width": 1280, "height": 800 - over})
-    app.wait_for_function("innerHeight <= 700")
+    wait_until(app, "innerHeight <= 700")
 
     width, height, whole_width = app.evaluate(
         "[innerWidth, innerHeight, document.documentElement.scrollWidth]"

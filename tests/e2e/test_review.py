@@ -15,6 +15,7 @@ from cds_service.adapters.client_assertion import ASSERTION_TYPE, ClientAssertio
 from cds_service.adapters.signing_keys import SigningKeyFile
 from cds_service.settings import SIGNING_KEYS
 from tests.e2e.running_demo import Demo, running_demo
+from tests.real.pages import wait_until
 
 pytestmark = [pytest.mark.real, pytest.mark.slow, pytest.mark.xdist_group("e2e")]
 
@@ -182,7 +183,7 @@ def image_size(app: Frame) -> dict[str, int]:
 def test_in_a_side_panel_nothing_scrolls_sideways(page: Page, demo: Demo, choice: str) -> None:
     app = open_app(page, demo, "p109")
     page.get_by_role("button", name="Side panel").click()
-    app.wait_for_function("innerWidth < 400")
+    wait_until(app, "innerWidth < 400")
 
     app.get_by_text(choice).click()
 

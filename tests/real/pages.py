@@ -3,11 +3,20 @@
 Source: Debian's package of Chromium, driven by Playwright.
 """
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from playwright.sync_api import Browser, ConsoleMessage, Page, Response, expect, sync_playwright
+from playwright.sync_api import (
+    Browser,
+    ConsoleMessage,
+    Frame,
+    Page,
+    Response,
+    expect,
+    sync_playwright,
+)
 
 from tests.real.servers import require
 
@@ -56,6 +65,18 @@ def chromium_page() -> Iterator[Page]:
     """Open a blank page in a headless Chromium."""
     with chromium() as browser, blank_page(browser) as page:
         yield page
+
+
+def wait_until(frame: Frame | Page, expression: str, arg: object = None) -> None:
+    """Return once the JavaScript expression holds.
+
+    After its first look Playwright's wait_for_function evaluates in the page itself, which our
+    policy (no unsafe-eval) refuses: it works only where there is nothing to wait for.
+    """
+    deadline = time.monotonic() + PAGE_MS / 1000
+    while not frame.evaluate(expression, arg):
+        assert time.monotonic() < deadline, f"never came to be: {expression}"
+        frame.wait_for_timeout(50)
 
 
 @contextmanager

@@ -20,7 +20,7 @@ from cds_service.domain.tenant import Tenant
 from cds_service.sandbox.parts import Sandbox
 from tests.builders import a_finding, a_result, an_analysis
 from tests.fakes.imaging import STUDY_UID, FakeArchive
-from tests.real.pages import PAGE_MS, chromium, without_errors
+from tests.real.pages import PAGE_MS, chromium, wait_until, without_errors
 from tests.unit.imaging.dicom import a_film, as_file
 from tests.web_app.conftest import LaunchOf
 from tests.web_app.house import (
@@ -158,9 +158,10 @@ def changed(page: Page, act: Callable[[], object]) -> tuple[np.ndarray, np.ndarr
     read = "canvas => canvas.toDataURL('image/png')"
     address = page.locator(".canvas canvas").evaluate(read)
     act()
-    page.wait_for_function(
+    wait_until(
+        page,
         "old => document.querySelector('.canvas canvas').toDataURL('image/png') !== old",
-        arg=address,
+        address,
     )
     return before, drawn(page)
 
@@ -314,7 +315,7 @@ def test_ctrl_and_wheel_zoom_where_the_pointer_is_and_the_bare_wheel_scrolls_the
         after = box(page)
         scrolled = page.evaluate("scrollY")
         page.mouse.wheel(0, 120)
-        page.wait_for_function("() => scrollY > 0")
+        wait_until(page, "scrollY > 0")
 
     assert scrolled == 0 and after[2] > width * 1.2
     assert (300 - after[0]) / after[2] == pytest.approx((300 - left) / width, abs=0.01)
