@@ -63,7 +63,7 @@ from cds_service.web.rate_limit import RateLimit
 from cds_service.web.registrations import Registrations
 from cds_service.web.services import Services
 from models.contract import ModelCard
-from smart_app import AppServices, Measured, ModelFacts, Share
+from smart_app import AppServices, Measured, ModelFacts, Share, card_language
 
 log = logging.getLogger(__name__)
 
@@ -229,6 +229,7 @@ def hook_services(settings: Settings, house: House) -> Services:
             partial(_installed, house.shelf),
         ),
         clock=clock,
+        words=card_language.card_words,
     )
     redis = redis_client(settings.redis_url, timeout_s=RING_TIMEOUT_S)
     trust = ClientTrust(
@@ -238,6 +239,7 @@ def hook_services(settings: Settings, house: House) -> Services:
         clock,
         RateLimit(settings.hook_rate_per_s),
     )
+    card_language.warm_up()
     # Somebody else may hold the ledger: the first hooks are slower then, and that is all.
     with suppress(LedgerUnavailable), ledger.within(WARM_UP_S):
         desk.warm_up()

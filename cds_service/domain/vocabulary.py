@@ -32,6 +32,25 @@ FINDINGS = (
     marked("edema"),
     marked("signs of pneumonia"),
 )
+# As `imaging_terms` has them, and what stands for a kind that has no name.
+IMAGING = (
+    marked("X-ray"),
+    marked("CT"),
+    marked("MRI"),
+    marked("ultrasound"),
+    marked("mammogram"),
+    marked("PET"),
+    marked("scintigraphy"),
+    marked("angiography"),
+    marked("fluoroscopy"),
+    marked("imaging study"),
+    marked("imaging"),
+    marked("chest"),
+    marked("head"),
+    marked("abdomen"),
+    marked("pelvis"),
+    marked("neck"),
+)
 MODEL_CARDS = (
     marked("Reference model for development and evaluation. Not a medical device."),
     marked("Paediatric pneumonia on frontal chest radiographs"),

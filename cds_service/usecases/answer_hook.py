@@ -27,7 +27,8 @@ def answer_hook(call: HookCall, tenant: Tenant, desk: HookDesk, *, budget_s: flo
     when the study list has no source at all, and LedgerUnavailable.
     """
     try:
-        cards = _cards(call, tenant, desk, desk.gatherer.timer() + budget_s - COMPOSING_S)
+        speaking = desk.speaking_to(tenant)
+        cards = _cards(call, tenant, speaking, desk.gatherer.timer() + budget_s - COMPOSING_S)
     except SightlineError as error:
         _note(call, desk, type(error).__name__)
         raise

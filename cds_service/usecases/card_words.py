@@ -16,24 +16,26 @@ from cds_service.domain.guards import MISMATCH_CODES
 from cds_service.domain.imaging_terms import kind_of, region_of
 from cds_service.domain.job import Job, JobStep, Wait
 from cds_service.domain.study import StudyReference
+from cds_service.domain.vocabulary import REASON_CLAUSES
+from cds_service.usecases.card_language import ENGLISH, Words
 
-_MONTHS = "JanFebMarAprMayJunJulAugSepOctNovDec"  # of no locale
 # Everything that starts markup or a link in GitHub-flavoured markdown, bare links included.
 _MARKUP = re.compile(r"[\\`*_{}\[\]<>#|~!&@]|(?<=:)/|(?<=www)\.", re.IGNORECASE)
 
 
-def study_name(study: StudyReference | None, started: datetime | None) -> str:
+def study_name(
+    study: StudyReference | None, started: datetime | None, words: Words = ENGLISH
+) -> str:
     """Name a study as people do: "Chest X-ray 2 Jan 2026"."""
     kind = kind_of(study) if study else None
     site = region_of(study) if study and kind else None
-    name = " ".join(word for word in (site, kind or "imaging study") if word)
-    return f"{name[0].upper()}{name[1:]}" + (f" {day(started)}" if started else "")
-
-
-def day(moment: datetime) -> str:
-    """Say a day: "2 Jan 2026", in the offset that the time came with."""
-    month = _MONTHS[3 * moment.month - 3 : 3 * moment.month]
-    return f"{moment.day} {month} {moment.year}"
+    name = words.gettext(kind or "imaging study")
+    if site:
+        name = words.gettext("%(region)s %(kind)s", region=words.gettext(site), kind=name)
+    name = capitalised(name)
+    if started is None:
+        return name
+    return words.gettext("%(study)s %(day)s", study=name, day=words.day(started))
 
 
 def worst(result: Result) -> Finding | None:
@@ -58,73 +60,132 @@ def indicator_of(finding: Finding | None) -> Indicator:
     return Indicator.CRITICAL if finding.critical else Indicator.WARNING
 
 
-def verdict(finding: Finding) -> str:
+def verdict(finding: Finding, words: Words) -> str:
     """Say what the model found, without a number: "signs of pneumonia"."""
-    what = in_a_sentence(finding.coding.display)
+    what = finding_name(finding.coding.display, words)
     if finding.present is None:
-        return "uncertain, the AI cannot tell"
-    return f"signs of {what}" if finding.present else f"AI found no signs of {what}"
+        return words.gettext("uncertain, the AI cannot tell")
+    if finding.present:
+        return words.gettext("signs of %(finding)s", finding=what)
+    return words.gettext("AI found no signs of %(finding)s", finding=what)
 
 
-def scored_verdict(finding: Finding) -> str:
+def scored_verdict(finding: Finding, words: Words) -> str:
     """Say it with the score and the threshold where it is present."""
     if not finding.present:
-        return verdict(finding)
-    score = f"(AI score {score_text(finding.probability)}, threshold {finding.threshold:.2f})"
-    return f"{verdict(finding)} {score}"
+        return verdict(finding, words)
+    return words.gettext(
+        "%(said)s (AI score %(score)s, threshold %(threshold)s)",
+        said=verdict(finding, words),
+        score=words.number(score_text(finding.probability)),
+        threshold=words.number(f"{finding.threshold:.2f}"),
+    )
 
 
-def said_of(result: Result, finding: Finding, *, is_scored: bool = True) -> str:
+def said_of(result: Result, finding: Finding, words: Words, *, is_scored: bool = True) -> str:
     """Say one finding of a result, and that there is more where the model looks for several."""
     findings = result.analysis.findings
+    said = scored_verdict(finding, words) if is_scored else verdict(finding, words)
     if len(findings) == 1:
-        return scored_verdict(finding) if is_scored else verdict(finding)
+        return said
     if finding.present is False:
-        return f"AI found none of the {len(findings)} findings that it looks for"
+        return words.gettext(
+            "AI found none of the %(count)s findings that it looks for", count=len(findings)
+        )
     if finding.present is None:
-        return f"uncertain about {in_a_sentence(finding.coding.display)}, the AI cannot tell"
+        return words.gettext(
+            "uncertain about %(finding)s, the AI cannot tell",
+            finding=finding_name(finding.coding.display, words),
+        )
     more = sum(one.present is True for one in findings) - 1
-    said = scored_verdict(finding) if is_scored else verdict(finding)
-    return f"{said} and {counted(more, 'more finding', 'more findings')}" if more else said
+    if not more:
+        return said
+    return words.ngettext(
+        "%(said)s and %(num)s more finding", "%(said)s and %(num)s more findings", more, said=said
+    )
 
 
-def dated_verdict(result: Result) -> str:
+def dated_verdict(result: Result, words: Words) -> str:
     """Say what was found and when the images were taken, in markdown."""
     finding = worst(result)
-    said = markdown(said_of(result, finding)) if finding else "not analysed"
-    return f"{day(result.study_started)}: {said}" if result.study_started else said
+    said = markdown(said_of(result, finding, words)) if finding else words.gettext("not analysed")
+    if result.study_started is None:
+        return said
+    return words.gettext("%(day)s: %(said)s", day=words.day(result.study_started), said=said)
 
 
-def advice_on(present: bool | None) -> str:
+def advice_on(present: bool | None, words: Words) -> str:
     """Say what to do about a verdict; it never says that anything is healthy."""
     if present is None:
-        return "look at the images yourself; the AI is no help on this study."
+        return words.gettext("look at the images yourself; the AI is no help on this study.")
     if not present:
-        return "look at the images yourself. This rules nothing out."
-    return "look at the images yourself before you act. A score is not a diagnosis."
+        return words.gettext("look at the images yourself. This rules nothing out.")
+    return words.gettext("look at the images yourself before you act. A score is not a diagnosis.")
 
 
-def not_analysed(reason: Reason | None) -> tuple[str, str]:
-    """Say why there is no number, and what to do instead."""
-    text = reason.text if reason else "no reason is known"
+def not_analysed(name: str, reason: Reason | None, words: Words) -> tuple[str, str]:
+    """Say of the study with this name why there is no number, and what to do instead."""
+    why = reason_text(reason, words)
     if reason is not None and reason.code in MISMATCH_CODES:
-        advice = "do not use these images for this patient until radiology says whose they are."
-        return f" was not analysed: {text}. Check with radiology", advice
-    advice = "read the images as you would without this service; there is no score."
-    return f" was not analysed: {text}", advice
+        return words.gettext(
+            "%(study)s was not analysed: %(why)s. Check with radiology", study=name, why=why
+        ), words.gettext(
+            "do not use these images for this patient until radiology says whose they are."
+        )
+    return words.gettext("%(study)s was not analysed: %(why)s", study=name, why=why), words.gettext(
+        "read the images as you would without this service; there is no score."
+    )
 
 
-def running(job: Job, wait: Wait | None) -> str:
-    """Say that a result is to come, and when, as far as anybody can tell."""
+def reason_text(reason: Reason | None, words: Words) -> str:
+    """Return why a study was not analysed, as a clause.
+
+    The ledger keeps the full clause in English; another language has one clause for each code.
+    """
+    if reason is None:
+        return words.gettext("no reason is known")
+    general = REASON_CLAUSES.get(reason.code)
+    return words.gettext(general) if general and words is not ENGLISH else reason.text
+
+
+def running(name: str, job: Job, wait: Wait | None, words: Words) -> str:
+    """Say that the study's result is to come, and when, as far as anybody can tell."""
     has_begun = job.step is not JobStep.QUEUED or (wait is not None and wait.is_held)
-    if wait is None or wait.seconds is None:
-        return f": AI analysis {'running' if has_begun else 'queued'}"
-    return f": AI analysis running, about {max(5, 5 * ceil(wait.seconds / 5))} s"
+    if wait is not None and wait.seconds is not None:
+        return words.gettext(
+            "%(study)s: AI analysis running, about %(count)s s",
+            study=name,
+            count=max(5, 5 * ceil(wait.seconds / 5)),
+        )
+    if has_begun:
+        return words.gettext("%(study)s: AI analysis running", study=name)
+    return words.gettext("%(study)s: AI analysis queued", study=name)
+
+
+def finding_name(display: str, words: Words) -> str:
+    """Name a finding as it stands inside a sentence: "pneumonia"."""
+    return words.gettext(in_a_sentence(display))
+
+
+def finding_title(display: str, words: Words) -> str:
+    """Name a finding where a line begins with it; without a translation as it came."""
+    name = finding_name(display, words)
+    return display if name == in_a_sentence(display) else capitalised(name)
+
+
+def capitalised(text: str) -> str:
+    """Raise the first letter."""
+    return text[:1].upper() + text[1:]
 
 
 def in_a_sentence(display: str) -> str:
     """Lower the first letter, unless the word is an abbreviation."""
     return display[:1].lower() + display[1:] if display[1:2].islower() else display
+
+
+def labelled(label: str, text: str) -> str:
+    """Return a line of the detail; the label ends with its colon."""
+    return f"**{label}** {text}"
 
 
 def markdown(text: str) -> str:
@@ -138,15 +199,20 @@ def clean(text: str) -> str:
     return " ".join("".join(kept).split())
 
 
-def shortened(summary: str) -> str:
-    """Cut a summary to what CDS Hooks allows (ch2:83)."""
-    text = clean(summary)
-    return text if len(text) < SUMMARY_LIMIT else text[: SUMMARY_LIMIT - 2].rstrip() + "…"
+def fitting(*wordings: str) -> str:
+    """Return the first wording that CDS Hooks allows as a summary (ch2:83), or the last one cut."""
+    texts = [clean(text) for text in wordings]
+    return next((text for text in texts if len(text) < SUMMARY_LIMIT), _shortened(texts[-1]))
 
 
-def counted(number: int, thing: str, things: str) -> str:
-    """Say how many: "1 notice", "2 notices"."""
-    return f"{number} {thing if number == 1 else things}"
+def _shortened(text: str) -> str:
+    """Cut a text, but never inside a number."""
+    if len(text) < SUMMARY_LIMIT:
+        return text
+    cut = text[: SUMMARY_LIMIT - 2]
+    if cut[-1].isdigit() and re.match(r"[\d.,]*\d", text[len(cut) :]):
+        cut = re.sub(r"\S+$", "", cut)
+    return cut.rstrip() + "…"
 
 
 def _urgency(finding: Finding) -> tuple[int, int]:

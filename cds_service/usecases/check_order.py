@@ -111,4 +111,5 @@ def _notice(
     call: HookCall, result: Result, job: Job | None, orders: list[ImagingOrder], desk: HookDesk
 ) -> Notice:
     card = desk.writer.of_order(call, result, job.study if job else None)
-    return Notice(suggest_about_orders(card, orders), desk.writer.finding_code(result), result.id)
+    card = suggest_about_orders(card, orders, desk.writer.words)
+    return Notice(card, desk.writer.finding_code(result), result.id)

@@ -125,7 +125,7 @@ def _notice(one: _News, news: Sequence[_News], call: HookCall, desk: HookDesk) -
         return None if job is None else Notice(_job_card(job, study, call, desk), one.code, None)
     card = desk.writer.of_result(call, result, study, _circumstances(one, news, call))
     if one.is_positive:
-        card = suggest_follow_up(card, result, call)
+        card = suggest_follow_up(card, result, call, desk.writer.words)
     return Notice(card, one.code, result.id)
 
 

@@ -27,19 +27,20 @@ from cds_service.domain.hook import HookCall
 from cds_service.domain.job import Job, JobState, Wait
 from cds_service.domain.study import StudyReference
 from cds_service.usecases import card_extension
+from cds_service.usecases.card_language import ENGLISH, Words
 from cds_service.usecases.card_words import (
     advice_on,
     clean,
-    counted,
     dated_verdict,
-    day,
-    in_a_sentence,
+    finding_name,
+    finding_title,
+    fitting,
     indicator_of,
+    labelled,
     markdown,
     not_analysed,
     running,
     said_of,
-    shortened,
     study_name,
     worst,
 )
@@ -95,6 +96,7 @@ class CardWriter:
     public_url: str
     pseudonym: Callable[[str, str], str]  # of a user, for one tenant
     models: Callable[[str], CardModel | None] = lambda _model_id: None  # that are installed
+    words: Words = ENGLISH
 
     def reader(self, call: HookCall) -> str:
         """Return the keyed hash that stands for this hook's user; "" when it names none."""
@@ -123,29 +125,39 @@ class CardWriter:
         about: Circumstances = PLAIN,
     ) -> Card:
         """Say what was found or why nothing was."""
-        name = study_name(study, result.study_started)
+        words, name = self.words, study_name(study, result.study_started, self.words)
         finding = about.finding or worst(result)
-        if finding is None:
-            sentence, advice = not_analysed(result.analysis.reason)
-        else:
-            sentence, advice = f": {said_of(result, finding)}", advice_on(finding.present)
         if about.is_unreviewed_at_discharge:
-            name = f"Not yet reviewed: {name}"
-            advice = "review it before the patient leaves, or name who will follow it up."
-        is_analysed = result.analysis.status is AnalysisStatus.ANALYSED
-        label = "Open images and AI result" if is_analysed else "Open details"
+            name = words.gettext("Not yet reviewed: %(study)s", study=name)
+        if finding is None:
+            summary, advice = not_analysed(name, result.analysis.reason, words)
+        else:
+            said = (said_of(result, finding, words, is_scored=with_it) for with_it in (True, False))
+            summary = fitting(
+                *(words.gettext("%(study)s: %(said)s", study=name, said=one) for one in said)
+            )
+            advice = advice_on(finding.present, words)
+        if about.is_unreviewed_at_discharge:
+            advice = words.gettext(
+                "review it before the patient leaves, or name who will follow it up."
+            )
+        if result.analysis.status is AnalysisStatus.ANALYSED:
+            label = words.gettext("Open images and AI result")
+        else:
+            label = words.gettext("Open details")
+        arrived = words.gettext("New images have arrived and are being analysed.")
         paragraphs = [
             *self._facts(result),
-            *(f"**Earlier:** {dated_verdict(one)}" for one in about.earlier),
-            f"**Newer study:** {dated_verdict(about.newer)}" if about.newer else "",
-            f"**Next:** {advice}",
-            "New images have arrived and are being analysed." if about.newer_images else "",
+            *(self._dated(words.gettext("Earlier:"), one) for one in about.earlier),
+            self._dated(words.gettext("Newer study:"), about.newer) if about.newer else "",
+            self._next(advice),
+            arrived if about.newer_images else "",
         ]
         return self._card(
             call,
             self.model_of(result.analysis.model),
             f"result:{result.id}",
-            name + sentence,
+            summary,
             indicator_of(finding),
             paragraphs,
             link=self._link(label, result.study_uid, job_id=None, result_id=result.id),
@@ -155,27 +167,29 @@ class CardWriter:
 
     def of_job(self, call: HookCall, job: Job, study: StudyReference, wait: Wait | None) -> Card:
         """Say that the analysis is queued or running, or that it could not be done."""
-        model = self.models(job.model_id) or self.model
+        model, words = self.models(job.model_id) or self.model, self.words
+        name = study_name(study, study.started, words)
         if job.is_lost:
-            key, label = f"failed:{job.id}", "Open details"
-            sentence = " was not analysed: technical problem"
-            again = " It is tried again later." if job.state is JobState.FAILED else ""
+            key, label = f"failed:{job.id}", words.gettext("Open details")
+            summary = words.gettext("%(study)s was not analysed: technical problem", study=name)
+            stopped = words.gettext("The analysis stopped because of a technical problem.")
+            again = words.gettext("It is tried again later.")
             paragraphs = [
-                f"The analysis stopped because of a technical problem.{again}",
-                "**Next:** read the images as you would without this service.",
+                f"{stopped} {again}" if job.state is JobState.FAILED else stopped,
+                self._next(words.gettext("read the images as you would without this service.")),
             ]
         else:
-            key, label = f"running:{job.id}", "Follow the analysis"
-            sentence = running(job, wait)
-            paragraphs = [
-                f"**Looks for:** {_looks_for(model)}",
-                "**Next:** nothing. Open it to follow the progress, or open the chart again later.",
-            ]
+            key, label = f"running:{job.id}", words.gettext("Follow the analysis")
+            summary = running(name, job, wait, words)
+            advice = words.gettext(
+                "nothing. Open it to follow the progress, or open the chart again later."
+            )
+            paragraphs = [self._looks_for(model), self._next(advice)]
         return self._card(
             call,
             model,
             key,
-            study_name(study, study.started) + sentence,
+            summary,
             Indicator.INFO,
             paragraphs,
             link=self._link(label, study.study_uid, job_id=job.id, result_id=job.result_id),
@@ -184,26 +198,40 @@ class CardWriter:
 
     def of_silence(self, call: HookCall) -> Card:
         """Say that the patient's studies could not be read just now."""
+        words = self.words
         paragraphs = [
-            "The record did not answer in time, so no AI result is shown, found or not.",
-            "**Next:** nothing. Open the chart again later.",
+            words.gettext(
+                "The record did not answer in time, so no AI result is shown, found or not."
+            ),
+            self._next(words.gettext("nothing. Open the chart again later.")),
         ]
-        summary = "Imaging AI could not read this patient's studies just now"
+        summary = words.gettext("Imaging AI could not read this patient's studies just now")
         key = f"silence:{call.tenant_id}:{call.patient_id}"
         return self._card(call, self.model, key, summary, Indicator.INFO, paragraphs)
 
     def of_order(self, call: HookCall, result: Result, study: StudyReference | None) -> Card:
         """Say that a study like the one being ordered has an AI read already."""
-        finding = worst(result)
-        started = f" of {day(result.study_started)}" if result.study_started else ""
-        said = said_of(result, finding, is_scored=False) if finding else ""
-        summary = f"A comparable study{started} already has an AI read: {said}"
+        words, finding, started = self.words, worst(result), result.study_started
+        said = said_of(result, finding, words, is_scored=False) if finding else ""
+        if started:
+            summary = words.gettext(
+                "A comparable study of %(day)s already has an AI read: %(said)s",
+                day=words.day(started),
+                said=said,
+            )
+        else:
+            summary = words.gettext(
+                "A comparable study already has an AI read: %(said)s", said=said
+            )
+        advice = words.gettext(
+            "look at those images first; order again if the question is another one."
+        )
         paragraphs = [
-            f"**Study:** {markdown(study_name(study, result.study_started))}",
+            labelled(words.gettext("Study:"), markdown(study_name(study, started, words))),
             *self._facts(result),
-            "**Next:** look at those images first; order again if the question is another one.",
+            self._next(advice),
         ]
-        label = "Open the earlier study"
+        label = words.gettext("Open the earlier study")
         return self._card(
             call,
             self.model_of(result.analysis.model),
@@ -218,27 +246,55 @@ class CardWriter:
 
     def of_limit(self, call: HookCall, held_back: int) -> Card:
         """Say how much the site's limit holds back; the app has all of it."""
+        words = self.words
         paragraphs = [
-            "This site limits how many AI notices are shown per 100 charts. None of those that are "
-            "held back is critical.",
-            "**Next:** nothing. The AI results are in the app.",
+            words.gettext(
+                "This site limits how many AI notices are shown per 100 charts. None of those that "
+                "are held back is critical."
+            ),
+            self._next(words.gettext("nothing. The AI results are in the app.")),
         ]
         key = f"limit:{call.tenant_id}:{call.patient_id}"
-        summary = f"{counted(held_back, 'notice', 'notices')} held back by this site's limit"
+        summary = words.ngettext(
+            "%(num)s notice held back by this site's limit",
+            "%(num)s notices held back by this site's limit",
+            held_back,
+        )
         card = self._card(call, self.model, key, summary, Indicator.INFO, paragraphs)
         return replace(card, extension=card_extension.of_held_back(held_back))
 
     def _facts(self, result: Result) -> list[str]:
         model, known = result.analysis.model, self.model_of(result.analysis.model)
-        not_looked_for = ", ".join(markdown(one) for one in known.does_not_look_for)
-        moment = result.computed_at.astimezone(UTC)
+        words, moment = self.words, result.computed_at.astimezone(UTC)
+        not_looked_for = ", ".join(markdown(words.gettext(one)) for one in known.does_not_look_for)
+        computed = words.gettext(
+            "%(title)s (%(id)s %(version)s), computed %(day)s %(time)s UTC",
+            title=markdown(words.gettext(model.title or model.id)),
+            id=markdown(model.id),
+            version=markdown(model.version),
+            day=words.day(moment),
+            time=f"{moment:%H:%M}",
+        )
         return [
-            *_scores(result.analysis.findings),
-            f"**Looks for:** {_looks_for(known)}",
-            f"**Does not look for:** {not_looked_for}" if not_looked_for else "",
-            f"**Model:** {markdown(model.title or model.id)} ({markdown(model.id)} "
-            f"{markdown(model.version)}), computed {day(moment)} {moment:%H:%M} UTC",
+            *_scores(result.analysis.findings, words),
+            self._looks_for(known),
+            labelled(words.gettext("Does not look for:"), not_looked_for) if not_looked_for else "",
+            labelled(words.gettext("Model:"), computed),
         ]
+
+    def _looks_for(self, model: CardModel) -> str:
+        words = self.words
+        what = ", ".join(markdown(finding_name(one.display, words)) for one in model.findings)
+        if model.scope:
+            scope = markdown(words.gettext(model.scope))
+            what = words.gettext("%(findings)s, on %(scope)s", findings=what, scope=scope)
+        return labelled(words.gettext("Looks for:"), what)
+
+    def _next(self, advice: str) -> str:
+        return labelled(self.words.gettext("Next:"), advice)
+
+    def _dated(self, label: str, result: Result) -> str:
+        return labelled(label, dated_verdict(result, self.words))
 
     def _link(
         self, label: str, study_uid: str, *, job_id: str | None, result_id: str | None
@@ -266,47 +322,50 @@ class CardWriter:
         model = speaking.identity
         code = finding_code or speaking.findings[0].code
         name = "|".join(("card", about, code, call.service_id, call.hook, self.reader(call)))
-        label = markdown(model.label)
+        last = [markdown(self.words.gettext(model.label)), markdown(self.words.note)]
         return Card(
             uuid=str(uuid5(SIGHTLINE_NAMESPACE, name)),
-            summary=shortened(summary),
+            summary=fitting(summary),
             indicator=indicator,
             source=Source(
-                label=clean(model.title or model.id),
+                label=clean(self.words.gettext(model.title or model.id)),
                 url=f"{self.public_url}/app/models/{model.id}",
                 topic=speaking.findings[0],
             ),
-            detail_markdown="\n\n".join([p for p in paragraphs if p] + ([label] if label else [])),
+            detail_markdown="\n\n".join(p for p in [*paragraphs, *last] if p),
             links=() if link is None else (link,),
             override_reasons=OVERRIDE_REASONS,
             extension=extension or {},
         )
 
 
-def _scores(findings: Sequence[Finding]) -> list[str]:
+def _scores(findings: Sequence[Finding], words: Words) -> list[str]:
     """Say the scores; of many findings, those that are absent by name only."""
     absent = [one for one in findings if one.present is False]
     is_short = len(findings) <= MAX_SCORES
     lines = [
-        f"**{markdown(one.coding.display)}:** score {markdown(score_text(one.probability))}, "
-        f"threshold {one.threshold:.2f}"
+        f"**{markdown(finding_title(one.coding.display, words))}:** {_score(one, words)}"
         for one in findings
         if is_short or one.present is not False
     ]
     if absent and not is_short:
-        names = ", ".join(markdown(in_a_sentence(one.coding.display)) for one in absent)
-        lines.append(f"**Below their thresholds:** {names}")
+        names = ", ".join(markdown(finding_name(one.coding.display, words)) for one in absent)
+        lines.append(labelled(words.gettext("Below their thresholds:"), names))
     return lines
 
 
-def _looks_for(model: CardModel) -> str:
-    what = ", ".join(markdown(in_a_sentence(one.display)) for one in model.findings)
-    return f"{what}, on {markdown(model.scope)}" if model.scope else what
+def _score(finding: Finding, words: Words) -> str:
+    return words.gettext(
+        "score %(score)s, threshold %(threshold)s",
+        score=markdown(words.number(score_text(finding.probability))),
+        threshold=words.number(f"{finding.threshold:.2f}"),
+    )
 
 
-def with_more(card: Card, rest: Sequence[Card]) -> Card:
+def with_more(card: Card, rest: Sequence[Card], words: Words) -> Card:
     """Add a way to the studies that no card is left for; each of `rest` is one."""
-    what = f"And {counted(len(rest), 'more study', 'more studies')}"
+    what = words.ngettext("And %(num)s more study", "And %(num)s more studies", len(rest))
     ways = [replace(link, label=what) for one in rest for link in one.links][:1]
-    detail = f"{card.detail_markdown}\n\n**{what}** in the app."
+    told = words.gettext("%(what)s in the app.", what=f"**{what}**")
+    detail = f"{card.detail_markdown}\n\n{told}"
     return replace(card, detail_markdown=detail, links=(*card.links, *ways))

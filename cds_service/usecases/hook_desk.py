@@ -4,11 +4,13 @@ Source: DESIGN "One hook through the house".
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from cds_service.domain.job import Job
 from cds_service.domain.routing import Route
 from cds_service.domain.study import PatientFacts, StudyReference
+from cds_service.domain.tenant import Tenant
+from cds_service.usecases.card_language import ENGLISH, Words
 from cds_service.usecases.compose_card import CardWriter
 from cds_service.usecases.gather_prefetch import Gatherer
 from cds_service.usecases.ports import Alerts, AuditLog, CardLog, Clock, Jobs, Results
@@ -28,6 +30,11 @@ class HookDesk:
     routes: Callable[[str], Sequence[Route]]  # the models enabled for a tenant, one at least
     writer: CardWriter
     clock: Clock
+    words: Callable[[Tenant], Words] = lambda _tenant: ENGLISH
+
+    def speaking_to(self, tenant: Tenant) -> "HookDesk":
+        """Return the same desk, whose cards are in the language of this tenant."""
+        return replace(self, writer=replace(self.writer, words=self.words(tenant)))
 
     def warm_up(self) -> None:
         """Ask the ledger once what every hook asks, about nobody; raise LedgerUnavailable.

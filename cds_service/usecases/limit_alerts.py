@@ -38,7 +38,7 @@ def limit_alerts(
     if len(granted) < len(first):
         cards.append(desk.writer.of_limit(call, len(first) - len(granted)))
     if rest:
-        cards[-1] = with_more(cards[-1], [one.card for one in rest])
+        cards[-1] = with_more(cards[-1], [one.card for one in rest], desk.writer.words)
     if cards:
         _remember(cards, granted, call, desk)
     return cards

@@ -17,6 +17,10 @@ SHOWN_ERRORS = ("ReviewRefused", "ImageChanged", "ImageBusy", "SessionEnded")
 KEYWORDS = {**DEFAULT_KEYWORDS, "marked": None, **dict.fromkeys(SHOWN_ERRORS)}
 SHARED_SOURCES = (
     ROOT / "cds_service/domain/vocabulary.py",
+    *(
+        ROOT / "cds_service/usecases" / name
+        for name in ("card_words.py", "compose_card.py", "suggest_actions.py")
+    ),
     ROOT / "smart_app/report_sentence.py",
     ROOT / "smart_app/catalogues.py",
 )
