@@ -53,6 +53,10 @@ IMAGING = (
 )
 MODEL_CARDS = (
     marked("Reference model for development and evaluation. Not a medical device."),
+    marked(
+        "Test data. These findings are fixed and say nothing about the image or the patient. "
+        "Not a medical device."
+    ),
     marked("Paediatric pneumonia on frontal chest radiographs"),
     marked("frontal chest X-rays of children aged 1-5"),
 )

@@ -6,12 +6,14 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
+from cds_service.adapters.model_shelf import ModelShelf
 from cds_service.domain.card import SUMMARY_LIMIT, Card
 from cds_service.domain.dialect import DIALECTS, DialectName
 from cds_service.domain.finding import AnalysisStatus, Coding, Result
@@ -26,7 +28,7 @@ from cds_service.usecases.card_language import ENGLISH, Words
 from cds_service.usecases.compose_card import CardWriter, Circumstances, with_more
 from cds_service.usecases.suggest_actions import suggest_about_orders, suggest_follow_up
 from cds_service.web.cards_json import CardsJson
-from smart_app.card_language import card_words
+from smart_app.card_language import card_words, warm_up
 from smart_app.catalogues import DRAFT_NOTE, LANGUAGES, SHARED, SOURCE, catalogue
 from tests.builders import (
     a_finding,
@@ -329,3 +331,23 @@ def test_what_a_draft_writes_into_the_record_is_labelled_there() -> None:
     (ask, seen) = (one.actions[0].resource or {} for one in card.suggestions)
     assert ask["reasonCode"] == [{"text": f"{card.summary} [{words.note}]"}]
     assert seen["description"] == f"{card.summary} [{words.note}]"
+
+
+def test_after_the_warm_up_no_hook_reads_a_catalogue(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    warm_up()
+    monkeypatch.setattr("smart_app.catalogues.FOLDER", tmp_path)  # which has none
+
+    for code in LANGUAGES:
+        assert words_in(code).day(datetime(2026, 1, 2, tzinfo=UTC))
+        assert words_in(code).gettext("pneumonia")
+
+
+def test_every_bundled_model_says_its_label_in_every_language() -> None:
+    shelf = ModelShelf(None, "cxr_pneumonia_peds")
+    labels = {shelf.card(model_id).label for model_id in shelf.ids()}
+
+    assert len(labels) >= 2
+    for code in TRANSLATED:
+        assert not {words_in(code).gettext(label) for label in labels} & labels
