@@ -1,4 +1,4 @@
-"""The `sightline ehr` commands: register a further EHR with a running service, list, remove.
+"""The `sightline ehr` commands: register an EHR with a running service, change, list, remove.
 
 The service reads its registrations from the ledger on every call, so a change needs no restart.
 
@@ -7,6 +7,7 @@ Source: CDS Hooks 2.0 "Trusting CDS Clients"; docs/reference/hook-service.md.
 
 import os
 from collections import Counter
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from secrets import token_urlsafe
@@ -14,13 +15,19 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cds_service.domain.dialect import DialectName
-from cds_service.domain.smart_client import ClientKind
-from cds_service.domain.tenant import ALGORITHM_KEYS, DEFAULT_ALGORITHMS, Tenant, Vendor
+from cds_service.cli_ehr_options import (
+    CLEARABLE,
+    REQUIRED,
+    cleared,
+    fields_of,
+    registration_options,
+)
+from cds_service.domain.tenant import Tenant
 from cds_service.errors import NotFound, RegistrationRefused
 from cds_service.settings import Settings
 from cds_service.usecases.client_secret import seal_client_secret
-from cds_service.usecases.register_ehr import Registration, register_ehr, remove_ehr
+from cds_service.usecases.register_ehr import change_ehr, register_ehr, remove_ehr
+from cds_service.usecases.registration import Registration
 
 if TYPE_CHECKING:  # SQLAlchemy loads only when a command runs
     from sqlalchemy import Engine
@@ -40,163 +47,68 @@ def ehr() -> None:
 
 
 @ehr.command()
-@click.option("--name", required=True, help="Your own name for it, such as a hospital's.")
-@click.option("--fhir-base", required=True, metavar="URL", help="FHIR base; also the SMART iss.")
-@click.option("--issuer", required=True, metavar="ISS", help="iss of its CDS Hooks tokens: a URI.")
-@click.option("--jwks", required=True, metavar="URL-OR-FILE", help="Its public keys.")
-@click.option("--jku", "jkus", multiple=True, metavar="URL", help="jku of its tokens; repeatable.")
-@click.option(
-    "--algorithm",
-    "algorithms",
-    multiple=True,
-    type=click.Choice(list(ALGORITHM_KEYS)),
-    help=f"Of its tokens; repeatable (default: {', '.join(DEFAULT_ALGORITHMS)}).",
-)
-@click.option(
-    "--audience",
-    "audiences",
-    multiple=True,
-    metavar="AUD",
-    help="aud that it sends instead of the address that it calls; repeatable.",
-)
-@click.option(
-    "--tenant-claim",
-    "tenant_claims",
-    multiple=True,
-    metavar="TENANT",
-    help="The tenant claims of its tokens; repeatable.",
-)
-@click.option("--subject", metavar="SUB", help="sub of its tokens (Epic: Sightline's client id).")
-@click.option("--discovery-needs-token", is_flag=True, help="No discovery without a token.")
-@click.option("--client-id", metavar="ID", help="Sightline's client id there (app, own reads).")
-@click.option(
-    "--client-kind",
-    default=ClientKind.ASYMMETRIC.value,
-    show_default=True,
-    type=click.Choice([kind.value for kind in ClientKind]),
-    help="How Sightline proves there who it is.",
-)
-@click.option(
-    "--client-secret-file",
-    type=click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path),
-    help="Holds the secret of a symmetric client; - reads it from standard input.",
-)
-@click.option("--archive", metavar="URL", help="DICOMweb base, for studies that name no endpoint.")
-@click.option("--origin", "origins", multiple=True, metavar="URL", help="Of its pages; repeatable.")
-@click.option(
-    "--vendor",
-    default=Vendor.GENERIC.value,
-    show_default=True,
-    type=click.Choice([vendor.value for vendor in Vendor]),
-)
-@click.option(
-    "--dialect",
-    type=click.Choice([dialect.value for dialect in DialectName]),
-    help="What its cards look like (default: the vendor's).",
-)
-@click.option(
-    "--app-user",
-    "app_users",
-    multiple=True,
-    metavar="USER",
-    help="For whom the app opens: a fhirUser or its type; repeatable (default: clinicians).",
-)
-@click.option(
-    "--reviewer",
-    "reviewers",
-    multiple=True,
-    metavar="USER",
-    help="Which clinicians may review, in the same form; repeatable (default: all).",
-)
-@click.option(
-    "--critical-limit",
-    "critical_limit_min",
-    type=int,
-    default=60,
-    show_default=True,
-    metavar="MINUTES",
-    help="Within which a critical finding is to be acknowledged.",
-)
-@click.option(
-    "--language",
-    metavar="TAG",
-    help="BCP 47 tag of the language of its pages where no other is known (default: English).",
-)
-@click.option(
-    "--show-drafts",
-    "shows_drafts",
-    is_flag=True,
-    help="Use translations that nobody reviewed for report sentences, labelled as such.",
-)
+@registration_options
 @data_option
-def add(
-    name: str,
-    fhir_base: str,
-    issuer: str,
-    jwks: str,
-    jkus: tuple[str, ...],
-    algorithms: tuple[str, ...],
-    audiences: tuple[str, ...],
-    tenant_claims: tuple[str, ...],
-    subject: str | None,
-    discovery_needs_token: bool,
-    client_id: str | None,
-    client_kind: str,
-    client_secret_file: Path | None,
-    archive: str | None,
-    origins: tuple[str, ...],
-    vendor: str,
-    dialect: str | None,
-    app_users: tuple[str, ...],
-    reviewers: tuple[str, ...],
-    critical_limit_min: int,
-    language: str | None,
-    shows_drafts: bool,
-    data: Path | None,
-) -> None:
-    """Trust an EHR's hook calls and let Sightline call its addresses, and no others."""
-    from cds_service.adapters.ledger import SqlAuditLog, SqlTenants
-    from cds_service.adapters.vault import Vault, load_or_create_key
+def add(data: Path | None, **options: object) -> None:
+    """Trust an EHR's hook calls and let Sightline call its addresses, and no others.
 
-    registration = Registration(
-        name=name,
-        fhir_base=fhir_base,
-        issuer=issuer,
-        jwks=_key_set(jwks),
-        jkus=jkus,
-        algorithms=algorithms,
-        audiences=audiences,
-        tenant_claims=tenant_claims,
-        subject=subject,
-        discovery_needs_token=discovery_needs_token,
-        client_id=client_id,
-        client_kind=ClientKind(client_kind),
-        client_secret=_secret_in(client_secret_file),
-        archive_base=archive,
-        origins=origins,
-        vendor=Vendor(vendor),
-        dialect=None if dialect is None else DialectName(dialect),
-        app_users=app_users,
-        reviewers=reviewers,
-        critical_limit_min=critical_limit_min,
-        language=language,
-        shows_drafts=shows_drafts,
-    )
+    Needs --name, --fhir-base, --issuer and --jwks.
+    """
+    fields = fields_of(options)
+    missing = [f"--{name.replace('_', '-')}" for name in REQUIRED if name not in fields]
+    if missing:
+        raise RegistrationRefused(f"A new EHR needs {', '.join(missing)} too.")
+    from cds_service.adapters.ledger import SqlAuditLog, SqlTenants
+
     engine = open_ledger(data)
     tenant = register_ehr(
-        registration,
+        Registration(**fields),
         register=SqlTenants(engine),
         audit=SqlAuditLog(engine),
         clock=lambda: datetime.now(UTC),
         new_id=lambda: token_urlsafe(16),
-        # Opened only for a secret: an administrator may otherwise do without the master key.
-        seal_secret=lambda tenant_id, secret: seal_client_secret(
-            tenant_id, secret, vault=Vault(load_or_create_key(_master_key_file(data)))
-        ),
+        seal_secret=_seal_secret(data),
     )
     click.echo(f"Registered {tenant.name}: {tenant.fhir_base}")
     if tenant.client_id is None:
         click.echo("Without --client-id there is no app launch and no write-back.")
+
+
+@ehr.command()
+@click.argument("ehr_name", metavar="NAME")
+@registration_options
+@click.option(
+    "--without",
+    multiple=True,
+    type=click.Choice(CLEARABLE),
+    help="Take what was registered for this option away; repeatable.",
+)
+@data_option
+def change(ehr_name: str, without: tuple[str, ...], data: Path | None, **options: object) -> None:
+    """Change the registration of the EHR with this name; what is not named stays as it is.
+
+    A repeatable option replaces all of its former values. Results and reviews stay.
+    """
+    from cds_service.adapters.ledger import SqlAuditLog, SqlTenants
+
+    changes = fields_of(options) | cleared(without)
+    if not changes:
+        raise RegistrationRefused("Name what is to change, such as --archive URL.")
+    engine = open_ledger(data)
+    register = SqlTenants(engine)
+    before = named_ehr(ehr_name, register.all())
+    after = change_ehr(
+        before,
+        changes,
+        register=register,
+        audit=SqlAuditLog(engine),
+        clock=lambda: datetime.now(UTC),
+        seal_secret=_seal_secret(data),
+    )
+    was = dict(_rows(before))
+    for label, value in _rows(after):
+        if value != was[label]:
+            click.echo(f"{label:<16}{was[label]} -> {value}")
 
 
 @ehr.command("list")
@@ -288,7 +200,14 @@ def _rows(tenant: Tenant) -> list[tuple[str, str]]:
         ("critical limit", f"{tenant.critical_limit_min} min"),
         ("language", tenant.language or "English"),
         ("drafts", "used and labelled" if tenant.shows_drafts else "not used"),
+        ("running cards", _yes(tenant.shows_running)),
+        ("negative cards", _yes(tenant.shows_negative)),
+        ("own reads", _yes(tenant.backend_services)),
     ]
+
+
+def _yes(policy: bool) -> str:
+    return "yes" if policy else "no"
 
 
 def _listed(values: tuple[str, ...], otherwise: str) -> str:
@@ -304,25 +223,16 @@ def named_ehr(name: str, tenants: list[Tenant]) -> Tenant:
     raise NotFound(f"No EHR is registered as {name!r}; registered: {known}.")
 
 
-def _key_set(jwks: str) -> str:
-    """Return an address as it is, and a file's text."""
-    if jwks.startswith(("http://", "https://")):
-        return jwks
-    try:
-        return Path(jwks).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError):
-        raise RegistrationRefused(f"The JWKS {jwks!r} is no URL and no readable file.") from None
+def _seal_secret(data: Path | None) -> Callable[[str, str], bytes]:
+    """Return what seals a client's secret.
 
+    The master key is opened only for a secret: an administrator may otherwise do without it.
+    """
+    from cds_service.adapters.vault import Vault, load_or_create_key
 
-def _secret_in(file: Path | None) -> str | None:
-    """Read a secret from a file, so that it stands in no list of processes and no history."""
-    if file is None:
-        return None
-    try:
-        with click.open_file(str(file), encoding="utf-8") as stream:
-            return str(stream.read()).strip()
-    except (OSError, UnicodeDecodeError):
-        raise RegistrationRefused("The file of the client secret cannot be read.") from None
+    return lambda tenant_id, secret: seal_client_secret(
+        tenant_id, secret, vault=Vault(load_or_create_key(_master_key_file(data)))
+    )
 
 
 def _master_key_file(data: Path | None) -> Path:

@@ -1,72 +1,25 @@
-"""Register an EHR, or remove one: from then on its addresses are trusted, and no others.
+"""Register an EHR, change or remove it: from then on its addresses are trusted, and no others.
 
-Source: CDS Hooks 2.0 "Trusting CDS Clients"; SMART App Launch 2.2 "App registration";
-RFC 7517 (JWK sets); RFC 7519 2 (an issuer is any URI); RFC 3986 3 (URI); RFC 6454 (origins).
+Source: CDS Hooks 2.0 "Trusting CDS Clients".
 """
 
-import json
-import re
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from urllib.parse import SplitResult, urlsplit
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from cds_service.domain.audit import AuditAction, AuditEvent
-from cds_service.domain.dialect import DialectName
 from cds_service.domain.smart_client import ClientKind
-from cds_service.domain.tenant import (
-    ALGORITHM_KEYS,
-    CLINICIANS,
-    DEFAULT_ALGORITHMS,
-    Tenant,
-    Vendor,
-)
-from cds_service.domain.vocabulary import LANGUAGE_TAGS
+from cds_service.domain.tenant import Tenant
 from cds_service.errors import RegistrationRefused
 from cds_service.usecases.ports import AuditLog, Clock, NewId, TenantRegister
+from cds_service.usecases.registration import (
+    Registration,
+    client_secret,
+    described,
+    registration_of,
+)
 
 AGENT = "administrator"
-NAME_LIMIT = 100  # characters; it stands in lists and log lines
-CLAIM_LIMIT = 256  # characters of an issuer, an audience, a tenant claim or a subject
-MINUTES_LIMIT = 7 * 24 * 60
-PUBLIC_KINDS = {"EC", "RSA", "OKP"}
-_DIALECTS = {
-    Vendor.GENERIC: DialectName.STRICT_2_0,
-    Vendor.EPIC: DialectName.EPIC,
-    Vendor.ORACLE: DialectName.ORACLE,
-}
-_URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:[!-~]+")  # a scheme and what it names, no blanks
-_USER = re.compile(
-    r"(?:Practitioner|PractitionerRole|Patient|RelatedPerson|Person)(?:/[A-Za-z0-9\-.]{1,64})?"
-)
-_HOST = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?|[0-9a-f:.]+")
-
-
-@dataclass(frozen=True, slots=True)
-class Registration:
-    """What an administrator says about an EHR; the fields are those of `sightline ehr add`."""
-
-    name: str
-    fhir_base: str
-    issuer: str  # iss of its hook JWTs
-    jwks: str  # an address, or the key set itself as JSON text
-    jkus: tuple[str, ...] = ()
-    algorithms: tuple[str, ...] = ()  # none: the recommended ones
-    audiences: tuple[str, ...] = ()
-    tenant_claims: tuple[str, ...] = ()
-    subject: str | None = None
-    discovery_needs_token: bool = False
-    client_id: str | None = None
-    client_kind: ClientKind = ClientKind.ASYMMETRIC
-    client_secret: str | None = field(default=None, repr=False)
-    archive_base: str | None = None
-    origins: tuple[str, ...] = ()
-    vendor: Vendor = Vendor.GENERIC
-    dialect: DialectName | None = None  # None: the vendor's
-    app_users: tuple[str, ...] = ()  # none: clinicians
-    reviewers: tuple[str, ...] = ()  # none: clinicians
-    critical_limit_min: int = 60
-    language: str | None = None  # BCP 47; None: English
-    shows_drafts: bool = False
+SealSecret = Callable[[str, str], bytes]  # of a tenant id and a secret
 
 
 def register_ehr(
@@ -76,19 +29,49 @@ def register_ehr(
     audit: AuditLog,
     clock: Clock,
     new_id: NewId,
-    seal_secret: Callable[[str, str], bytes],
+    seal_secret: SealSecret,
 ) -> Tenant:
     """Return the new tenant; raise RegistrationRefused with a sentence naming the field.
 
     seal_secret   `seal_client_secret` with the installation's vault: tenant id and secret
     """
     tenant_id = new_id()
-    secret = _secret(registration)
+    secret = client_secret(registration)
     sealed = None if secret is None else seal_secret(tenant_id, secret)
-    tenant = _tenant(registration, tenant_id, sealed)
+    tenant = Tenant(id=tenant_id, client_secret=sealed, **described(registration))
     register.add(tenant)
     _note(AuditAction.EHR_REGISTERED, tenant.id, audit, clock)
     return tenant
+
+
+def change_ehr(
+    tenant: Tenant,
+    changes: Mapping[str, object],
+    *,
+    register: TenantRegister,
+    audit: AuditLog,
+    clock: Clock,
+    seal_secret: SealSecret,
+) -> Tenant:
+    """Return the tenant as changed; its results, reviews and policies of elsewhere stay.
+
+    changes   fields of Registration; a new vendor brings its dialect unless one is named
+    Raises RegistrationRefused with a sentence naming the field, and NotFound.
+
+    The FHIR base stays: behind another one the same patient ids may be other people's.
+    """
+    if changes.get("fhir_base", tenant.fhir_base) != tenant.fhir_base:
+        raise RegistrationRefused("Another FHIR base is another EHR: add it, and remove this one.")
+    if "vendor" in changes:
+        changes = {"dialect": None} | dict(changes)
+    registration = replace(registration_of(tenant), **changes)  # type: ignore[arg-type]
+    kept = tenant.client_secret if registration.client_kind is ClientKind.SYMMETRIC else None
+    secret = client_secret(registration, has_one=kept is not None)
+    sealed = kept if secret is None else seal_secret(tenant.id, secret)
+    changed = replace(tenant, client_secret=sealed, **described(registration))
+    register.change(changed)
+    _note(AuditAction.EHR_CHANGED, tenant.id, audit, clock)
+    return changed
 
 
 def remove_ehr(tenant_id: str, *, register: TenantRegister, audit: AuditLog, clock: Clock) -> None:
@@ -101,172 +84,3 @@ def _note(action: AuditAction, tenant_id: str, audit: AuditLog, clock: Clock) ->
     audit.record(
         AuditEvent(action=action, at=clock(), tenant_id=tenant_id, agent=AGENT, outcome="success")
     )
-
-
-def _tenant(registration: Registration, tenant_id: str, sealed_secret: bytes | None) -> Tenant:
-    jwks = registration.jwks
-    is_address = not jwks.lstrip().startswith("{")
-    archive = registration.archive_base
-    return Tenant(
-        id=tenant_id,
-        name=_name(registration.name),
-        fhir_base=_base("FHIR base", registration.fhir_base),
-        # Issuer, JWKS address and jku are compared as exact texts, so nothing is trimmed.
-        hook_issuer=_issuer(registration.issuer),
-        jwks_url=_address("JWKS", jwks) if is_address else None,
-        jwks=None if is_address else _key_set(jwks.strip()),
-        jkus=tuple(dict.fromkeys(_address("jku", jku) for jku in registration.jkus)),
-        algorithms=_algorithms(registration.algorithms),
-        audiences=_claims("audience", registration.audiences),
-        tenant_claims=_claims("tenant claim", registration.tenant_claims),
-        subject=_subject(registration.subject),
-        discovery_needs_token=registration.discovery_needs_token,
-        client_id=registration.client_id or None,
-        client_kind=registration.client_kind,
-        client_secret=sealed_secret,
-        archive_base=_base("archive", archive) if archive else None,
-        origins=tuple(dict.fromkeys(_origin(origin) for origin in registration.origins)),
-        vendor=registration.vendor,
-        dialect=registration.dialect or _DIALECTS[registration.vendor],
-        app_users=_users("app user", registration.app_users),
-        reviewers=_users("reviewer", registration.reviewers),
-        critical_limit_min=_minutes(registration.critical_limit_min),
-        language=_language(registration.language),
-        shows_drafts=registration.shows_drafts,
-    )
-
-
-def _secret(registration: Registration) -> str | None:
-    kind, secret = registration.client_kind, registration.client_secret
-    if kind is not ClientKind.ASYMMETRIC and not registration.client_id:
-        raise RegistrationRefused(f"A {kind.value} client needs the client id.")
-    if kind is ClientKind.SYMMETRIC and not secret:
-        raise RegistrationRefused("A symmetric client needs the client secret.")
-    if kind is not ClientKind.SYMMETRIC and secret is not None:
-        raise RegistrationRefused(f"A client secret is for a symmetric client, not {kind.value}.")
-    if secret is not None and not (secret.isascii() and secret.isprintable()):
-        raise RegistrationRefused("The client secret must be printable ASCII.")
-    return secret
-
-
-def _name(text: str) -> str:
-    name = text.strip()
-    if not name or len(name) > NAME_LIMIT or not name.isprintable():
-        raise RegistrationRefused(f"The name must be 1 to {NAME_LIMIT} printable characters.")
-    return name
-
-
-def _issuer(text: str) -> str:
-    """Keep an issuer letter by letter: it is compared, never called, so any URI will do."""
-    if len(text) > CLAIM_LIMIT or not _URI.fullmatch(text):
-        raise RegistrationRefused(
-            f"The issuer must be a URI, such as https://... or urn:..., of at most {CLAIM_LIMIT} "
-            "characters."
-        )
-    return text
-
-
-def _algorithms(names: tuple[str, ...]) -> tuple[str, ...]:
-    for name in names:
-        if name not in ALGORITHM_KEYS:
-            known = ", ".join(ALGORITHM_KEYS)
-            raise RegistrationRefused(f"The algorithm must be asymmetric, one of {known}.")
-    return tuple(dict.fromkeys(names)) or DEFAULT_ALGORITHMS
-
-
-def _claims(field: str, texts: tuple[str, ...]) -> tuple[str, ...]:
-    """Keep what a token must say, letter by letter."""
-    for text in texts:
-        # Empty is a mistake, such as an unset shell variable: taking it as "not given" would drop
-        # the check that was asked for.
-        if not 1 <= len(text) <= CLAIM_LIMIT or not text.isprintable():
-            raise RegistrationRefused(
-                f"The {field} must be 1 to {CLAIM_LIMIT} printable characters, or be left out."
-            )
-    return tuple(dict.fromkeys(texts))
-
-
-def _subject(text: str | None) -> str | None:
-    return None if text is None else _claims("subject", (text,))[0]
-
-
-def _users(field: str, texts: tuple[str, ...]) -> tuple[str, ...]:
-    """Keep types of users, and single ones, as an id_token's fhirUser names them."""
-    for text in texts:
-        if text and not _USER.fullmatch(text):
-            raise RegistrationRefused(
-                f'The {field} must be a type of user or one of them, such as "Practitioner" or '
-                '"PractitionerRole/7".'
-            )
-    return tuple(dict.fromkeys(text for text in texts if text)) or CLINICIANS
-
-
-def _language(tag: str | None) -> str | None:
-    if tag and tag not in LANGUAGE_TAGS:
-        raise RegistrationRefused(f"The language must be one of {', '.join(LANGUAGE_TAGS)}.")
-    return tag or None
-
-
-def _minutes(limit: int) -> int:
-    if not 1 <= limit <= MINUTES_LIMIT:
-        raise RegistrationRefused(
-            f"The limit for critical findings must be 1 to {MINUTES_LIMIT} minutes."
-        )
-    return limit
-
-
-def _address(field: str, text: str) -> str:
-    _split(field, text)
-    return text
-
-
-def _base(field: str, text: str) -> str:
-    if _split(field, text).query:
-        raise RegistrationRefused(f"The {field} address must not have a query.")
-    return text.rstrip("?").rstrip("/")
-
-
-def _origin(text: str) -> str:
-    parts = _split("origin", text)
-    if parts.path.strip("/") or parts.query:
-        raise RegistrationRefused("An origin is scheme, host and port only, without a path.")
-    place = f"{parts.scheme}://{parts.netloc}".lower()
-    # As a browser writes it, without the scheme's own port (RFC 6454, 6.2).
-    is_usual = parts.port == {"http": 80, "https": 443}[parts.scheme]
-    return place.removesuffix(f":{parts.port}") if is_usual else place
-
-
-def _split(field: str, text: str) -> SplitResult:
-    """Parse an absolute http(s) address and refuse everything that parsers disagree about."""
-    refused = RegistrationRefused(
-        f"The {field} must be an absolute http or https address without user name or fragment."
-    )
-    if not text.isascii() or any(character <= " " for character in text) or "\\" in text:
-        raise refused  # urlsplit would silently drop tabs and line ends
-    try:
-        parts = urlsplit(text)
-        host, _port = parts.hostname, parts.port
-    except ValueError:
-        raise refused from None
-    if parts.scheme not in {"http", "https"} or "@" in parts.netloc or "#" in text:
-        raise refused
-    if host is None or not _HOST.fullmatch(host):
-        raise refused
-    return parts
-
-
-def _key_set(text: str) -> str:
-    """Check a pinned key set: public keys of asymmetric algorithms only."""
-    try:
-        keys = json.loads(text)["keys"]
-        kinds = [(str(key["kty"]), "d" in key) for key in keys]
-        is_named = any(key.get("kid") and isinstance(key["kid"], str) for key in keys)
-    except (ValueError, KeyError, TypeError, RecursionError):
-        raise RegistrationRefused("The JWKS is neither an address nor a JWK set.") from None
-    if not kinds:
-        raise RegistrationRefused("The JWKS has no key.")
-    if any(kind not in PUBLIC_KINDS or is_private for kind, is_private in kinds):
-        raise RegistrationRefused("The JWKS must hold public EC, RSA or OKP keys and no others.")
-    if not is_named:
-        raise RegistrationRefused("The JWKS must name its keys by a kid, as tokens do.")
-    return text

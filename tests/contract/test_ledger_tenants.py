@@ -68,6 +68,38 @@ def test_a_second_tenant_with_the_same_id_is_refused(ledger: Ledger) -> None:
         ledger.tenants.add(a_tenant(**OTHER | {"id": "t-1"}))
 
 
+def test_a_changed_tenant_takes_the_place_of_its_former_self(ledger: Ledger) -> None:
+    ledger.tenants.add(a_tenant())
+    ledger.tenants.add(a_tenant(**OTHER))
+
+    changed = a_tenant(name="General Hospital North", origins=("https://n.example.org",))
+    ledger.tenants.change(changed)
+
+    assert ledger.tenants.get("t-1") == changed
+    assert ledger.tenants.get("t-2") == a_tenant(**OTHER)
+
+
+@pytest.mark.parametrize(
+    ("field", "word"),
+    [("name", "name"), ("hook_issuer", "hook issuer"), ("fhir_base", "FHIR base")],
+)
+def test_a_change_to_the_mark_of_another_tenant_is_refused(
+    ledger: Ledger, field: str, word: str
+) -> None:
+    ledger.tenants.add(a_tenant())
+    ledger.tenants.add(a_tenant(**OTHER))
+
+    with pytest.raises(RegistrationRefused, match=f"with this {word}"):
+        ledger.tenants.change(a_tenant(**{field: OTHER[field]}))
+
+    assert ledger.tenants.get("t-1") == a_tenant()
+
+
+def test_what_is_not_registered_cannot_be_changed(ledger: Ledger) -> None:
+    with pytest.raises(NotFound):
+        ledger.tenants.change(a_tenant())
+
+
 @pytest.mark.parametrize("first", [(), ("site-1",), ("site-2", "site-3")])
 @pytest.mark.parametrize("second", [(), ("site-1",), ("site-2",)])
 def test_an_issuer_is_shared_only_where_the_tenant_claims_tell_the_ehrs_apart(

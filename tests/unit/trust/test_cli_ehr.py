@@ -143,6 +143,54 @@ def test_an_ehr_is_listed_and_removed_by_its_name(run: Run) -> None:
     assert run("list").output == ""
 
 
+def test_a_change_says_what_was_and_what_is_and_leaves_the_rest(run: Run, data: Path) -> None:
+    run(*ADD, *("--subject", "s-1", "--origin", "https://a.example.org"))
+
+    result = run(
+        *("change", "St. Elsewhere", "--name", "St. Elsewhere North", "--negative-cards"),
+        *("--origin", "https://b.example.org", "--without", "subject"),
+    )
+
+    (tenant,) = SqlTenants(connect(f"sqlite:///{data / 'ledger.sqlite'}")).all()
+    assert result.output.splitlines() == [
+        "name            St. Elsewhere -> St. Elsewhere North",
+        "subject         s-1 -> not looked at",
+        "origins         https://a.example.org -> https://b.example.org",
+        "negative cards  no -> yes",
+    ]
+    assert tenant.name == "St. Elsewhere North" and tenant.subject is None
+    assert tenant.shows_negative and tenant.jwks_url == "https://ehr.example.org/jwks.json"
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (("change", "St. Elsewhere"), "Name what is to change"),
+        (("change", "Elsewhere", "--language", "de"), "registered: St. Elsewhere"),
+        (("change", "St. Elsewhere", "--without", "jwks"), "jwks"),
+        (("change", "St. Elsewhere", "--audience", ""), "audience"),
+        (ADD[:3], "--fhir-base, --issuer, --jwks"),
+    ],
+)
+def test_a_change_or_a_registration_that_lacks_something_says_what(
+    run: Run, words: tuple[str, ...], sentence: str
+) -> None:
+    run(*ADD)
+
+    result = run(*words)
+
+    assert result.exit_code == 2 and sentence in result.output
+    assert "Traceback" not in result.output
+
+
+def test_site_policies_are_options_too(run: Run, data: Path) -> None:
+    run(*ADD, "--no-running-cards", "--negative-cards", "--no-own-reads")
+
+    (tenant,) = SqlTenants(connect(f"sqlite:///{data / 'ledger.sqlite'}")).all()
+    assert (tenant.shows_running, tenant.shows_negative) == (False, True)
+    assert not tenant.backend_services
+
+
 def test_a_registration_is_audited(run: Run, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     noted = []
     monkeypatch.setattr(SqlAuditLog, "record", lambda _self, event: noted.append(event.action))

@@ -1,6 +1,7 @@
 """Registration: addresses that will be trusted are checked before they are."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,7 +11,8 @@ from cds_service.domain.dialect import DialectName
 from cds_service.domain.smart_client import ClientKind
 from cds_service.domain.tenant import Tenant, Vendor
 from cds_service.errors import NotFound, RegistrationRefused
-from cds_service.usecases.register_ehr import Registration, register_ehr, remove_ehr
+from cds_service.usecases.register_ehr import change_ehr, register_ehr, remove_ehr
+from cds_service.usecases.registration import Registration
 from tests.builders import a_tenant
 from tests.fakes.ledger import FakeAuditLog, FakeClock, FakeTenants
 
@@ -346,6 +348,101 @@ def test_a_key_set_that_cannot_verify_is_refused(text: str, sentence: str) -> No
         register(a_registration(jwks=text))
 
     assert '"AA"' not in str(caught.value)
+
+
+# --- changes ---
+
+
+PINNED = json.dumps({"keys": [PUBLIC_KEY]})
+
+
+def a_registered(**changes: Any) -> Tenant:
+    """Return a tenant that `sightline ehr add` would take."""
+    return a_tenant(**{"jwks": PINNED} | changes)
+
+
+def change(
+    tenant: Tenant, tenants: FakeTenants, audit: FakeAuditLog | None = None, **changes: Any
+) -> Tenant:
+    return change_ehr(
+        tenant,
+        changes,
+        register=tenants,
+        audit=audit or FakeAuditLog(),
+        clock=FakeClock(),
+        seal_secret=lambda tenant_id, secret: f"{tenant_id}:{secret[::-1]}".encode(),
+    )
+
+
+def test_what_a_change_does_not_name_stays_and_the_change_is_audited() -> None:
+    tenant = a_registered(origins=("https://a.example.org",), shows_negative=True)
+    tenants, audit = FakeTenants(tenant), FakeAuditLog()
+
+    changed = change(tenant, tenants, audit, archive_base="https://new.example.org/dicom-web")
+
+    assert changed == replace(tenant, archive_base="https://new.example.org/dicom-web")
+    assert tenants.get(tenant.id) == changed
+    assert [event.action for event in audit.events] == [AuditAction.EHR_CHANGED]
+
+
+def test_a_pinned_key_set_is_replaced_by_an_address() -> None:
+    tenant = a_registered(jwks_url=None, jwks=PINNED)
+    tenants = FakeTenants(tenant)
+
+    assert change(tenant, tenants, name="New name").jwks == PINNED
+    changed = change(tenant, tenants, jwks="https://ehr.example.org/new.json")
+
+    assert (changed.jwks, changed.jwks_url) == (None, "https://ehr.example.org/new.json")
+
+
+def test_a_new_vendor_brings_its_dialect_unless_one_is_named() -> None:
+    tenant = a_registered(vendor=Vendor.GENERIC, dialect=DialectName.V1_0)
+    tenants = FakeTenants(tenant)
+
+    assert change(tenant, tenants, vendor=Vendor.EPIC).dialect is DialectName.EPIC
+    named = change(tenant, tenants, vendor=Vendor.EPIC, dialect=DialectName.STRICT_2_0)
+
+    assert named.dialect is DialectName.STRICT_2_0
+
+
+def test_a_kept_secret_stays_sealed_and_goes_with_the_kind_of_client_that_has_one() -> None:
+    tenant = a_registered(client_id="c", client_kind=ClientKind.SYMMETRIC, client_secret=b"sealed")
+    tenants = FakeTenants(tenant)
+
+    assert change(tenant, tenants, language="de").client_secret == b"sealed"
+    assert change(tenant, tenants, client_secret="new").client_secret == b"t-1:wen"
+    assert change(tenant, tenants, client_kind=ClientKind.PUBLIC).client_secret is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"fhir_base": "https://other.example.org/r4"}, "Another FHIR base is another EHR"),
+        ({"client_kind": ClientKind.SYMMETRIC}, "needs the client"),
+        ({"client_secret": ""}, "for a symmetric client"),
+        ({"origins": ("nowhere",)}, "origin"),
+        ({"name": ""}, "name"),
+    ],
+)
+def test_a_change_that_would_not_work_is_refused_and_nothing_changes(
+    changes: dict[str, Any], sentence: str
+) -> None:
+    tenant, audit = a_registered(), FakeAuditLog()
+    tenants = FakeTenants(tenant)
+
+    with pytest.raises(RegistrationRefused, match=sentence):
+        change(tenant, tenants, audit, **changes)
+
+    assert tenants.all() == [tenant] and audit.events == []
+
+
+def test_changing_an_unknown_ehr_is_not_found_and_not_audited() -> None:
+    audit = FakeAuditLog()
+
+    with pytest.raises(NotFound):
+        change(a_registered(), FakeTenants(), audit, language="de")
+
+    assert audit.events == []
 
 
 # --- removal ---
