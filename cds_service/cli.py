@@ -9,6 +9,7 @@ import click
 from cds_service.cli_alerts import alerts
 from cds_service.cli_analyze import analyze
 from cds_service.cli_ehr import ehr
+from cds_service.cli_intake import intake
 from cds_service.cli_jobs import jobs
 from cds_service.cli_keys import keys
 from cds_service.cli_lint import lint_cds
@@ -97,6 +98,7 @@ ehr.add_command(alerts)
 main.add_command(analyze)
 main.add_command(ehr)
 main.add_command(keys)
+main.add_command(intake)
 main.add_command(jobs)
 main.add_command(lint_cds)
 main.add_command(models)

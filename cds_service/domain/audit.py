@@ -24,9 +24,12 @@ class AuditAction(StrEnum):
     PATIENT_MISMATCH = "patient-mismatch"
     ADDRESS_REFUSED = "address-refused"
     EHR_REGISTERED = "ehr-registered"
+    EHR_CHANGED = "ehr-changed"
     EHR_REMOVED = "ehr-removed"
     ALERTS_SET = "alerts-set"
     JOB_RELEASED = "job-released"
+    INTAKE_OPENED = "intake-opened"
+    INTAKE_CLOSED = "intake-closed"
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from enum import StrEnum
 from types import MappingProxyType
 
 from cds_service.domain.dialect import DialectName
+from cds_service.domain.intake import Door
 from cds_service.domain.smart_client import ClientKind
 
 # Algorithm of a hook token -> the key that it needs: asymmetric ones only (ch2:201, 203).
@@ -69,6 +70,8 @@ class Tenant:
     language: str | None = None  # of its cards, and of pages for whom no other is known: "pt"
     shows_drafts: bool = False  # cards and report sentences in translations nobody reviewed
     critical_limit_min: int = 60  # within which a critical finding is to be acknowledged
+    doors: tuple[Door, ...] = ()  # that its administrator opened, in the order of Door
+    change_feed: str | None = None  # base of its archive's change feed (Orthanc's REST API, Azure)
 
     def __post_init__(self) -> None:
         if (self.jwks_url is None) == (self.jwks is None):
@@ -92,6 +95,10 @@ class Tenant:
     def lets_review(self, user: str | None) -> bool:
         """Tell whether this site's rule lets this fhirUser review findings."""
         return _is_named(user, CLINICIANS) and _is_named(user, self.reviewers)
+
+    def opened(self, door: Door) -> bool:
+        """Tell whether studies may come in here."""
+        return door in self.doors
 
     def shares_issuer_with(self, other: "Tenant") -> bool:
         """Tell whether both may have one issuer: their tokens name different tenants.

@@ -14,6 +14,7 @@ from cds_service.domain.card import Feedback, ShownCard
 from cds_service.domain.finding import Activation, Box, Coding, ModelIdentity, Result
 from cds_service.domain.guards import IntendedUse as IntendedUse  # part of the Classifier port
 from cds_service.domain.hook import FhirAuthorization
+from cds_service.domain.intake import Door
 from cds_service.domain.job import Job, JobStep, Lease, Wait
 from cds_service.domain.publication import Publication
 from cds_service.domain.review import Review, ReviewWrite, WriteLease, WriteState
@@ -50,8 +51,21 @@ class TenantRegister(Protocol):
     def add(self, tenant: Tenant) -> None:
         """Store it; raise RegistrationRefused when its name, issuer or FHIR base is taken."""
 
+    def change(self, tenant: Tenant) -> None:
+        """Put it in the place of the one with its id; raise NotFound, and as `add` does."""
+
     def remove(self, tenant_id: str) -> None:
         """Forget it; raise NotFound. Its results stay for the retention period."""
+
+
+class DoorRegister(Protocol):
+    """Where intake doors are opened and closed."""
+
+    def set_door(self, tenant_id: str, door: Door, *, is_open: bool) -> None:
+        """Open or close it; raise NotFound. Twice has the effect of once."""
+
+    def set_change_feed(self, tenant_id: str, address: str) -> None:
+        """Store the base of its archive's change feed; raise NotFound."""
 
 
 # --- jobs ------------------------------------------------------------------------------------

@@ -37,8 +37,8 @@ from tests.real.servers import Child, free_port, require
 LEASE_S, ATTEMPTS = 20, 3
 
 
-class Registrations(ports.Tenants, ports.TenantRegister, Protocol):
-    """Both faces of the tenant table."""
+class Registrations(ports.Tenants, ports.TenantRegister, ports.DoorRegister, Protocol):
+    """All faces of the tenant table."""
 
 
 class JobTable(ports.Jobs, ports.Leases, ports.OverdueJobs, Protocol):

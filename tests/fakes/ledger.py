@@ -8,6 +8,7 @@ from statistics import median
 from cds_service.domain.audit import AuditEvent
 from cds_service.domain.card import Feedback, Outcome, ShownCard
 from cds_service.domain.finding import Result
+from cds_service.domain.intake import Door
 from cds_service.domain.job import Job, JobState, JobStep, Lease, Wait, foresee
 from cds_service.domain.publication import Publication
 from cds_service.domain.study import PatientFacts, StudyReference
@@ -51,7 +52,16 @@ class FakeTenants:
     def add(self, tenant: Tenant) -> None:
         if tenant.id in self._by_id:
             raise RegistrationRefused("This EHR is registered already.")
+        self._keep(tenant)
+
+    def change(self, tenant: Tenant) -> None:
+        self.get(tenant.id)
+        self._keep(tenant)
+
+    def _keep(self, tenant: Tenant) -> None:
         for known in self._by_id.values():
+            if known.id == tenant.id:
+                continue
             for field, word in (("name", "name"), ("fhir_base", "FHIR base")):
                 if getattr(known, field) == getattr(tenant, field):
                     raise RegistrationRefused(f"An EHR with this {word} is registered already.")
@@ -62,6 +72,14 @@ class FakeTenants:
     def remove(self, tenant_id: str) -> None:
         self.get(tenant_id)
         del self._by_id[tenant_id]
+
+    def set_door(self, tenant_id: str, door: Door, *, is_open: bool) -> None:
+        tenant = self.get(tenant_id)
+        doors = {*tenant.doors, door} if is_open else {*tenant.doors} - {door}
+        self._by_id[tenant_id] = replace(tenant, doors=tuple(one for one in Door if one in doors))
+
+    def set_change_feed(self, tenant_id: str, address: str) -> None:
+        self._by_id[tenant_id] = replace(self.get(tenant_id), change_feed=address)
 
 
 @dataclass

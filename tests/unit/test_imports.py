@@ -34,6 +34,7 @@ RINGS = (
     Ring(DOMAIN, (ERRORS,)),
     Ring(FHIR, (DOMAIN, ERRORS), frozenset({"fhir"})),
     Ring(USECASES, (DOMAIN, ERRORS, FHIR)),
+    Ring("cds_service.intake", (DOMAIN, ERRORS, FHIR, USECASES)),
     Ring("cds_service.adapters", (DOMAIN, ERRORS, FHIR, PORTS, "models"), None),
     Ring(
         "cds_service.web",

@@ -73,6 +73,29 @@ tenant = sa.Table(
     sa.Column("language", sa.String),
     sa.Column("shows_drafts", sa.Boolean, nullable=False),
     sa.Column("critical_limit_min", sa.Integer, nullable=False),
+    sa.Column("doors", sa.JSON, nullable=False),
+    sa.Column("change_feed", sa.String),
+)
+
+# How far an intake door has read: one that is opened again goes on where it was closed. Neither
+# table has a foreign key: SQLite would empty them whenever a revision rebuilds the tenant table.
+intake_cursor = sa.Table(
+    "intake_cursor",
+    metadata,
+    sa.Column("tenant_id", sa.String, primary_key=True),
+    sa.Column("door", sa.String, primary_key=True),
+    sa.Column("position", sa.JSON, nullable=False),
+    sa.Column("updated_at", UtcTime, nullable=False),
+)
+
+intake_bell = sa.Table(
+    "intake_bell",
+    metadata,
+    sa.Column("tenant_id", sa.String, primary_key=True),
+    # SHA-256 of what only the EHR knows: the last part of the path, and a header.
+    sa.Column("path_digest", sa.String(64), nullable=False, unique=True),
+    sa.Column("header_digest", sa.String(64), nullable=False),
+    sa.Column("created_at", UtcTime, nullable=False),
 )
 
 result = sa.Table(

@@ -9,15 +9,16 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine, Row
 
 from cds_service.adapters.ledger.connection import insert_if_new, reading, writing
-from cds_service.adapters.ledger.schema import tenant
+from cds_service.adapters.ledger.schema import intake_bell, intake_cursor, tenant
 from cds_service.domain.dialect import DialectName
+from cds_service.domain.intake import Door
 from cds_service.domain.smart_client import ClientKind
 from cds_service.domain.tenant import Tenant, Vendor
 from cds_service.errors import NotFound, RegistrationRefused
 
 _LISTS = (
     *("jkus", "algorithms", "audiences", "tenant_claims", "origins"),
-    *("app_users", "reviewers"),
+    *("app_users", "reviewers", "doors"),
 )
 # Column, and what a person calls it.
 _UNIQUE = (
@@ -52,31 +53,65 @@ class SqlTenants:
 
     def add(self, new: Tenant) -> None:
         """Store it; raise RegistrationRefused naming what is taken."""
-        lists = {name: list(getattr(new, name)) for name in _LISTS}
         with writing(self._engine) as connection:
-            same_issuer = sa.select(tenant).where(tenant.c.hook_issuer == new.hook_issuer)
-            for row in connection.execute(same_issuer):
-                if not new.shares_issuer_with(_tenant(row)):
-                    raise RegistrationRefused(_refusal(connection, new))
-            if not insert_if_new(connection, tenant, **asdict(new) | lists):
-                raise RegistrationRefused(_refusal(connection, new))
+            if connection.execute(sa.select(tenant.c.id).where(tenant.c.id == new.id)).first():
+                raise RegistrationRefused("This EHR is registered already.")
+            _refuse_taken(connection, new)
+            if not insert_if_new(connection, tenant, **_values(new)):
+                raise RegistrationRefused("This EHR is registered already.")
+
+    def change(self, changed: Tenant) -> None:
+        """Put it in the place of the one with its id; raise NotFound, and as `add` does."""
+        with writing(self._engine) as connection:
+            _refuse_taken(connection, changed)
+            update = sa.update(tenant).where(tenant.c.id == changed.id).values(**_values(changed))
+            if connection.execute(update).rowcount != 1:
+                raise NotFound("There is no such EHR registration.")
 
     def remove(self, tenant_id: str) -> None:
         """Forget it; raise NotFound. Its results stay for the retention period."""
         with writing(self._engine) as connection:
+            for part in (intake_cursor, intake_bell):
+                connection.execute(sa.delete(part).where(part.c.tenant_id == tenant_id))
             removed = connection.execute(sa.delete(tenant).where(tenant.c.id == tenant_id))
             if removed.rowcount != 1:
                 raise NotFound("There is no such EHR registration.")
 
+    def set_door(self, tenant_id: str, door: Door, *, is_open: bool) -> None:
+        """Open or close it; raise NotFound. Twice has the effect of once."""
+        with writing(self._engine) as connection:
+            chosen = sa.select(tenant.c.doors).where(tenant.c.id == tenant_id).with_for_update()
+            row = connection.execute(chosen).one_or_none()
+            if row is None:
+                raise NotFound("There is no such EHR registration.")
+            doors = {*row.doors, door.value} if is_open else {*row.doors} - {door.value}
+            _set(connection, tenant_id, doors=[one.value for one in Door if one.value in doors])
 
-def _refusal(connection: Connection, new: Tenant) -> str:
+    def set_change_feed(self, tenant_id: str, address: str) -> None:
+        """Store the base of its archive's change feed; raise NotFound."""
+        with writing(self._engine) as connection:
+            if not _set(connection, tenant_id, change_feed=address):
+                raise NotFound("There is no such EHR registration.")
+
+
+def _set(connection: Connection, tenant_id: str, **values: object) -> bool:
+    update = sa.update(tenant).where(tenant.c.id == tenant_id).values(**values)
+    return connection.execute(update).rowcount == 1
+
+
+def _values(one: Tenant) -> dict[str, object]:
+    return asdict(one) | {name: list(getattr(one, name)) for name in _LISTS}
+
+
+def _refuse_taken(connection: Connection, new: Tenant) -> None:
+    """Raise RegistrationRefused where another tenant has what must be its own."""
+    others = sa.select(tenant).where(tenant.c.id != new.id)
     for column, word in _UNIQUE:
-        taken = sa.select(tenant.c.id).where(column == getattr(new, column.key))
-        if connection.execute(taken).first() is not None:
-            return f"An EHR with this {word} is registered already."
-    if connection.execute(sa.select(tenant.c.id).where(tenant.c.id == new.id)).first() is not None:
-        return "This EHR is registered already."
-    return "An EHR with this hook issuer is registered already."
+        if connection.execute(others.where(column == getattr(new, column.key))).first() is not None:
+            raise RegistrationRefused(f"An EHR with this {word} is registered already.")
+    for row in connection.execute(others.where(tenant.c.hook_issuer == new.hook_issuer)):
+        if not new.shares_issuer_with(_tenant(row)):
+            raise RegistrationRefused("An EHR with this hook issuer is registered already.")
 
 
 def _tenant(row: Row[tuple[object, ...]]) -> Tenant:
@@ -108,4 +143,6 @@ def _tenant(row: Row[tuple[object, ...]]) -> Tenant:
         critical_limit_min=row.critical_limit_min,
         language=row.language,
         shows_drafts=row.shows_drafts,
+        doors=tuple(Door(door) for door in row.doors),
+        change_feed=row.change_feed,
     )

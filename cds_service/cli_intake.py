@@ -1,0 +1,96 @@
+"""The `sightline intake` commands: which doors an EHR's studies may come in by.
+
+Source: docs/how-to/feed-studies.md.
+"""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from cds_service.cli_ehr import data_option, named_ehr, open_ledger
+from cds_service.domain.intake import Door
+from cds_service.domain.tenant import Tenant
+from cds_service.errors import RegistrationRefused
+from cds_service.usecases import open_door as doors
+
+if TYPE_CHECKING:  # SQLAlchemy loads only when a command runs
+    from sqlalchemy import Engine
+
+name_option = click.option("--ehr", "name", required=True, metavar="NAME", help="Its name here.")
+door_argument = click.argument("door", type=click.Choice([door.value for door in Door]))
+
+
+@click.group()
+def intake() -> None:
+    """Let studies in before a chart is opened. Every door is closed until you open it."""
+
+
+@intake.command("open")
+@name_option
+@door_argument
+@click.option("--feed", metavar="URL", help="Base of the archive's change feed.")
+@data_option
+def open_(name: str, door: str, feed: str | None, data: Path | None) -> None:
+    """Open a door of the EHR with this name."""
+    from cds_service.adapters.ledger import SqlAuditLog, SqlTenants
+
+    engine = open_ledger(data)
+    tenant = _tenant(engine, name)
+    doors.open_door(
+        tenant,
+        Door(door),
+        change_feed=_address(feed) if feed else None,
+        register=SqlTenants(engine),
+        audit=SqlAuditLog(engine),
+        clock=lambda: datetime.now(UTC),
+    )
+    click.echo(f"{tenant.name}: {door} is open.")
+
+
+@intake.command()
+@name_option
+@door_argument
+@data_option
+def close(name: str, door: str, data: Path | None) -> None:
+    """Close a door of the EHR with this name."""
+    from cds_service.adapters.ledger import SqlAuditLog, SqlTenants
+
+    engine = open_ledger(data)
+    tenant = _tenant(engine, name)
+    doors.close_door(
+        tenant,
+        Door(door),
+        register=SqlTenants(engine),
+        audit=SqlAuditLog(engine),
+        clock=lambda: datetime.now(UTC),
+    )
+    click.echo(f"{tenant.name}: {door} is closed.")
+
+
+@intake.command()
+@name_option
+@data_option
+def status(name: str, data: Path | None) -> None:
+    """Show which doors of the EHR with this name are open."""
+    tenant = _tenant(open_ledger(data), name)
+    for door in Door:
+        click.echo(f"{door.value:<20}{'open' if tenant.opened(door) else 'closed'}")
+    if tenant.change_feed:
+        click.echo(f"{'change feed':<20}{tenant.change_feed}")
+
+
+def _address(feed: str) -> str:
+    from cds_service.adapters.egress import origin_of
+
+    origin_of(feed)  # by the parser that also dials
+    if "?" in feed or "#" in feed:
+        raise RegistrationRefused("The change feed address must not have a query or a fragment.")
+    return feed.rstrip("/")
+
+
+def _tenant(engine: "Engine", name: str) -> Tenant:
+    from cds_service.adapters.ledger import SqlTenants
+
+    return named_ehr(name, SqlTenants(engine).all())

@@ -1,0 +1,61 @@
+"""Open an intake door of one EHR, or close it; takes effect with the next study.
+
+Source: docs/how-to/feed-studies.md.
+"""
+
+from cds_service.domain.audit import AuditAction, AuditEvent
+from cds_service.domain.intake import CHANGE_FEEDS, Door
+from cds_service.domain.tenant import Tenant
+from cds_service.errors import RegistrationRefused
+from cds_service.usecases.ports import AuditLog, Clock, DoorRegister
+
+
+def open_door(
+    tenant: Tenant,
+    door: Door,
+    *,
+    change_feed: str | None = None,
+    register: DoorRegister,
+    audit: AuditLog,
+    clock: Clock,
+) -> None:
+    """Let studies come in here; audited.
+
+    change_feed   checked base of the archive's change feed, for the doors that read one
+
+    Raises RegistrationRefused with a sentence that says what the registration lacks, NotFound.
+    """
+    if door in CHANGE_FEEDS:
+        if not (change_feed or tenant.change_feed):
+            raise RegistrationRefused(f"The door {door.value} needs the address of its feed.")
+    elif change_feed:
+        raise RegistrationRefused(f"The door {door.value} reads no change feed.")
+    if door is Door.DICOMWEB_POLLING and not tenant.archive_base:
+        raise RegistrationRefused("The EHR's registration names no archive to ask.")
+    if not tenant.backend_services:
+        raise RegistrationRefused("The EHR's registration allows no reads of our own.")
+    if change_feed:
+        register.set_change_feed(tenant.id, change_feed)
+    register.set_door(tenant.id, door, is_open=True)
+    _note(AuditAction.INTAKE_OPENED, tenant, door, audit, clock)
+
+
+def close_door(
+    tenant: Tenant, door: Door, *, register: DoorRegister, audit: AuditLog, clock: Clock
+) -> None:
+    """Let no study in here any more; audited. Jobs that were asked for go on."""
+    register.set_door(tenant.id, door, is_open=False)
+    _note(AuditAction.INTAKE_CLOSED, tenant, door, audit, clock)
+
+
+def _note(action: AuditAction, tenant: Tenant, door: Door, audit: AuditLog, clock: Clock) -> None:
+    audit.record(
+        AuditEvent(
+            action=action,
+            at=clock(),
+            tenant_id=tenant.id,
+            agent="administrator",
+            outcome="success",
+            detail=door.value,
+        )
+    )
