@@ -37,6 +37,7 @@ from smart_app.session import (
     tenant_of,
 )
 from smart_app.style import own_style_url
+from smart_app.user_profile import UserProfile, profile_of
 
 # Where a session begins.
 LANDING = {**dict.fromkeys(LaunchKind, "app.study"), LaunchKind.USER: "app.worklist"}
@@ -53,6 +54,8 @@ def callback() -> AnyResponse:
     """Come back: prove that it is the same browser, get the token, open the session."""
     house = services()
     pending = _pending(request.args.get("state", ""), house)
+    tenant = house.tenants.get(pending.tenant_id)
+    g.site_language = tenant.language
     server = AuthorizationServer(**pending.server)
     if request.args.get("iss", server.issuer) != server.issuer:
         raise LaunchRefused("Another sign-in server answered than the one that was asked.")
@@ -62,12 +65,13 @@ def callback() -> AnyResponse:
         )
     if not request.args.get("code"):
         raise LaunchRefused("The EHR's sign-in sent no code.")
-    tenant = house.tenants.get(pending.tenant_id)
     grant, user = _granted(tenant, server, pending, house)
-    if not tenant.opens_app_for(user.fhir_user):
+    profile = profile_of(user.fhir_user, tenant, grant.access, house)
+    g.launch_languages = (grant.locale or user.locale, *profile.languages)
+    if not tenant.opens_app_for(user.fhir_user, profile.roles):
         raise UserNotAdmitted(NOT_ADMITTED)
     handle, secret = new_handle(tenant.id), secrets.token_urlsafe(32)
-    session = _session(tenant, pending, grant, user, secret, house)
+    session = _session(tenant, pending, grant, user, profile, secret, house)
     life_s = session.life_s(house.clock().timestamp())
     SealedStore(house.redis, house.vault).put("session", handle, stored(session), life_s)
     _audit(session, house)
@@ -133,6 +137,7 @@ def _session(
     pending: PendingLaunch,
     grant: Grant,
     user: User,
+    profile: UserProfile,
     secret: str,
     house: AppServices,
 ) -> LaunchSession:
@@ -158,6 +163,8 @@ def _session(
         intent=grant.intent,
         organization=grant.organization,
         locale=grant.locale or user.locale,
+        languages=profile.languages,
+        roles=profile.roles,
     )
 
 

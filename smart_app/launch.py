@@ -47,7 +47,7 @@ def start() -> AnyResponse:
     house = services()
     tenant = _registered(request.args.get("iss", ""), house)
     frame_for(tenant)
-    g.tenant_id = tenant.id
+    g.tenant_id, g.site_language = tenant.id, tenant.language
     if request.args.get("launch") == "":
         raise LaunchRefused("The EHR did not say which chart is open.")
     if tenant.client_id is None:
@@ -115,7 +115,12 @@ def _to_authorization_server(
 ) -> AnyResponse:
     kind = _kind()
     server = discover(tenant, house.egress.session_for(tenant))
-    scope = scope_for(kind, speaks_v2=server.speaks_v2_scopes, refresh=server.refresh_scope)
+    scope = scope_for(
+        kind,
+        speaks_v2=server.speaks_v2_scopes,
+        refresh=server.refresh_scope,
+        with_roles=tenant.names_roles,
+    )
     state, verifier, nonce = new_handle(tenant.id), secrets.token_urlsafe(48), house.new_id()
     pending = PendingLaunch(
         tenant_id=tenant.id,

@@ -102,13 +102,13 @@ def _open(address: str) -> OpenLaunch:
     if value is None:
         raise ended
     session = session_from(value)
-    g.launch_languages = (session.locale,)
+    g.launch_languages = (session.locale, *session.languages)
     if not is_same_browser(session.browser, request.cookies.get(cookie_of(handle))):
         raise ended
     session = renewed(handle, session, tenant, house)
     if min(session.expires_at, session.ends_at) <= house.clock().timestamp():
         raise ended
-    if not tenant.opens_app_for(session.fhir_user):
+    if not tenant.opens_app_for(session.fhir_user, session.roles):
         raise UserNotAdmitted(NOT_ADMITTED)
     if not chart:
         return OpenLaunch(handle, session, tenant, house)

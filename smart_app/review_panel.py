@@ -50,7 +50,7 @@ def why_no_review(launch: OpenLaunch) -> str | None:
     """Return why this user cannot review here, None who can."""
     if not launch.session.facts.may_review:
         return NOT_A_CLINICIAN
-    if not launch.tenant.lets_review(launch.session.fhir_user):
+    if not launch.tenant.lets_review(launch.session.fhir_user, launch.session.roles):
         return NOT_A_REVIEWER
     return None if allows(launch.session.scope, "Observation", "r") else NO_SCOPE
 

@@ -14,6 +14,8 @@ RESOURCES = (
 )
 # Across patients, as far as the user may see them anyway.
 USER_RESOURCES = (("Patient", "rs"), ("ImagingStudy", "rs"), ("Observation", "rs"))
+WHO = ("Practitioner", "r")  # the user's own record: which languages they speak
+ROLES = ("PractitionerRole", "rs")
 
 
 class LaunchKind(StrEnum):
@@ -31,12 +33,15 @@ _CONTEXT = {
 }
 
 
-def scope_for(kind: LaunchKind, *, speaks_v2: bool, refresh: str) -> str:
+def scope_for(kind: LaunchKind, *, speaks_v2: bool, refresh: str, with_roles: bool = False) -> str:
     """Return the scope parameter.
 
-    refresh   "online_access", "offline_access" or "", as the server offers it
+    refresh      "online_access", "offline_access" or "", as the server offers it
+    with_roles   whether the site's rules look at the roles of a Practitioner
     """
     level = "user" if kind is LaunchKind.USER else "patient"
     resources = USER_RESOURCES if kind is LaunchKind.USER else RESOURCES
-    wanted = (f"{level}/{name}.{rights if speaks_v2 else 'read'}" for name, rights in resources)
+    about = [(level, *one) for one in resources]
+    about += [("user", *one) for one in (WHO, *([ROLES] if with_roles else []))]
+    wanted = (f"{of}/{name}.{rights if speaks_v2 else 'read'}" for of, name, rights in about)
     return " ".join((*_CONTEXT[kind], "openid", "fhirUser", *filter(None, [refresh]), *wanted))

@@ -73,6 +73,8 @@ class LaunchSession:
     intent: str | None = None
     organization: str | None = None  # of several in one EHR: its `tenant`
     locale: str | None = None  # the user's, as the sign-in states it
+    languages: tuple[str, ...] = ()  # and as their record does: BCP 47, the preferred first
+    roles: tuple[str, ...] = ()  # "PractitionerRole/7", as at the sign-in
 
     @property
     def patient_id(self) -> str:
@@ -100,7 +102,7 @@ class LaunchSession:
     @property
     def facts(self) -> LaunchFacts:
         """What the use cases know of this launch."""
-        return LaunchFacts(self.tenant_id, self.patient_id, self.fhir_user)
+        return LaunchFacts(self.tenant_id, self.patient_id, self.fhir_user, self.roles)
 
     @property
     def agent(self) -> str:
@@ -216,8 +218,9 @@ def pending_from(value: Mapping[str, Any]) -> PendingLaunch:
 
 def session_from(value: Mapping[str, Any]) -> LaunchSession:
     """Read a session as it was put."""
-    studies, kind = tuple(value["imaging_studies"]), LaunchKind(value["kind"])
-    return LaunchSession(**{**value, "imaging_studies": studies, "kind": kind})
+    lists = ("imaging_studies", "languages", "roles")
+    tuples = {name: tuple(value[name]) for name in lists if name in value}
+    return LaunchSession(**{**value, **tuples, "kind": LaunchKind(value["kind"])})
 
 
 def stored(value: PendingLaunch | LaunchSession) -> dict[str, Any]:

@@ -88,17 +88,25 @@ class Tenant:
         """Whether Sightline may ask for tokens of its own: they need a signed assertion."""
         return self.client_id is not None and self.client_kind is ClientKind.ASYMMETRIC
 
-    def opens_app_for(self, user: str | None) -> bool:
-        """Tell whether the app opens for this fhirUser ("Practitioner/1"; None: not named)."""
-        return _is_named(user, self.app_users)
+    @property
+    def names_roles(self) -> bool:
+        """Whether a rule may hold of a Practitioner by their roles only, which are then read."""
+        rules = (self.app_users, self.reviewers)
+        return any(
+            CLINICIANS[0] not in rule and any(one.startswith(CLINICIANS[1]) for one in rule)
+            for rule in rules
+        )
 
-    def lets_review(self, user: str | None) -> bool:
-        """Tell whether this site's rule lets this fhirUser review findings."""
-        return _is_named(user, CLINICIANS) and _is_named(user, self.reviewers)
+    def opens_app_for(self, user: str | None, roles: tuple[str, ...] = ()) -> bool:
+        """Tell whether the app opens for this fhirUser ("Practitioner/1"; None: not named).
 
-    def opened(self, door: Door) -> bool:
-        """Tell whether studies may come in here."""
-        return door in self.doors
+        roles   "PractitionerRole/7": what is known of the user's roles
+        """
+        return _is_named(user, roles, self.app_users)
+
+    def lets_review(self, user: str | None, roles: tuple[str, ...] = ()) -> bool:
+        """Tell whether this site's rule lets this fhirUser, with these roles, review findings."""
+        return _is_named(user, (), CLINICIANS) and _is_named(user, roles, self.reviewers)
 
     def shares_issuer_with(self, other: "Tenant") -> bool:
         """Tell whether both may have one issuer: their tokens name different tenants.
@@ -109,5 +117,8 @@ class Tenant:
         return all(claims) and claims[0].isdisjoint(claims[1])
 
 
-def _is_named(user: str | None, rule: tuple[str, ...]) -> bool:
-    return user is not None and not {user, user.partition("/")[0]}.isdisjoint(rule)
+def _is_named(user: str | None, roles: tuple[str, ...], rule: tuple[str, ...]) -> bool:
+    if user is None:
+        return False
+    names = {part for name in (user, *roles) for part in (name, name.partition("/")[0])}
+    return not names.isdisjoint(rule)

@@ -51,7 +51,7 @@ SIGHTLINE_SCOPES = " ".join(
         "launch launch/patient launch/encounter openid fhirUser online_access offline_access",
         *(f"patient/{type_}.rs" for type_ in _READ_BY_BOTH + _RESULTS),
         "patient/Observation.cu patient/DiagnosticReport.cu patient/DocumentReference.c",
-        *(f"user/{type_}.rs" for type_ in (*_READ_BY_BOTH, *_RESULTS)),
+        *(f"user/{type_}.rs" for type_ in (*_READ_BY_BOTH, *_RESULTS, "PractitionerRole")),
         *(f"system/{type_}.rs" for type_ in _READ_BY_BOTH),
         *(f"system/{type_}.crus" for type_ in _WRITTEN_BY_SERVICE),
         "system/ImagingStudy.c",

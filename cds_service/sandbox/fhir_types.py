@@ -21,6 +21,7 @@ TYPES = (
     "Observation",
     "Patient",
     "Practitioner",
+    "PractitionerRole",
     "Provenance",
     "ServiceRequest",
     "Task",

@@ -114,6 +114,7 @@ _BY_TYPE: dict[str, tuple[SearchParameter, ...]] = {
     ),
     "Patient": (_IDENTIFIER, _NAME, _date("birthdate", "birthDate"), _token("gender")),
     "Practitioner": (_IDENTIFIER, _NAME),
+    "PractitionerRole": (_IDENTIFIER, _reference("practitioner")),
     "Provenance": (
         _reference("target"),
         _reference("patient", "target", only_type="Patient"),

@@ -31,6 +31,7 @@ class LaunchFacts:
     tenant_id: str
     patient_id: str
     user: str | None  # fhirUser, "Practitioner/1"; None when the EHR did not say
+    roles: tuple[str, ...] = ()  # "PractitionerRole/7", where a rule of the site asks for them
 
     @property
     def may_review(self) -> bool:
@@ -93,7 +94,7 @@ def review_finding(
     """
     if launch.user is None or not launch.may_review:
         raise ScopeDenied("Only a clinician whom the EHR names can review a finding.")
-    if not tenant.lets_review(launch.user):
+    if not tenant.lets_review(launch.user, launch.roles):
         raise ScopeDenied("This hospital lets other clinicians review findings.")
     result = result_of_launch(launch, result_id, results=desk.results)
     if finding_code not in {finding.coding.code for finding in result.analysis.findings}:

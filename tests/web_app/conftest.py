@@ -14,7 +14,7 @@ from cds_service.domain.tenant import Tenant
 from cds_service.sandbox.app import create_sandbox
 from cds_service.sandbox.config import SandboxConfig
 from cds_service.sandbox.parts import EXTENSION, Sandbox
-from smart_app import chart, readable
+from smart_app import chart, readable, user_profile
 from tests.builders import a_tenant
 from tests.real.servers import free_port, redis_server
 from tests.web_app.house import (
@@ -33,6 +33,7 @@ def a_slow_machine_is_no_finding(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a page wait for its EHR as long as a busy machine may need."""
     monkeypatch.setattr(chart, "READ_TIMEOUT_S", 60.0)
     monkeypatch.setattr(readable, "READ_TIMEOUT_S", 60.0)
+    monkeypatch.setattr(user_profile, "READ_TIMEOUT_S", 60.0)
 
 
 @pytest.fixture(scope="session")

@@ -68,6 +68,7 @@ def test_the_authorize_request_carries_what_smart_asks_for(
         "patient/ImagingStudy.rs",
         "patient/Observation.rs",
         "patient/DiagnosticReport.rs",
+        "user/Practitioner.r",
     ]
 
 

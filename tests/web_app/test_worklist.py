@@ -136,11 +136,12 @@ class Refusing:
 
     def __init__(self, record: EhrRecord, *hidden: str, leaves_out: bool) -> None:
         self._record, self._hidden, self._leaves_out = record, set(hidden), leaves_out
-        self.asked: list[str] = []
+        self.asked: list[str] = []  # its searches
 
     def read(self, tenant: Tenant, path: str, **options: Any) -> Resource:
-        self.asked.append(path)
         kind, _, query = path.partition("?")
+        if query:
+            self.asked.append(path)
         ids = parse_qs(query).get("_id", [""])[0].split(",") if query else []
         single = [path] if not query else [f"{kind}/{one}" for one in ids]
         if not self._leaves_out or not query:

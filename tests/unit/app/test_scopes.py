@@ -10,8 +10,10 @@ from smart_app.scopes import LaunchKind, scope_for
 V2 = re.compile(r"(patient|user)/[A-Z][A-Za-z]+\.c?r?u?d?s?")
 
 
-def words(kind: LaunchKind, *, speaks_v2: bool = True, refresh: str = "") -> list[str]:
-    return scope_for(kind, speaks_v2=speaks_v2, refresh=refresh).split()
+def words(
+    kind: LaunchKind, *, speaks_v2: bool = True, refresh: str = "", with_roles: bool = False
+) -> list[str]:
+    return scope_for(kind, speaks_v2=speaks_v2, refresh=refresh, with_roles=with_roles).split()
 
 
 def resources(kind: LaunchKind, *, speaks_v2: bool = True) -> list[str]:
@@ -41,7 +43,7 @@ def test_context_is_asked_for_by_the_kind_of_launch() -> None:
     [(LaunchKind.EHR, "patient"), (LaunchKind.PATIENT, "patient"), (LaunchKind.USER, "user")],
 )
 def test_resources_are_asked_for_at_one_level_in_v2_syntax(kind: LaunchKind, level: str) -> None:
-    asked = resources(kind)
+    asked = [word for word in resources(kind) if word != "user/Practitioner.r"]
 
     assert all(V2.fullmatch(word) and word.startswith(f"{level}/") for word in asked)
     assert len({word.partition(".")[0] for word in asked}) == len(asked)  # each type once
@@ -69,3 +71,13 @@ def test_who_signs_in_is_asked_and_a_refresh_token_where_there_is_one(refresh: s
 
     assert {"openid", "fhirUser"} <= set(asked)
     assert [word for word in asked if word.endswith("_access")] == ([refresh] if refresh else [])
+
+
+@pytest.mark.parametrize("kind", LaunchKind)
+def test_the_user_s_own_record_is_asked_for_and_roles_only_where_a_rule_needs_them(
+    kind: LaunchKind,
+) -> None:
+    without, with_roles = set(words(kind)), set(words(kind, with_roles=True))
+
+    assert "user/Practitioner.r" in without
+    assert with_roles - without == {"user/PractitionerRole.rs"}
