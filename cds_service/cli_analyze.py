@@ -232,7 +232,7 @@ class _Bench:
 
         if finding.activation is None:
             return
-        image = self.reader.pixels(source.read_bytes())
+        image = self.reader.pixels(source.read_bytes(), finding.frame)
         png = heatmap_png(
             image.negative if "negative" in finding.guards else image, finding.activation
         )

@@ -1,5 +1,7 @@
 """Decode one frame to the stored values, with a named decoder and checks on both sides of it.
 
+A decoder is given the very frame that was checked, and no other part of the object.
+
 There is one decoder for each transfer syntax and no second try: a more lenient one would accept
 what the first found broken, and results would depend on which ran. No decoder here is copyleft.
 
@@ -11,8 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from pydicom import Dataset
-from pydicom.encaps import generate_frames
+from pydicom.encaps import encapsulate, generate_frames, get_frame
 from pydicom.pixels.decoders.base import get_decoder
+from pydicom.pixels.utils import as_pixel_options
 from pydicom.uid import (
     HTJ2K,
     JPEG2000,
@@ -38,7 +41,8 @@ from cds_service.errors import (
     UnsupportedTransferSyntax,
 )
 
-MAX_PIXELS = 64 * 1024 * 1024  # the largest mammography detectors have 20 million
+MAX_PIXELS = 64 * 1024 * 1024  # of a frame; the largest mammography detectors have 20 million
+MAX_FRAMES = 4096  # the longest cine loops and tomosynthesis stacks seen have about 1000
 
 DECODERS: dict[UID, str] = {
     JPEGBaseline8Bit: "gdcm",
@@ -54,6 +58,15 @@ DECODERS: dict[UID, str] = {
     HTJ2K: "pylibjpeg",
     RLELossless: "pylibjpeg",
 }
+# PS3.3 A.2 - A.4, A.26, A.27: one image each; more frames of them are one image cut in slabs.
+_SINGLE_FRAME = frozenset(
+    {
+        "1.2.840.10008.5.1.4.1.1.2",  # CT
+        "1.2.840.10008.5.1.4.1.1.4",  # MR
+        # CR, DX and MG, for presentation and for processing
+        *(f"1.2.840.10008.5.1.4.1.1.1{kind}" for kind in ("", ".1", ".1.1", ".2", ".2.1")),
+    }
+)
 _LOSSY = frozenset({JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless, JPEG2000, HTJ2K})
 _LOSSY_ERROR = 0.05  # of the range: how far lossy coding may leave the stated extremes
 # Mean step between neighbours over mean deviation. Measured: radiographs 0.02-0.3, the noisiest CT
@@ -66,30 +79,35 @@ _COLOUR_ERROR = 2  # grey levels that lossy colour coding leaves between equal c
 StoredValues = NDArray[np.integer[Any]]
 
 
-def stored_values(dataset: Dataset) -> StoredValues:
-    """Return the stored values (rows, columns) of a single grey frame.
+def stored_values(dataset: Dataset, number: int = 1) -> StoredValues:
+    """Return the stored values (rows, columns) of one grey frame, counted from 1.
 
     Colour images whose channels are equal count as grey. Raises StudyUnusable for what is not
-    one grey image, cannot be decoded here, is larger than MAX_PIXELS or is damaged; anything
-    else that a decoder throws passes through.
+    grey, cannot be decoded here, is larger than MAX_PIXELS or MAX_FRAMES or is damaged, and for a
+    frame that is not there; anything else that a decoder throws passes through.
     """
     syntax = dataset.file_meta.get("TransferSyntaxUID", ImplicitVRLittleEndian)
     photometric = str(dataset.get("PhotometricInterpretation", ""))
     _check_kind(dataset, photometric)
     matrix = _matrix(dataset)
+    frames = _checked_frames(dataset, number)
+    # Unused bits are looked at, not shifted away: they show when Bits Stored is a lie.
+    options: dict[str, Any] = {"correct_unused_bits": int(dataset.PixelRepresentation) == 1}
+    source: Dataset | bytes = dataset
     if syntax.is_encapsulated:
         _check_decoder(syntax, int(dataset.BitsStored))
-        frame = b"".join(generate_frames(dataset.PixelData, number_of_frames=1))
+        frame = _encoded_frame(dataset, number, frames)
         check_codestream(syntax, frame, matrix)
+        source, number = encapsulate([frame]), 1
+        options |= as_pixel_options(dataset, number_of_frames=1)
+        options.pop("extended_offsets", None)
     else:
         is_halved = photometric == "YBR_FULL_422"  # C.7.6.3.1.2: two samples a pixel, not three
-        _check_native_length(len(dataset.PixelData), matrix, 2 if is_halved else matrix.samples)
-    options: dict[str, Any] = {
-        # Unused bits are looked at, not shifted away: they show when Bits Stored is a lie.
-        "correct_unused_bits": int(dataset.PixelRepresentation) == 1
-    }
+        samples = 2 if is_halved else matrix.samples
+        _check_native_length(len(dataset.PixelData), matrix, samples, frames)
     decoded, _ = get_decoder(syntax).as_array(
-        dataset,
+        source,
+        index=number - 1,
         raw=photometric in _GREY,
         decoding_plugin=DECODERS.get(syntax, ""),
         **options,
@@ -101,6 +119,31 @@ def stored_values(dataset: Dataset) -> StoredValues:
     return stored
 
 
+def _checked_frames(dataset: Dataset, number: int) -> int:
+    """Return how many frames there are, after a look at whether that can be."""
+    frames = int(dataset.get("NumberOfFrames") or 1)
+    if frames > MAX_FRAMES:
+        raise StudyTooLarge("too-many-frames", "it has more frames than this service reads")
+    is_single = str(dataset.get("SOPClassUID", "")) in _SINGLE_FRAME
+    if frames < 1 or (frames > 1 and is_single):
+        raise damaged()
+    if not 1 <= number <= frames:
+        raise StudyOutOfScope("no-such-frame", "it does not have the frame that is asked for")
+    return frames
+
+
+def _encoded_frame(dataset: Dataset, number: int, frames: int) -> bytes:
+    if frames == 1:
+        return b"".join(generate_frames(dataset.PixelData, number_of_frames=1))
+    table = dataset.get("ExtendedOffsetTable"), dataset.get("ExtendedOffsetTableLengths")
+    return get_frame(
+        dataset.PixelData,
+        number - 1,
+        extended_offsets=table if all(table) else None,
+        number_of_frames=frames,
+    )
+
+
 def _check_kind(dataset: Dataset, photometric: str) -> None:
     if "PixelData" not in dataset:
         if len(dataset) == 0:  # pydicom's answer to a file that ends inside an element
@@ -108,8 +151,6 @@ def _check_kind(dataset: Dataset, photometric: str) -> None:
         raise UnreadableInstance("no-image", "it holds no image")
     if str(dataset.get("QualityControlImage", "")).upper() == "YES":
         raise StudyOutOfScope("quality-control", "it is a quality control image")
-    if int(dataset.get("NumberOfFrames") or 1) != 1:
-        raise StudyOutOfScope("multi-frame", "it has more than one frame")
     if photometric not in _GREY | _COLOUR:
         raise StudyOutOfScope("colour", "it is not a grey image")
 
@@ -141,10 +182,10 @@ def _check_decoder(syntax: UID, bits_stored: int) -> None:
         )
 
 
-def _check_native_length(length: int, matrix: Matrix, samples: int) -> None:
+def _check_native_length(length: int, matrix: Matrix, samples: int, frames: int) -> None:
     """Refuse pixel data that are short, or long enough that Rows must be wrong."""
     row = matrix.columns * samples * matrix.bytes_per_sample
-    if not 0 <= length - row * matrix.rows < max(row, 2):
+    if not 0 <= length - row * matrix.rows * frames < max(row, 2):
         raise damaged()
 
 

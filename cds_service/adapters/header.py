@@ -18,6 +18,8 @@ from pydicom import Dataset, dcmread
 from pydicom.filereader import read_dataset, read_preamble
 from pydicom.uid import DeflatedExplicitVRLittleEndian, MediaStorageDirectoryStorage
 
+from cds_service.adapters.functional_groups import of_frame
+from cds_service.adapters.routed_elements import routed_elements
 from cds_service.domain.guards import age_in_days
 from cds_service.domain.study import InstanceHeader
 from cds_service.errors import StudyUnusable, UnreadableInstance, UnsupportedTransferSyntax
@@ -129,6 +131,7 @@ def _header(dataset: Dataset) -> InstanceHeader:
         series_number=_number(dataset, "SeriesNumber", 0),
         instance_number=_number(dataset, "InstanceNumber", 0),
         spacing_mm=_spacing(dataset),
+        elements=routed_elements(dataset),
     )
 
 
@@ -150,7 +153,11 @@ def _number(dataset: Dataset, keyword: str, default: int) -> int:
 
 
 def _spacing(dataset: Dataset) -> tuple[float, float] | None:
-    """Return what the patient's spacing is, else the detector's; None unless both are positive."""
+    """Return what the patient's spacing is, else the detector's; None unless both are positive.
+
+    Of an enhanced object, that of its first frame.
+    """
+    dataset = of_frame(dataset, 1)
     stated = dataset.get("PixelSpacing") or dataset.get("ImagerPixelSpacing") or ()
     try:
         rows, columns = (float(value) for value in stated)

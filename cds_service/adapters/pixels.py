@@ -23,6 +23,7 @@ from pydicom.pixels.processing import apply_modality_lut, apply_voi_lut
 
 from cds_service.adapters.codestream import damaged
 from cds_service.adapters.decode import StoredValues, stored_values
+from cds_service.adapters.functional_groups import of_frame
 from cds_service.adapters.header import hostile_input, parse, read_header
 from cds_service.domain.study import InstanceHeader
 from cds_service.errors import StudyOutOfScope
@@ -70,8 +71,8 @@ class DicomReader:
         """Parse without the pixels; raise UnreadableInstance, UnsupportedTransferSyntax."""
         return read_header(instance)
 
-    def pixels(self, instance: bytes) -> Radiograph:
-        """Decode, apply modality LUT, VOI LUT table and polarity.
+    def pixels(self, instance: bytes, frame: int = 1) -> Radiograph:
+        """Decode one frame, counted from 1, and apply modality LUT, VOI LUT and polarity.
 
         A VOI window is not applied: the model's own scaling does what a linear window does.
         Where the header contradicts itself about black and white, the image is what Photometric
@@ -83,7 +84,8 @@ class DicomReader:
         with hostile_input("damaged-pixels", "its image data are damaged"):
             _check_source(dataset)
             says_dark, is_known = _polarity(dataset)
-            grey = _displayed(dataset, stored_values(dataset), is_inverted=says_dark)
+            stored = stored_values(dataset, frame)
+            grey = _displayed(of_frame(dataset, frame), stored, is_inverted=says_dark)
             return Radiograph(grey, is_known)
 
 

@@ -61,6 +61,8 @@ class IntendedUse:
     population: str  # for people: "children aged 1-5"
     projection: str  # for people: "frontal chest X-rays"
 
+    series: SeriesRules | None = None  # which series of a study; None: every image that fits
+    frame: int | None = None  # read of an object with several, from 1; None: such are refused
 
 def age_in_days(text: str) -> int | None:
     """Read a DICOM age string, such as "003Y", "018M", "040W" or "010D"; None when it is none."""
@@ -86,6 +88,8 @@ def check_header(
     if refusals:
         raise next((r for r in refusals if not r.code.endswith("-unknown")), refusals[0])
     states_body_part = bool(header.body_part or overrides.body_part)
+    if header.frames > 1:
+        _check_frames(header.frames, use.frame)
     compared = {
         "modality": True,
         "body-part": states_body_part and bool(use.body_parts),
@@ -97,6 +101,13 @@ def check_header(
 
 
 def _refusals(
+def _check_frames(frames: int, wanted: int | None) -> None:
+    if wanted is None:
+        raise StudyOutOfScope("multi-frame", "it has more than one frame")
+    if wanted > frames:
+        raise StudyOutOfScope("no-such-frame", "it does not have the frame that is asked for")
+
+
     header: InstanceHeader,
     use: IntendedUse,
     overrides: HeaderOverrides,

@@ -118,7 +118,7 @@ class _Run:
             try:
                 header = self.reader.header(instance.data)
                 guards = self._check(header, instance)
-                pixels = self.reader.pixels(instance.data)
+                pixels = self.reader.pixels(instance.data, self._frame_of(header))
             finally:
                 self.read_s += self.timer() - started
             self._classify(header, pixels, (*guards, "pixels"))
@@ -129,6 +129,10 @@ class _Run:
             self.refusals.append(refusal)
             if isinstance(refusal, PatientMismatch | HostileInstance):
                 raise
+
+    def _frame_of(self, header: InstanceHeader) -> int:
+        """Return the number of the frame that the model reads."""
+        return 1 if header.frames <= 1 else self.classifier.intended_use.frame or 1
 
     def _check(self, header: InstanceHeader, instance: SourceInstance) -> tuple[str, ...]:
         """Return the codes of the checks that the header passed; raise StudyUnusable."""
@@ -149,7 +153,7 @@ class _Run:
         for place, said in enumerate(outcome.findings):
             if not 0.0 <= said.probability <= 1.0:  # NaN is in no range
                 raise OutputOutOfRange("The model gave a value that is not a probability.")
-            finding = _finding(header, said, (*guards, *outcome.guards))
+            finding = _finding(header, self._frame_of(header), said, (*guards, *outcome.guards))
             twin = (finding.sop_uid, finding.coding.code)
             if finding.sop_uid and self.said.setdefault(twin, said.probability) != said.probability:
                 raise HostileInstance("duplicate-uid", "two different images carry one identifier")
@@ -186,7 +190,9 @@ class _Run:
         )
 
 
-def _finding(header: InstanceHeader, said: ImageFinding, guards: tuple[str, ...]) -> Finding:
+def _finding(
+    header: InstanceHeader, frame: int, said: ImageFinding, guards: tuple[str, ...]
+) -> Finding:
     return Finding(
         coding=said.coding,
         probability=said.probability,
@@ -195,6 +201,7 @@ def _finding(header: InstanceHeader, said: ImageFinding, guards: tuple[str, ...]
         series_uid=header.series_uid or "",
         sop_uid=header.sop_uid or "",
         critical=said.critical,
+        frame=frame,
         region=said.heat.region if said.heat else None,
         activation=said.heat.activation if said.heat else None,
         guards=guards,

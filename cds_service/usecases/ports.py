@@ -391,8 +391,8 @@ class ImageReader(Protocol):
     def header(self, instance: bytes) -> InstanceHeader:
         """Parse without the pixels; raise StudyUnusable."""
 
-    def pixels(self, instance: bytes) -> Pixels:
-        """Decode, apply modality LUT and polarity; raise StudyUnusable."""
+    def pixels(self, instance: bytes, frame: int = 1) -> Pixels:
+        """Decode a frame, from 1, apply modality LUT and polarity; raise StudyUnusable."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -105,6 +105,7 @@ class FakeReader:
     images: dict[bytes, tuple[InstanceHeader | StudyUnusable, float | StudyUnusable]] = field(
         default_factory=dict
     )
+    frames_read: list[int] = field(default_factory=list)
 
     def holding(
         self,
@@ -126,7 +127,8 @@ class FakeReader:
             raise header
         return header
 
-    def pixels(self, instance: bytes) -> FakePixels:
+    def pixels(self, instance: bytes, frame: int = 1) -> FakePixels:
+        self.frames_read.append(frame)
         outcome = self.images[instance][1]
         if isinstance(outcome, StudyUnusable):
             raise outcome

@@ -149,4 +149,5 @@ def _finding_from(document: Document) -> Finding:
         else Box(region["left"], region["top"], region["width"], region["height"]),
         activation=None if activation is None else _activation_from(activation),
         guards=tuple(document.get("guards", ())),
+        frame=document.get("frame", 1),
     )

@@ -23,7 +23,7 @@ from cds_service.errors import (
 from cds_service.usecases.analyse_study import analyse_study
 from cds_service.usecases.ports import Classification, Heat, Pixels, SourceInstance
 from tests.builders import a_patient
-from tests.fakes.imaging import STUDY_UID, FakeClassifier, FakeReader, a_header
+from tests.fakes.imaging import STUDY_UID, FakeClassifier, FakeReader, a_header, a_use
 
 BROKEN = UnreadableInstance("damaged-pixels", "its image data are damaged")
 
@@ -82,6 +82,36 @@ def test_the_reason_that_says_most_about_the_study_is_shown() -> None:
     assert analysis.status is AnalysisStatus.NOT_ANALYSED and analysis.findings == ()
     assert analysis.reason is not None and analysis.reason.code == "view"
     assert len(analysis.instances) == 5
+
+
+def test_an_object_of_several_frames_is_refused_by_a_model_that_names_none() -> None:
+    reader = FakeReader()
+    cine = reader.holding(b"cine", 0.9, header=a_header(frames=3))
+
+    reason = analysed(reader, cine).reason
+
+    assert reason is not None and reason.code == "multi-frame" and reader.frames_read == []
+
+
+def test_a_model_reads_the_frame_that_its_card_names_and_the_finding_says_which() -> None:
+    reader, second = FakeReader(), FakeClassifier(intended_use=a_use(frame=2))
+    cine = reader.holding(b"cine", 0.9, header=a_header(frames=3))
+    film = reader.holding(b"film", 0.8)
+    short = reader.holding(b"short", 0.9, header=a_header(frames=1, sop_uid="1.2.3"))
+
+    (finding,) = analysed(reader, cine, classifier=second).findings
+    (of_film,) = analysed(reader, film, short, classifier=second).findings
+
+    assert finding.frame == 2 and of_film.frame == 1 and reader.frames_read == [2, 1, 1]
+
+
+def test_a_frame_beyond_the_last_one_is_refused() -> None:
+    reader, fifth = FakeReader(), FakeClassifier(intended_use=a_use(frame=5))
+    cine = reader.holding(b"cine", 0.9, header=a_header(frames=3))
+
+    reason = analysed(reader, cine, classifier=fifth).reason
+
+    assert reason is not None and reason.code == "no-such-frame"
 
 
 def test_an_empty_study_is_not_analysed() -> None:

@@ -124,7 +124,7 @@ def test_signed_values_keep_their_sign() -> None:
         ({"Rows": 60000, "Columns": 60000}, "too-many-pixels"),
         ({"BitsStored": 8, "HighBit": 7}, "damaged-pixels"),
         ({"BitsStored": 17}, "damaged-pixels"),
-        ({"NumberOfFrames": 4, "Rows": 24}, "multi-frame"),
+        ({"NumberOfFrames": 4, "Rows": 24}, "damaged-pixels"),
         ({"SamplesPerPixel": 3}, "damaged-pixels"),
         ({"BitsStored": None}, "damaged-pixels"),
         ({"SmallestImagePixelValue": 2000, "LargestImagePixelValue": 4000}, "damaged-pixels"),

@@ -129,7 +129,6 @@ def test_what_the_model_is_not_for_is_refused_with_its_reason(
         ("JPEGLossless_1s_1f_i_16_16_bad", "damaged-pixels"),
         ("no-pixel-data", "no-image"),
         ("parametric_map_float", "no-image"),
-        ("emri_small_jpeg_ls_lossless", "multi-frame"),
         ("gdcm-US-ALOKA-16", "colour"),
         ("color-pl", "colour"),
         ("US1_J2KR", "colour"),
