@@ -61,7 +61,6 @@ class IntendedUse:
     population: str  # for people: "children aged 1-5"
     projection: str  # for people: "frontal chest X-rays"
 
-    series: SeriesRules | None = None  # which series of a study; None: every image that fits
     frame: int | None = None  # read of an object with several, from 1; None: such are refused
 
 def age_in_days(text: str) -> int | None:
