@@ -108,6 +108,10 @@ class Tenant:
         """Tell whether this site's rule lets this fhirUser, with these roles, review findings."""
         return _is_named(user, (), CLINICIANS) and _is_named(user, roles, self.reviewers)
 
+    def opened(self, door: Door) -> bool:
+        """Tell whether studies may come in here."""
+        return door in self.doors
+
     def shares_issuer_with(self, other: "Tenant") -> bool:
         """Tell whether both may have one issuer: their tokens name different tenants.
 
