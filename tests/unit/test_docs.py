@@ -180,6 +180,24 @@ def test_what_is_fixed_on_the_settings_page_is_the_default_of_its_field() -> Non
     assert f"| Model | `{defaults['model_id']}`, until another is enabled" in page
 
 
+# --- the page about threats -------------------------------------------------------------------
+
+
+def test_every_threat_that_a_module_names_is_on_the_page() -> None:
+    named = {
+        number
+        for folder in ("cds_service", "smart_app", "models")
+        for module in (REPOSITORY / folder).rglob("*.py")
+        for number in re.findall(r"threat (T\d+)", module.read_text())
+    }
+    explained = re.findall(
+        r"^\| (T\d+) \|", (DOCS / "explanation/threats.md").read_text(), re.MULTILINE
+    )
+
+    assert named and named <= set(explained)
+    assert explained == [f"T{number}" for number in range(1, len(explained) + 1)]
+
+
 # --- the page about an EHR --------------------------------------------------------------------
 
 
