@@ -7,6 +7,7 @@ Source: DICOM PS3.10 7.1 (file meta), PS3.5 7.1 (data elements), A.5 (deflated),
 """
 
 import re
+import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -39,6 +40,36 @@ _VIEWS = {  # PS3.16 CID 4010, SNOMED CT
 }
 
 
+class _Silence:
+    """No warnings while anybody reads: the filters are one list for all threads.
+
+    `warnings.catch_warnings` in two threads at once can leave the wrong list behind for good
+    (Python 3.11-3.13), so the first one in changes it and the last one out puts it back.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._readers = 0
+        self._caught = warnings.catch_warnings()
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if self._readers == 0:
+                self._caught = warnings.catch_warnings()
+                self._caught.__enter__()
+                warnings.simplefilter("ignore")
+            self._readers += 1
+
+    def __exit__(self, *_error: object) -> None:
+        with self._lock:
+            self._readers -= 1
+            if self._readers == 0:
+                self._caught.__exit__(None, None, None)
+
+
+_silence = _Silence()
+
+
 @contextmanager
 def hostile_input(code: str, text: str) -> Iterator[None]:
     """Turn whatever a parser or decoder throws into UnreadableInstance, and keep it quiet.
@@ -47,8 +78,7 @@ def hostile_input(code: str, text: str) -> Iterator[None]:
     which may be about a person.
     """
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with _silence:
             yield
     except (StudyUnusable, KeyboardInterrupt, SystemExit, GeneratorExit):
         raise
