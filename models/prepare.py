@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from models.contract import ModelInput
+from models.resize import resized
 
 __all__ = ["prepare", "shrink", "standardise", "tensor_of"]
 
@@ -78,8 +78,6 @@ def _checked(pixels: FloatImage) -> FloatImage:
     frame = np.ascontiguousarray(pixels, dtype=np.float32)
     if frame.ndim != 2 or 0 in frame.shape:
         raise ValueError(f"a frame has rows and columns; this one has the shape {frame.shape}")
-    if not np.isfinite(frame).all():
-        raise ValueError("the frame holds a value that is not a finite number")
     return frame
 
 
@@ -99,8 +97,10 @@ def _fitted(frame: FloatImage, fit: str) -> FloatImage:
 
 
 def _resized(frame: FloatImage, size: int) -> FloatImage:
-    square = Image.fromarray(frame).resize((size, size), Image.Resampling.BILINEAR)
-    return np.asarray(square, dtype=np.float32)
+    square = resized(frame, size, size)
+    if not np.isfinite(square).all():  # every pixel has a share in it
+        raise ValueError("the frame holds a value that is not a finite number")
+    return square
 
 
 def _scaled(grey: FloatImage, percentiles: tuple[float, float]) -> FloatImage:
