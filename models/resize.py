@@ -2,7 +2,7 @@
 
 Four output rows at a time are one product of a small matrix with the input rows that they see, so
 the whole frame is read once, in parts that stay in the processor's cache. It agrees with Pillow to
-the last bit or two of a float32: Pillow rounds to float32 between its two passes, and this does not.
+the last bits of a float32: Pillow rounds to float32 between its two passes, and this does not.
 
 Source: Pillow `src/libImaging/Resample.c` (precompute_coeffs, bilinear_filter; support widened by
 the reduction).
