@@ -60,8 +60,8 @@ class IntendedUse:
     max_age_days: int  # inclusive
     population: str  # for people: "children aged 1-5"
     projection: str  # for people: "frontal chest X-rays"
-
     frame: int | None = None  # read of an object with several, from 1; None: such are refused
+
 
 def age_in_days(text: str) -> int | None:
     """Read a DICOM age string, such as "003Y", "018M", "040W" or "010D"; None when it is none."""
@@ -86,9 +86,9 @@ def check_header(
     refusals = list(_refusals(header, use, overrides, facts))
     if refusals:
         raise next((r for r in refusals if not r.code.endswith("-unknown")), refusals[0])
-    states_body_part = bool(header.body_part or overrides.body_part)
     if header.frames > 1:
         _check_frames(header.frames, use.frame)
+    states_body_part = bool(header.body_part or overrides.body_part)
     compared = {
         "modality": True,
         "body-part": states_body_part and bool(use.body_parts),
@@ -99,7 +99,6 @@ def check_header(
     return tuple(code for code, was_compared in compared.items() if was_compared)
 
 
-def _refusals(
 def _check_frames(frames: int, wanted: int | None) -> None:
     if wanted is None:
         raise StudyOutOfScope("multi-frame", "it has more than one frame")
@@ -107,6 +106,7 @@ def _check_frames(frames: int, wanted: int | None) -> None:
         raise StudyOutOfScope("no-such-frame", "it does not have the frame that is asked for")
 
 
+def _refusals(
     header: InstanceHeader,
     use: IntendedUse,
     overrides: HeaderOverrides,
