@@ -9,21 +9,15 @@ k = 32), doi 10.1109/CVPR.2017.243; https://onnx.ai/onnx/operators/.
 
 from dataclasses import dataclass, field
 from hashlib import sha256
+from typing import Any
 
 import numpy as np
+import yaml
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from onnx.onnx_ml_pb2 import NodeProto
 
-from models.contract import (
-    FindingCode,
-    FindingOutput,
-    IntendedUse,
-    ModelCard,
-    ModelInput,
-    ModelOutput,
-    ModelPackage,
-)
+from models.contract import ModelCard, ModelPackage
 
 BLOCKS = (6, 12, 24, 16)
 GROWTH = 32
@@ -37,7 +31,7 @@ SEED = 121
 def densenet_121() -> ModelPackage:
     """Build the package; the same bytes at every call."""
     weights = _Graph().built()
-    return ModelPackage(_card(f"sha256:{sha256(weights).hexdigest()}"), weights)
+    return ModelPackage(ModelCard.from_yaml(_card_text(weights)), weights)
 
 
 @dataclass(slots=True)
@@ -75,7 +69,7 @@ class _Graph:
         )
         opset = [helper.make_opsetid("", OPSET)]
         model = helper.make_model(graph, opset_imports=opset, ir_version=IR_VERSION)
-        return model.SerializeToString()
+        return bytes(model.SerializeToString())
 
     def _dense_layer(self, last: str, channels: int) -> str:
         narrow = self._convolved(self._activated(last, channels), channels, 4 * GROWTH, kernel=1)
@@ -102,7 +96,7 @@ class _Graph:
         strides = [stride, stride]
         return self._node("Conv", last, weights, kernel_shape=size, pads=pads, strides=strides)
 
-    def _node(self, kind: str, *inputs: str, to: str = "", **attributes: object) -> str:
+    def _node(self, kind: str, *inputs: str, to: str = "", **attributes: Any) -> str:
         to = to or f"v{len(self.nodes)}"
         self.nodes.append(helper.make_node(kind, list(inputs), [to], **attributes))
         return to
@@ -116,48 +110,52 @@ class _Graph:
         return name
 
 
-def _card(digest: str) -> ModelCard:
-    """Describe the graph: any chest film, one finding that is never present."""
-    finding = FindingOutput(
-        coding=FindingCode("urn:ietf:rfc:3986", "urn:benchmark", "Benchmark"),
-        critical=False,
-        column=0,
-        calibration_slope=1.0,
-        calibration_intercept=0.0,
-        threshold=1.0,
-        abstain_low=1.0,
-        abstain_high=1.0,
-    )
-    use = IntendedUse(
-        modalities=frozenset({"DX", "CR"}),
-        body_parts=frozenset({"CHEST"}),
-        views=frozenset({"PA", "AP"}),
-        min_age_days=0,
-        max_age_days=40_000,
-        population="people",
-        projection="frontal chest X-rays",
-    )
-    return ModelCard(
-        id="benchmark_densenet",
-        version="1",
-        title="DenseNet-121 with random weights",
-        developer="",
-        label="For benchmarks only",
-        licence="",
-        digest=digest,
-        input=ModelInput(
-            name="image",
-            size=SIZE,
-            channels=3,
-            values=(0.0, 1.0),
-            mean=(0.485, 0.456, 0.406),
-            std=(0.229, 0.224, 0.225),
-        ),
-        output=ModelOutput(scores="logit", kind="logit", activation="activation", scope=None),
-        findings=(finding,),
-        scope_threshold=None,
-        intended_use=use,
-        does_not_look_for=(),
-        limits=(),
-        details={},
+def _card_text(weights: bytes) -> str:
+    """Describe the graph: any frontal chest film, one finding that is never present."""
+    return yaml.safe_dump(
+        {
+            "id": "benchmark_densenet",
+            "version": "1.0.0",
+            "title": "DenseNet-121 with random weights",
+            "developer": "The Sightline project",
+            "label": "For benchmarks. Not a medical device.",
+            "licence": "Apache-2.0",
+            "weights": {"digest": f"sha256:{sha256(weights).hexdigest()}"},
+            "input": {
+                "name": "image",
+                "size": SIZE,
+                "channels": 3,
+                "recipe": {
+                    "values": [0.0, 1.0],
+                    "mean": [0.485, 0.456, 0.406],
+                    "std": [0.229, 0.224, 0.225],
+                },
+            },
+            "output": {
+                "logit": "[n, 1]",
+                "activation": "[n, 1, 7, 7]",
+                "finding": {
+                    "system": "urn:uuid:3c1e8f6a-6b0e-4d53-8f5b-0a4f4d0c7a11",
+                    "code": "benchmark",
+                    "display": "Benchmark",
+                    "critical": False,
+                },
+            },
+            "operating_point": {
+                "calibration": {"slope": 1.0, "intercept": 0.0},
+                "threshold": 1.0,
+                "abstain": {"low": 1.0, "high": 1.0},
+            },
+            "intended_use": {
+                "modalities": ["DX", "CR"],
+                "body_parts": ["CHEST"],
+                "views": ["PA", "AP"],
+                "age_years": {"min": 0, "max": 120},
+                "population": "people",
+                "projection": "frontal chest X-rays",
+            },
+            "does_not_look_for": ["anything"],
+            "limits": ["its weights are random"],
+        },
+        sort_keys=False,
     )
