@@ -6,9 +6,9 @@ Source: DICOM PS3.3 C.11.2 (a window for display); DESIGN "Heatmaps in a percept
 import io
 
 import numpy as np
-from flask import Response
+from flask import Response, request
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from cds_service.domain.finding import Activation, Finding
 from cds_service.errors import NotFound
@@ -23,6 +23,7 @@ FASTEST = 1  # of zlib's levels: a fifth of the time of the default, a sixth mor
 OVERLAY_SIDE = 256  # pixels; the page stretches the smooth map over the image
 OUTLINE_SIDE = 1000  # units of the drawing, which scales to any size
 SMOOTHING_REACH = 5  # steps of the grid to each side
+SURROUNDINGS = "surroundings"
 
 
 @within_launch
@@ -38,9 +39,14 @@ def picture(launch: OpenLaunch, result_id: str, code: str) -> Response:
 
 @within_launch
 def heatmap(launch: OpenLaunch, result_id: str, code: str) -> Response:
-    """Answer the activation as colours of full strength; the page sets how much shows through."""
+    """Answer the activation as colours of full strength; the page sets how much shows through.
+
+    `within=surroundings` leaves the outlined regions clear: who wants the outline looks into it.
+    """
     heat = _heat(_activation(launch.finding(result_id, code)[1]))
     png = overlay_png(heat, (), OVERLAY_SIDE, OVERLAY_SIDE, fill=1.0)
+    if request.args.get("within") == SURROUNDINGS:
+        png = _without_regions(png, hot_regions(heat, OVERLAY_SIDE, OVERLAY_SIDE))
     return Response(png, mimetype="image/png")
 
 
@@ -91,6 +97,14 @@ def outline_svg(regions: tuple[Region, ...]) -> str:
         f'<g stroke="#000" stroke-opacity="0.6" stroke-width="4.5">{paths}</g>'
         f'<g stroke="#ffd65c" stroke-width="2">{paths}</g></svg>'
     )
+
+
+def _without_regions(overlay: bytes, regions: tuple[Region, ...]) -> bytes:
+    image = Image.open(io.BytesIO(overlay))
+    pen = ImageDraw.Draw(image)
+    for region in regions:
+        pen.polygon(region.outline, fill=(0, 0, 0, 0))
+    return _png(image)
 
 
 def _smooth(corners: tuple[tuple[float, float], ...]) -> str:

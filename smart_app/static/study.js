@@ -6,14 +6,16 @@ const POLL_MS = 1000;
 const WORDS = JSON.parse(document.querySelector("[data-words]").dataset.words);
 const AS_JSON = { headers: { Accept: "application/json" } };
 
-document.addEventListener("change", (event) => {
-  if (!event.target.matches("[data-overlay-choice]")) return;
-  event.target.closest(".viewer").dataset.overlay = event.target.value;
+document.addEventListener("click", (event) => {
+  const bare = event.target.closest('[data-overlay-choice="none"]');
+  if (!bare) return;
+  const switches = bare.closest(".viewer").querySelectorAll("input[data-overlay-choice]");
+  for (const one of switches) one.checked = false;
 });
 
 document.addEventListener("input", (event) => {
   if (!event.target.matches("[data-opacity]")) return;
-  event.target.closest(".viewer").querySelector(".heatmap").style.opacity = event.target.value / 100;
+  event.target.closest(".viewer").style.setProperty("--fill", event.target.value / 100);
 });
 
 // Load and error events of images do not bubble: they are caught on the way down.

@@ -128,6 +128,7 @@ def test_the_heat_map_follows_its_slider(
     expect(app.locator(".outline")).to_be_visible()
 
     app.get_by_text("Heat map", exact=True).click()
+    app.get_by_text("Outline", exact=True).click()
     app.get_by_label("Opacity").fill("80")
 
     expect(app.locator(".heatmap")).to_be_visible()

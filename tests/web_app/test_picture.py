@@ -84,6 +84,22 @@ def test_the_heat_map_is_clear_where_it_is_cold(
     assert alpha[0, -1] == 0 and alpha[int(0.62 * 256), int(0.32 * 256)] > 200
 
 
+def test_the_heat_map_of_the_surroundings_is_clear_inside_the_outline(
+    house: House, browser: Browser, finding: str
+) -> None:
+    house.keep(a_seen_result(house.instance))
+
+    whole, around = (
+        np.asarray(Image.open(BytesIO(browser.get(f"{finding}/heatmap{query}").data)))[..., 3]
+        for query in ("", "?within=surroundings")
+    )
+
+    inside = (around == 0) & (whole > 0)
+    assert inside[int(0.62 * 256), int(0.32 * 256)]
+    assert whole[inside].min() >= 90  # of 255: what is warm enough to be outlined
+    assert (around > 0).any() and (around[~inside] == whole[~inside]).all()
+
+
 def test_the_outline_runs_around_the_warm_area(
     house: House, browser: Browser, finding: str
 ) -> None:

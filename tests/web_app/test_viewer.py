@@ -334,9 +334,9 @@ def test_everything_works_by_keyboard(house: House, study: Screen) -> None:
         page.keyboard.press("r")
         expect(page.locator("[data-shown=zoom]")).to_have_text("100")
         page.keyboard.press("h")
-        expect(page.locator(".heatmap")).to_be_visible()
+        expect(page.locator(".surroundings")).to_be_visible()
         page.keyboard.press("n")
-        expect(page.locator(".heatmap")).to_be_hidden()
+        expect(page.locator(".overlay:visible")).to_have_count(0)
         stage.focus()
         page.keyboard.press("o")
         expect(page.locator(".outline")).to_be_visible()
@@ -396,8 +396,9 @@ def test_the_slider_changes_how_much_of_the_heat_map_shows(house: House, study: 
 
     with study() as page:
         stage = is_ready(page)
-        expect(page.locator(".heatmap")).to_be_hidden()  # nothing lies over the lesion at first
+        page.get_by_text("Outline", exact=True).click()
         page.get_by_text("Heat map", exact=True).click()
+        expect(page.locator(".heatmap")).to_be_visible()
         page.get_by_label("Opacity").fill("10")
         faint = picture_of(stage)
         page.get_by_label("Opacity").fill("90")
@@ -407,6 +408,85 @@ def test_the_slider_changes_how_much_of_the_heat_map_shows(house: House, study: 
         bare = picture_of(stage)
 
     assert 0 < np.abs(faint - bare).mean() < np.abs(strong - bare).mean()
+
+
+def test_outline_and_heat_map_are_switched_each_by_itself(house: House, study: Screen) -> None:
+    keep(house, a_radiograph(blocks()))
+
+    with study() as page:
+        is_ready(page)
+        outline, whole, around = (
+            page.locator(f".overlay.{name}") for name in ("outline", "heatmap", "surroundings")
+        )
+        choices = page.get_by_role("group", name="What is drawn over the image")
+        expect(choices.get_by_role("checkbox", name="Outline")).to_be_checked()
+        expect(page.locator(".overlay:visible")).to_have_count(
+            1
+        )  # nothing over the lesion at first
+
+        page.get_by_text("Heat map", exact=True).click()
+        expect(outline).to_be_visible()
+        expect(around).to_be_visible()
+        expect(whole).to_be_hidden()
+        expect(page.locator(".viewer")).to_contain_text("The heat map leaves it clear.")
+        page.get_by_text("Outline", exact=True).click()
+        expect(whole).to_be_visible()
+        expect(outline).to_be_hidden()
+        page.get_by_text("Image only", exact=True).click()
+        expect(page.locator(".overlay:visible")).to_have_count(0)
+        expect(choices.get_by_role("checkbox", name="Heat map")).not_to_be_checked()
+
+
+# --- the size of the panel --------------------------------------------------------------------
+
+
+def test_a_whole_image_stays_whole_when_the_panel_changes_its_width(
+    house: House, study: Screen
+) -> None:
+    keep(house, a_radiograph(blocks()))
+
+    with study(380, 800) as page:
+        stage = is_ready(page)
+        page.set_viewport_size({"width": 1280, "height": 900})
+        expect(page.locator("[data-shown=zoom]")).to_have_text("100")
+        wait_until(page, "document.querySelector('.stack').offsetHeight > 600")
+        _, top, _, height = box(page)
+        frame = stage.bounding_box()
+        page.set_viewport_size({"width": 380, "height": 800})
+        wait_until(page, "document.querySelector('.stack').offsetHeight < 380")
+        again = box(page)
+
+    assert frame is not None
+    assert (top, height) == pytest.approx((0, frame["height"]), abs=1)
+    assert again[0] >= -1 and again[2] <= 380
+    assert again[2] / again[3] == pytest.approx(896 / 1024, rel=0.01)
+
+
+def test_an_enlarged_image_stays_as_much_enlarged_in_a_wider_panel(
+    house: House, study: Screen
+) -> None:
+    keep(house, a_radiograph(blocks()))
+
+    with study(380, 800) as page:
+        stage = is_ready(page)
+        for _ in range(3):
+            changed(page, page.get_by_role("button", name="Zoom in").click)
+        stage.focus()
+        changed(page, lambda: page.keyboard.press("Shift+ArrowLeft"))
+        narrow, seen = page.locator("[data-shown=zoom]").inner_text(), middle_of(page, stage)
+        page.set_viewport_size({"width": 1280, "height": 900})
+        wait_until(page, "document.querySelector('.stack').offsetHeight > 1200")
+
+        assert page.locator("[data-shown=zoom]").inner_text() == narrow == "195"
+        assert middle_of(page, stage) == pytest.approx(seen, abs=0.01)
+
+
+def middle_of(page: Page, stage: Locator) -> tuple[float, float]:
+    """Return the point of the image in the middle of the stage, in shares of the image."""
+    left, top, width, height = box(page)
+    frame = stage.bounding_box()
+    assert frame is not None
+    return (frame["width"] / 2 - left) / width, (frame["height"] / 2 - top) / height
 
 
 # --- several images ---------------------------------------------------------------------------
@@ -529,7 +609,7 @@ def test_every_button_can_be_hit(house: House, study: Screen, size: tuple[int, i
 
     with study(*size) as page:
         is_ready(page)
-        boxes = page.locator(".tools button:visible, .choices label").evaluate_all(
+        boxes = page.locator(".tools button:visible, .choices > *").evaluate_all(
             "all => all.map(one => one.getBoundingClientRect().toJSON())"
         )
 

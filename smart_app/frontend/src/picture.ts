@@ -28,6 +28,7 @@ const LARGEST_ZOOM = 40;
 
 let engine: RenderingEngine | undefined;
 let opened = 0;
+const shown = new Set<Picture>();
 
 function theEngine(): RenderingEngine {
   if (!engine) {
@@ -57,6 +58,7 @@ export class Picture {
     const group = ToolGroupManager.createToolGroup(this.id);
     for (const tool of [TOOLS.window, TOOLS.pan, ZoomTool.toolName]) group?.addTool(tool);
     group?.addViewport(this.id, "sightline");
+    shown.add(this);
   }
 
   /** Show one image of a stack as it is first seen: whole, in its own window. */
@@ -75,12 +77,36 @@ export class Picture {
     this.element.addEventListener(Enums.Events.IMAGE_RENDERED, listener);
   }
 
-  /** Follow the size of the element; what was looked at stays in view. */
-  fit(): void {
+  /**
+   * Follow the size of the element: a whole image stays whole, an enlarged one as much enlarged.
+   *
+   * Cornerstone keeps millimetres to the pixel instead, and resizes all viewports in one go.
+   */
+  static fit(): void {
+    const views = [...shown].map((picture) => ({ picture, view: picture.view }));
     theEngine().resize(true, true);
+    for (const { picture, view } of views) picture.look(view);
+  }
+
+  /** How much of the image is seen; undefined while that is all of it. */
+  private get view(): View | undefined {
+    const moved = Math.hypot(...this.viewport.getPan());
+    if (Math.abs(this.zoom - 1) < 0.01 && moved < 1) return undefined;
+    return { zoom: this.zoom, centre: this.viewport.getCamera().focalPoint };
+  }
+
+  private look(view: View | undefined): void {
+    this.viewport.resetCamera();
+    if (view) {
+      const now = this.viewport.getCamera().focalPoint;
+      this.viewport.setZoom(view.zoom);
+      if (view.centre && now) this.moveWorld(view.centre, now);
+    }
+    this.viewport.render();
   }
 
   close(): void {
+    shown.delete(this);
     ToolGroupManager.destroyToolGroup(this.id);
     theEngine().disableElement(this.id);
   }
@@ -191,6 +217,11 @@ export class Picture {
     const [right, bottom] = corner(columns - 0.5, rows - 0.5);
     return { left, top, width: right - left, height: bottom - top };
   }
+}
+
+interface View {
+  zoom: number;
+  centre: Types.Point3 | undefined;
 }
 
 interface ToolBinding {

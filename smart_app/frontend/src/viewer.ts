@@ -37,7 +37,8 @@ class Viewer {
   private readonly position: Position;
   private readonly findingAt: number | undefined;
   private readonly isCoarse = matchMedia("(pointer: coarse)").matches;
-  private readonly watcher = new ResizeObserver(() => this.picture.fit());
+  // With the next frame: Cornerstone does not resize while one is being drawn.
+  private readonly watcher = new ResizeObserver(() => requestAnimationFrame(Picture.fit));
   private drag: Drag | null = this.isCoarse ? null : "window";
   private isZoomed = false;
 
@@ -199,6 +200,6 @@ class Viewer {
 
   /** Press the page's own switch, which works without this viewer too. */
   private overlay(choice: string): void {
-    this.figure.querySelector<HTMLElement>(`[data-overlay-choice][value="${choice}"]`)?.click();
+    this.figure.querySelector<HTMLElement>(`[data-overlay-choice="${choice}"]`)?.click();
   }
 }
