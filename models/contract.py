@@ -17,6 +17,7 @@ from typing import Any
 import yaml
 
 from models.card_entries import Entries
+from models.card_rules import read_routing
 
 __all__ = [
     "FindingCode",
@@ -142,6 +143,7 @@ class ModelCard:
     intended_use: IntendedUse
     does_not_look_for: tuple[str, ...]
     limits: tuple[str, ...]
+    routing: dict[str, Any]  # which series it takes, as docs/reference/routing.md has it; {}: all
     details: dict[str, Any] = field(compare=False, repr=False)  # the whole card, for display
 
     def __post_init__(self) -> None:
@@ -185,6 +187,7 @@ class ModelCard:
             intended_use=_intended_use(card),
             does_not_look_for=card.texts("does_not_look_for"),
             limits=card.texts("limits"),
+            routing=read_routing(card),
             details=card.entries,
         )
 

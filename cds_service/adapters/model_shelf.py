@@ -15,6 +15,7 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import TypeVar
 
+from cds_service.adapters.model_rules import series_rules_of
 from cds_service.domain.finding import ModelIdentity
 from cds_service.domain.guards import IntendedUse
 from cds_service.errors import ModelMissing, SettingsInvalid, WeightsDigestMismatch
@@ -139,6 +140,7 @@ def intended_use_of(card: ModelCard) -> IntendedUse:
         max_age_days=use.max_age_days,
         population=use.population,
         projection=use.projection,
+        series=series_rules_of(card.routing),
     )
 
 

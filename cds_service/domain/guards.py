@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
 
+from cds_service.domain.series_rules import SeriesRules
 from cds_service.domain.study import HeaderOverrides, InstanceHeader, PatientFacts
 from cds_service.errors import PatientMismatch, StudyOutOfScope, StudyUnusable, UnreadableInstance
 
@@ -60,6 +61,7 @@ class IntendedUse:
     max_age_days: int  # inclusive
     population: str  # for people: "children aged 1-5"
     projection: str  # for people: "frontal chest X-rays"
+    series: SeriesRules | None = None  # which series of a study; None: every image that fits
     frame: int | None = None  # read of an object with several, from 1; None: such are refused
 
 

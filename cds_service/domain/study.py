@@ -3,6 +3,7 @@
 Source: FHIR R4 ImagingStudy and Patient; DICOM PS3.3 C.7 (patient, study, series, image).
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
 
@@ -72,6 +73,7 @@ class InstanceHeader:
     series_number: int = 0
     instance_number: int = 0  # place in its series
     spacing_mm: tuple[float, float] | None = None  # between rows, between columns
+    elements: Mapping[str, str | float] = field(default_factory=dict, hash=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

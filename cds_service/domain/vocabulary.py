@@ -106,6 +106,7 @@ REASON_CLAUSES: Mapping[str, str] = MappingProxyType(
         "no-endpoint": marked("the EHR names no archive for it"),
         "no-image": marked("it holds no image"),
         "no-instances": marked("it holds no image"),
+        "no-series": _KIND,
         "not-dicom": _DAMAGED,
         "not-in-archive": marked("the archive does not have its images"),
         "other-study": _MISMATCH,

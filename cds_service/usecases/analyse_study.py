@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 
+from cds_service.domain.binding import Strictness, check_patient, mismatch
 from cds_service.domain.finding import (
     Analysis,
     AnalysisStatus,
@@ -17,7 +18,7 @@ from cds_service.domain.finding import (
     Reason,
     Timings,
 )
-from cds_service.domain.guards import check_header, check_patient, mismatch, rank
+from cds_service.domain.guards import check_header, rank
 from cds_service.domain.job import JobStep
 from cds_service.domain.study import InstanceHeader, PatientFacts
 from cds_service.errors import (
@@ -27,6 +28,7 @@ from cds_service.errors import (
     StudyIncomplete,
     StudyUnusable,
 )
+from cds_service.usecases.choose_images import choose_images, no_series
 from cds_service.usecases.ports import (
     Classification,
     Classifier,
@@ -43,6 +45,8 @@ def analyse_study(
     reader: ImageReader,
     classifier: Classifier,
     patient: PatientFacts | None = None,
+    accessions: tuple[str, ...] = (),
+    strictness: Strictness = Strictness.STANDARD,
     expected_study_uid: str | None = None,
     on_step: Callable[[JobStep], None] = lambda _step: None,
     timer: Callable[[], float] = time.perf_counter,  # seconds
@@ -51,19 +55,30 @@ def analyse_study(
 
     For each finding the image in which it is likeliest decides. An instance that cannot be used is
     named in `instances` and does not refuse the others; but one image of another patient or study,
-    or two different images under one UID, refuse them all. Without `patient` the patient is not
-    compared; without `expected_study_uid` the first instance that states one names the study.
+    or two different images under one UID, refuse them all. Without `patient` neither the patient
+    nor the accession number is compared, with it as `strictness` says; without `expected_study_uid` the first instance that states one names the study.
 
     Raises InferenceFailed when the model fails; what iterating `instances` raises passes through.
     """
-    run = _Run(reader, classifier, patient, expected_study_uid, on_step, timer, timer())
+    binding = (patient, accessions, strictness)
+    run = _Run(reader, classifier, *binding, expected_study_uid, on_step, timer, timer())
     on_step(JobStep.READING)
+    use, left_out = classifier.intended_use, frozenset[int]()
+    if use.series is not None:
+        instances = list(instances)
+        choice = choose_images(instances, reader, use, patient)
+        left_out = choice.passed_over
     try:
-        for instance in instances:
-            run.take(instance)
-    except (PatientMismatch, HostileInstance) as refusal:
+        for place, instance in enumerate(instances):
+            run.take(instance, is_wanted=place not in left_out)
+    except PatientMismatch as refusal:
+        run.notes.update(refusal.differs)
         return run.refused(refusal)
-    return run.analysed() if run.used else run.refused(_chief(run.refusals))
+    except HostileInstance as refusal:
+        return run.refused(refusal)
+    if run.used:
+        return run.analysed()
+    return run.refused(no_series(choice, use) if left_out else _chief(run.refusals))
 
 
 def _chief(refusals: list[StudyUnusable]) -> StudyUnusable:
@@ -92,6 +107,8 @@ class _Run:
     reader: ImageReader
     classifier: Classifier
     patient: PatientFacts | None
+    accessions: tuple[str, ...]
+    strictness: Strictness
     study_uid: str | None
     on_step: Callable[[JobStep], None]
     timer: Callable[[], float]
@@ -102,12 +119,16 @@ class _Run:
     used: set[str] = field(default_factory=set)  # digests
     reasons: list[InstanceReason] = field(default_factory=list)
     refusals: list[StudyUnusable] = field(default_factory=list)
+    notes: set[str] = field(default_factory=set)
     read_s: float = 0.0
     prepare_ms: float = 0.0
     infer_ms: float = 0.0
 
-    def take(self, instance: SourceInstance) -> None:
-        """Use one instance, or note why not; raise what refuses the whole study."""
+    def take(self, instance: SourceInstance, *, is_wanted: bool = True) -> None:
+        """Use one instance, or note why not; raise what refuses the whole study.
+
+        One that the model's rules leave out is only held against the patient and the study.
+        """
         digest = sha256(instance.data).hexdigest()
         if digest in self.seen:
             return
@@ -117,7 +138,10 @@ class _Run:
         try:
             try:
                 header = self.reader.header(instance.data)
-                guards = self._check(header, instance)
+                guards = self._identify(header)
+                if not is_wanted:
+                    return
+                guards = (*guards, *self._check(header, instance))
                 pixels = self.reader.pixels(instance.data, self._frame_of(header))
             finally:
                 self.read_s += self.timer() - started
@@ -134,15 +158,22 @@ class _Run:
         """Return the number of the frame that the model reads."""
         return 1 if header.frames <= 1 else self.classifier.intended_use.frame or 1
 
-    def _check(self, header: InstanceHeader, instance: SourceInstance) -> tuple[str, ...]:
-        """Return the codes of the checks that the header passed; raise StudyUnusable."""
+    def _identify(self, header: InstanceHeader) -> tuple[str, ...]:
+        """Return the codes of what agrees with study and patient; raise PatientMismatch."""
         if self.study_uid is None:
             self.study_uid = header.study_uid
         if header.study_uid != self.study_uid:
             raise mismatch("other-study")
-        of_patient = () if self.patient is None else check_patient(header, self.patient)
+        if self.patient is None:
+            return ()
+        binding = check_patient(header, self.patient, self.accessions, self.strictness)
+        self.notes.update(binding.notes)
+        return binding.proofs
+
+    def _check(self, header: InstanceHeader, instance: SourceInstance) -> tuple[str, ...]:
+        """Return the codes of the checks of the intended use; raise StudyUnusable."""
         use = self.classifier.intended_use
-        return (*of_patient, *check_header(header, use, instance.overrides, self.patient))
+        return check_header(header, use, instance.overrides, self.patient)
 
     def _classify(self, header: InstanceHeader, pixels: Pixels, guards: tuple[str, ...]) -> None:
         if not self.likeliest:
@@ -187,6 +218,7 @@ class _Run:
                 infer=self.infer_ms,
                 total=1000 * (self.timer() - self.started_s),
             ),
+            notes=tuple(sorted(self.notes)),
         )
 
 

@@ -1,10 +1,13 @@
 """A study goes to the first enabled model whose intended use fits what is known."""
 
+from dataclasses import replace
 from datetime import UTC, date, datetime
 
 import pytest
 
 from cds_service.domain.routing import Route, route_of
+from cds_service.domain.rule import Comparison, Not, Rule
+from cds_service.domain.series_rules import SeriesRules
 from cds_service.domain.study import PatientFacts, SeriesReference, StudyReference
 from tests.builders import a_model, a_patient, a_study
 from tests.fakes.imaging import a_use
@@ -55,6 +58,33 @@ def test_of_two_that_fit_the_first_is_asked() -> None:
 )
 def test_what_the_study_says_of_itself_chooses(study: StudyReference) -> None:
     assert route_of([CHILDREN, ANYTHING], study, CHILD).model.id == "anything"
+
+
+@pytest.mark.parametrize(
+    ("rule", "chosen"),
+    [
+        (Comparison("PatientSex", one_of=("F",)), "anything"),
+        (Not(Comparison("PatientSex", one_of=("F",))), "ruled"),
+        (Comparison("Modality", one_of=("CT",)), "anything"),
+        (Comparison("Manufacturer", one_of=("ACME",)), "ruled"),  # nobody knows yet
+    ],
+)
+def test_a_rule_excludes_only_by_what_the_ehr_states(rule: Rule, chosen: str) -> None:
+    ruled = Route(a_model(id="ruled"), a_use(series=SeriesRules(rule)))
+    boy = a_patient(birth_date=date(2023, 1, 1), sex="male")
+
+    assert route_of([ruled, ANYTHING], FILM, boy).model.id == chosen
+
+
+def test_a_rule_is_held_against_each_series() -> None:
+    ruled = Route(a_model(id="ruled"), a_use(series=SeriesRules(Comparison("Modality", ("DX",)))))
+    series = (SeriesReference("1.1", "SR"), SeriesReference("1.2", "DX"))
+    mixed = a_study(started=STARTED, modalities=("DX", "SR"), series=series)
+
+    assert route_of([ruled, ANYTHING], mixed, CHILD).model.id == "ruled"
+    assert route_of([ruled, ANYTHING], replace(mixed, series=series[:1]), CHILD).model.id == (
+        "anything"
+    )
 
 
 def test_where_none_fits_the_first_says_why() -> None:

@@ -15,6 +15,7 @@ from tests.unit.models.networks import a_finding_entry, a_foreign_card, halves
 SCHEMA = json.loads((files("models") / "card.schema.json").read_text(encoding="utf-8"))
 WEIGHTS = halves()
 
+A_TEST = {"element": "ViewPosition", "one_of": ["AP"]}
 TEXTS = ("version", "title", "developer", "label", "input__name", "output__scores__name")
 WRONG: list[dict[str, Any]] = [
     *({name: None} for name in (*TEXTS, "id", "weights__digest", "input__size", "limits")),
@@ -55,6 +56,30 @@ WRONG: list[dict[str, Any]] = [
     {"intended_use__age_years__max": "old"},
     {"intended_use__population": None},
     {"does_not_look_for": [""]},
+    *(
+        {"routing": {"rule": rule}}
+        for rule in (
+            {},
+            {"all": []},
+            {"all": [A_TEST], "any": [A_TEST]},
+            {"not": [A_TEST]},
+            {"element": "PatientName", "one_of": ["DOE"]},
+            {"element": "Modality"},
+            {"element": "Modality", "min": 1},
+            {"element": "Modality", "one_of": []},
+            {"element": "Modality", "one_of": ["DX"], "matches": "D"},
+            {"element": "SeriesDescription", "matches": "x" * 201},
+            {"element": "KVP", "one_of": ["60"]},
+            {"element": "KVP"},
+            {"element": "KVP", "min": "60"},
+        )
+    ),
+    {"routing": {"rules": A_TEST}},
+    {"routing": {"series": "newest"}},
+    {"routing": {"prefer": [A_TEST]}},
+    {"routing": {"series": "every", "prefer": [A_TEST]}},
+    {"routing": {"images": {"min": 0}}},
+    {"routing": {"images": {"most": 3}}},
 ]
 RIGHT: list[dict[str, Any]] = [
     {},
@@ -68,6 +93,10 @@ RIGHT: list[dict[str, Any]] = [
     {"operating_point__scope": {"threshold": -1}},
     {"output__findings": [a_finding_entry("right", column=1)]},
     {"intended_use__views": ["AP", "PA"]},
+    {"routing": {"rule": {"any": [A_TEST, {"not": {"all": [A_TEST]}}]}}},
+    {"routing": {"rule": {"element": "KVP", "min": 50, "max": 130.5}}},
+    {"routing": {"rule": {"element": "SeriesDescription", "matches": "(?i)chest"}}},
+    {"routing": {"series": "best", "prefer": [A_TEST], "images": {"min": 1, "max": 2}}},
 ]
 
 
