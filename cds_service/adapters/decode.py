@@ -72,6 +72,8 @@ _LOSSY_ERROR = 0.05  # of the range: how far lossy coding may leave the stated e
 # Mean step between neighbours over mean deviation. Measured: radiographs 0.02-0.3, the noisiest CT
 # at hand 0.54, a film that had decoded to garbage 0.98.
 _ROUGHEST = 0.8
+# Mean deviation over range, at most, where 99 of 100 values are the same: 2 x 1 %, and a margin.
+_LARGEST_OF_BLANK = 0.03
 _GREY = frozenset({"MONOCHROME1", "MONOCHROME2"})
 _COLOUR = frozenset({"RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT"})
 _COLOUR_ERROR = 2  # grey levels that lossy colour coding leaves between equal channels
@@ -209,9 +211,14 @@ def _check_values(stored: StoredValues, dataset: Dataset, *, is_lossy: bool) -> 
     if low < floor or high > ceiling:
         raise damaged()
     sample = stored[:: max(1, stored.shape[0] // 512)].astype(np.float32)
-    dark, bright = np.percentile(sample, (0.5, 99.5))
-    if dark == bright:
+    deviation = float(np.abs(sample - sample.mean()).mean())
+    if deviation <= _LARGEST_OF_BLANK * (high - low) and _is_blank(sample):
         raise UnreadableInstance("blank", "the image is blank")
-    steps = np.abs(np.diff(sample, axis=1)).mean(axis=1)
-    if np.median(steps) > _ROUGHEST * np.abs(sample - sample.mean()).mean():
+    steps = np.diff(sample, axis=1)
+    if np.median(np.abs(steps, out=steps).mean(axis=1)) > _ROUGHEST * deviation:
         raise damaged()
+
+
+def _is_blank(sample: NDArray[np.float32]) -> bool:
+    dark, bright = np.percentile(sample, (0.5, 99.5))
+    return bool(dark == bright)

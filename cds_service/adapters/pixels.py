@@ -109,11 +109,20 @@ def _polarity(dataset: Dataset) -> tuple[bool, bool]:
 
 
 def _displayed(dataset: Dataset, stored: StoredValues, *, is_inverted: bool) -> FloatImage:
-    values: NDArray[np.generic] = apply_modality_lut(stored, dataset)
+    values: NDArray[np.generic] = _in_modality_units(stored, dataset)
     if dataset.get("VOILUTSequence"):
         values = apply_voi_lut(values, dataset, prefer_lut=True)
-    grey = np.ascontiguousarray(values, dtype=np.float32)
-    low, high = float(grey.min()), float(grey.max())
+    low, high = float(np.float32(values.min())), float(np.float32(values.max()))
     if not (isfinite(low) and isfinite(high) and low < high):
         raise damaged()
-    return np.float32(low + high) - grey if is_inverted else grey
+    grey = np.ascontiguousarray(values, dtype=np.float32)
+    return np.subtract(np.float32(low + high), grey, out=grey) if is_inverted else grey
+
+
+def _in_modality_units(stored: StoredValues, dataset: Dataset) -> NDArray[np.generic]:
+    """Apply the modality LUT; most radiographs state a rescale that changes nothing."""
+    is_same = dataset.get("RescaleSlope") == 1 and dataset.get("RescaleIntercept") == 0
+    if is_same and "ModalityLUTSequence" not in dataset:
+        return stored
+    values: NDArray[np.generic] = apply_modality_lut(stored, dataset)
+    return values
