@@ -96,7 +96,13 @@ class _Graph:
         strides = [stride, stride]
         return self._node("Conv", last, weights, kernel_shape=size, pads=pads, strides=strides)
 
-    def _node(self, kind: str, *inputs: str, to: str = "", **attributes: Any) -> str:
+    def _node(
+        self,
+        kind: str,
+        *inputs: str,
+        to: str = "",
+        **attributes: Any,  # noqa: ANN401  whatever the operator takes
+    ) -> str:
         to = to or f"v{len(self.nodes)}"
         self.nodes.append(helper.make_node(kind, list(inputs), [to], **attributes))
         return to
