@@ -18,7 +18,8 @@
     │   ├── LaunchRefused              400  login
     │   │   └── SessionEnded           401  login
     │   ├── RegistrationRefused        400  value
-    │   └── ModelRefused               400  value
+    │   ├── ModelRefused               400  value
+    │   └── InstanceRefused            409  conflict     (+ the standard's failure reason)
     ├── UpstreamFailed            EHR or archive
     │   ├── EhrBusy                    503  transient    retryable
     │   ├── EhrTimedOut                504  timeout      retryable
@@ -39,6 +40,7 @@
     │   ├── ModelMissing               500  not-found
     │   ├── WeightsDigestMismatch      500  security     the worker does not start
     │   └── OutputOutOfRange           500  exception
+    ├── InboxFull                 507  too-costly   the quota or the disk         retryable
     ├── LeaseLost                 another worker holds this job now: leave at once
     ├── ImageBusy                 503  transient    (+ Retry-After)             retryable
     ├── DoorbellSilent            Redis gave no answer; the sweeper rings later   retryable
@@ -166,6 +168,16 @@ class ModelRefused(RequestRefused):
     http_status, issue_code = 400, "value"
 
 
+class InstanceRefused(RequestRefused):
+    """A pushed instance is not taken; `failure` is the status that C-STORE and STOW-RS give."""
+
+    http_status, issue_code = 409, "conflict"
+
+    def __init__(self, failure: int, text: str) -> None:
+        super().__init__(text)
+        self.failure = failure
+
+
 class UpstreamFailed(SightlineError):
     """An EHR or an archive did not do its part."""
 
@@ -235,7 +247,14 @@ class StudyOutOfScope(StudyUnusable):
 
 
 class PatientMismatch(StudyUnusable):
-    """The images could not be matched to this patient; the administrator is alerted."""
+    """The images could not be matched to this patient; the administrator is alerted.
+
+    `differs` names by code what did not agree, for the administrator and for nobody else.
+    """
+
+    def __init__(self, code: str, text: str, differs: tuple[str, ...] = ()) -> None:
+        super().__init__(code, text)
+        self.differs = differs
 
 
 class UnreadableInstance(StudyUnusable):
@@ -286,6 +305,12 @@ class WeightsDigestMismatch(InferenceFailed):
 
 class OutputOutOfRange(InferenceFailed):
     """The model gave NaN, infinity or a shape that its card does not promise."""
+
+
+class InboxFull(SightlineError):
+    """The inbox of pushed images has no room: this tenant's quota, or the disk."""
+
+    http_status, issue_code, retryable = 507, "too-costly", True
 
 
 class LeaseLost(SightlineError):

@@ -5,6 +5,7 @@ Source: DESIGN "The ledger is SQL"; the classes implement the protocols of useca
 
 from cds_service.adapters.ledger.alerts import SqlAlerts
 from cds_service.adapters.ledger.connection import connect, within
+from cds_service.adapters.ledger.inbox import SqlInbox, SqlPushCredentials
 from cds_service.adapters.ledger.jobs import SqlJobs
 from cds_service.adapters.ledger.judgements import SqlJudgements
 from cds_service.adapters.ledger.logs import SqlAuditLog, SqlCardLog, SqlReplays
@@ -19,10 +20,12 @@ __all__ = [
     "SqlAlerts",
     "SqlAuditLog",
     "SqlCardLog",
+    "SqlInbox",
     "SqlJobs",
     "SqlJudgements",
     "SqlLostJobs",
     "SqlPublications",
+    "SqlPushCredentials",
     "SqlReplays",
     "SqlResults",
     "SqlReviewWrites",

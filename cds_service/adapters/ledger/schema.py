@@ -246,6 +246,40 @@ feedback = sa.Table(
     ),
 )
 
+# Unbound (no patient) nobody reads it. A row lives as long as its files do.
+inbox_study = sa.Table(
+    "inbox_study",
+    metadata,
+    sa.Column("tenant_id", sa.String, primary_key=True),
+    sa.Column("study_uid", sa.String, primary_key=True),
+    sa.Column("sealed_accession", sa.LargeBinary),
+    sa.Column("patient_id", sa.String),
+    sa.Column("first_at", UtcTime, nullable=False),
+    sa.Column("last_at", UtcTime, nullable=False),
+    sa.Column("asked_at", UtcTime),  # when the EHR last did not know whose it is
+)
+
+inbox_instance = sa.Table(
+    "inbox_instance",
+    metadata,
+    sa.Column("tenant_id", sa.String, primary_key=True),
+    sa.Column("sop_uid", sa.String, primary_key=True),
+    sa.Column("study_uid", sa.String, nullable=False),
+    sa.Column("digest", sa.String(64), nullable=False),  # SHA-256; also the name of the file
+    sa.Column("bytes", sa.BigInteger, nullable=False),
+    sa.Column("arrived_at", UtcTime, nullable=False),
+    sa.Index(None, "tenant_id", "study_uid"),
+)
+
+push_credential = sa.Table(
+    "push_credential",
+    metadata,
+    sa.Column("digest", sa.String(64), primary_key=True),  # SHA-256
+    sa.Column("kind", sa.String, nullable=False),
+    sa.Column("tenant_id", sa.String, nullable=False),
+    sa.Column("created_at", UtcTime, nullable=False),
+)
+
 used_jti = sa.Table(
     "used_jti",
     metadata,

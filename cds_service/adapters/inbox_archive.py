@@ -1,0 +1,97 @@
+"""Read studies that were pushed to us: the inbox as an Archive, bound studies only.
+
+Source: DESIGN "One job through the house", step 2; port Archive.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Protocol
+
+from cds_service.adapters.inbox_files import HEAD_BYTES, InboxFiles
+from cds_service.domain.inbox import PushedInstance
+from cds_service.domain.study import StudyReference
+from cds_service.domain.tenant import Tenant
+from cds_service.errors import StudyIncomplete, StudyTooLarge
+from cds_service.usecases.ports import Archive, Budget
+
+
+class Index(Protocol):
+    """Which files are whose."""
+
+    def digests(self, tenant_id: str, study_uid: str, patient_id: str) -> list[str]:
+        """Return the files of a study that is bound to this patient."""
+
+
+class InboxArchive:
+    """The pushed instances of a study, once it is bound to the patient whose study is read."""
+
+    def __init__(
+        self, index: Index, files: InboxFiles, identify: Callable[[bytes], PushedInstance]
+    ) -> None:
+        self._index, self._files, self._identify = index, files, identify
+
+    def holds(self, tenant: Tenant, study: StudyReference) -> bool:
+        """Tell whether the study was pushed and is bound to its patient."""
+        return bool(self._digests(tenant, study))
+
+    def instances(self, tenant: Tenant, study: StudyReference, budget: Budget) -> Iterator[bytes]:
+        """Yield each instance once; raise StudyIncomplete, StudyTooLarge."""
+        digests = self._digests(tenant, study)
+        if not digests:
+            raise _not_here()
+        left = budget.bytes
+        for count, digest in enumerate(digests, 1):
+            if count > budget.instances:
+                raise _too_large()
+            instance = self._read(tenant, digest)
+            left -= len(instance)
+            if left < 0:
+                raise _too_large()
+            yield instance
+
+    def instance(
+        self, tenant: Tenant, study: StudyReference, series_uid: str, sop_uid: str
+    ) -> bytes:
+        """Return one instance as it came; raise StudyIncomplete."""
+        for digest in self._digests(tenant, study):
+            instance = self._read(tenant, digest)
+            found = self._identify(instance[:HEAD_BYTES])
+            if (found.series_uid, found.sop_uid) == (series_uid, sop_uid):
+                return instance
+        raise _not_here()
+
+    def _digests(self, tenant: Tenant, study: StudyReference) -> list[str]:
+        return self._index.digests(tenant.id, study.study_uid, study.patient_id)
+
+    def _read(self, tenant: Tenant, digest: str) -> bytes:
+        instance = self._files.read(tenant.id, digest)
+        if instance is None:  # given up in this very moment
+            raise _not_here()
+        return instance
+
+
+class InboxFirst:
+    """The inbox for what was pushed, the archive for everything else."""
+
+    def __init__(self, inbox: InboxArchive, archive: Archive) -> None:
+        self._inbox, self._archive = inbox, archive
+
+    def instances(self, tenant: Tenant, study: StudyReference, budget: Budget) -> Iterator[bytes]:
+        """Yield each instance once; raises as the one that is read."""
+        return self._of(tenant, study).instances(tenant, study, budget)
+
+    def instance(
+        self, tenant: Tenant, study: StudyReference, series_uid: str, sop_uid: str
+    ) -> bytes:
+        """Return one instance; raises as the one that is read."""
+        return self._of(tenant, study).instance(tenant, study, series_uid, sop_uid)
+
+    def _of(self, tenant: Tenant, study: StudyReference) -> Archive:
+        return self._inbox if self._inbox.holds(tenant, study) else self._archive
+
+
+def _not_here() -> StudyIncomplete:
+    return StudyIncomplete("not-in-archive", "the archive does not have its images")
+
+
+def _too_large() -> StudyTooLarge:
+    return StudyTooLarge("too-large", "it is larger than this service reads")
