@@ -6,6 +6,8 @@ Source: FHIR R4 Subscription, ImagingStudy; DICOM PS3.18 (QIDO-RS, STOW-RS), PS3
 threats T7 and T18.
 """
 
+import re
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 
@@ -29,3 +31,45 @@ POLLED = (
     Door.AZURE_CHANGE_FEED,
 )
 CHANGE_FEEDS = frozenset({Door.ORTHANC_CHANGES, Door.AZURE_CHANGE_FEED})
+_UID = re.compile(r"[0-2](?:\.(?:0|[1-9][0-9]*))+")
+_UID_LIMIT, _ACCESSION_LIMIT = 64, 64  # characters; PS3.5 6.2 gives an accession number 16
+
+
+@dataclass(frozen=True, slots=True)
+class Clue:
+    """What an archive says about a study: enough to look for it in the EHR, and not believed."""
+
+    study_uid: str
+    accession: str | None = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        if len(self.study_uid) > _UID_LIMIT or not _UID.fullmatch(self.study_uid):
+            raise ValueError("not a DICOM UID")
+        if self.accession is not None and not _is_accession(self.accession):
+            raise ValueError("not an accession number")
+
+
+def clue_of(study_uid: object, accession: object = None) -> Clue | None:
+    """Return what an archive said, or None where it named no study by a UID.
+
+    An accession number that cannot be one is left out.
+    """
+    text = accession.strip() if isinstance(accession, str) else ""
+    try:
+        return Clue(str(study_uid), text if _is_accession(text) else None)
+    except ValueError:
+        return None
+
+
+def _is_accession(text: str) -> bool:
+    return 0 < len(text) <= _ACCESSION_LIMIT and text.isprintable()
+
+
+class Reception(StrEnum):
+    """What became of a study that a door told of."""
+
+    ASKED = "asked"  # for its analysis
+    KNOWN = "known"  # analysed, or asked for already
+    PASSED = "passed"  # no enabled model reads it, or it is old
+    UNKNOWN = "unknown"  # the EHR does not know it yet, or says not whose it is
+    AMBIGUOUS = "ambiguous"  # the EHR names several patients: nobody's

@@ -55,6 +55,22 @@ def studies_in(document: Json, tenant_id: str, patient_id: str) -> list[StudyRef
     return studies
 
 
+def stated_in(
+    resource: Json, tenant_id: str, study_uid: str | None = None
+) -> StudyReference | None:
+    """Return the study of one ImagingStudy, whoever its patient is; None as `studies_in` does.
+
+    study_uid   of a resource that states none: what it was found by names only one study
+    """
+    patient_id = logical_id(resource.get("subject"), "Patient")
+    if resource.get("resourceType") != "ImagingStudy" or patient_id is None:
+        return None
+    if study_uid is not None:
+        named = {"system": "urn:dicom:uid", "value": f"urn:oid:{study_uid}"}
+        resource = {**resource, "identifier": [*_objects(resource.get("identifier")), named]}
+    return _study(resource, [], tenant_id, patient_id)
+
+
 def withdrawn_in(document: Json) -> set[str]:
     """Return the UIDs of the studies that the EHR has withdrawn, whoever's they are."""
     found = (one for one in resources(document) if one.get("resourceType") == "ImagingStudy")

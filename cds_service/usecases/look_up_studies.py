@@ -2,16 +2,15 @@
 
 Three studies at most are asked for (threat T19); what is known of older ones is looked up too.
 
-Source: DESIGN "One hook through the house"; CDS Hooks 2.0 "Prefetch Template"; threat T22 (a study
-that grew).
+Source: DESIGN "One hook through the house"; CDS Hooks 2.0 "Prefetch Template".
 """
 
 import logging
 from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
-from cds_service.domain.finding import ModelIdentity, Result
+from cds_service.domain.finding import Result
 from cds_service.domain.hook import Hook, HookCall
 from cds_service.domain.job import Job, JobState
 from cds_service.domain.routing import route_of
@@ -28,11 +27,11 @@ from cds_service.fhir.imaging_study import (
 from cds_service.usecases.gather_prefetch import NEWEST, PATIENT, STUDIES, Gathering
 from cds_service.usecases.hook_desk import HookDesk
 from cds_service.usecases.ports import Resource
+from cds_service.usecases.wants_analysis import wants_analysis
 
 log = logging.getLogger(__name__)
 
 MAX_ANALYSED = 3  # studies that one hook may ask to analyse
-RETRY_FAILED_AFTER = timedelta(minutes=10)
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 
@@ -116,7 +115,7 @@ def _from_list(
     wanted = []
     for study in studies[:MAX_ANALYSED]:
         model, uid = route_of(routes, study, patient).model, study.study_uid
-        if _wants_analysis(study, jobs.get(uid), results.get(uid), model, desk):
+        if wants_analysis(study, jobs.get(uid), results.get(uid), model, desk.clock()):
             wanted.append(study)
     done = {uid for uid, job in jobs.items() if job.state is JobState.DONE}
     jobs |= _dispatched(wanted, done, document, gathering, call, tenant, desk)
@@ -186,33 +185,3 @@ def _with_archive(
         log.warning("endpoint not read: tenant=%s error=%s", tenant.id, type(error).__name__)
         return None if error.retryable else study
     return replace(study, archive_url=address)
-
-
-def _wants_analysis(
-    study: StudyReference,
-    job: Job | None,
-    result: Result | None,
-    model: ModelIdentity,
-    desk: HookDesk,
-) -> bool:
-    """Tell whether a job has to be asked for: none yet, a failed one, new images, a new model."""
-    if job is None:
-        return result is None or not model.is_same_version_as(result.analysis.model)
-    if job.state is JobState.FAILED:
-        return desk.clock() - job.updated_at > RETRY_FAILED_AFTER
-    if _has_changed(study, job.study):
-        return True
-    if job.state is not JobState.DONE or result is None:
-        return False
-    return not model.is_same_version_as(result.analysis.model)
-
-
-def _has_changed(study: StudyReference, before: StudyReference) -> bool:
-    """Tell whether the EHR now states other counts; one that it does not state says nothing."""
-    return any(
-        now not in (None, then)
-        for now, then in (
-            (study.series_count, before.series_count),
-            (study.instance_count, before.instance_count),
-        )
-    )
