@@ -16,7 +16,7 @@ from cds_service.domain.finding import (
     Reason,
     Result,
 )
-from cds_service.domain.guards import MISMATCH_CODES
+from cds_service.domain.binding import MISMATCH_CODES
 from cds_service.domain.job import Job, JobState, JobStep, Wait
 from cds_service.domain.review import Review, Verdict
 from cds_service.domain.vocabulary import REASON_CLAUSES, marked

@@ -18,6 +18,7 @@ from math import inf
 from pydicom import Dataset, dcmread
 from pydicom.filereader import read_dataset, read_preamble
 from pydicom.uid import DeflatedExplicitVRLittleEndian, MediaStorageDirectoryStorage
+from pydicom.valuerep import PersonName
 
 from cds_service.adapters.functional_groups import of_frame
 from cds_service.adapters.routed_elements import routed_elements
@@ -153,6 +154,7 @@ def _header(dataset: Dataset) -> InstanceHeader:
         patient_birth_date=_date(dataset, "PatientBirthDate"),
         patient_sex=_text(dataset, "PatientSex"),
         accession=_text(dataset, "AccessionNumber"),
+        patient_name=_name(dataset, "PatientName"),
         transfer_syntax=str(dataset.file_meta.get("TransferSyntaxUID", "")),
         photometric=_term(dataset, "PhotometricInterpretation"),
         rows=_number(dataset, "Rows", 0),
@@ -170,6 +172,11 @@ def _text(dataset: Dataset, keyword: str) -> str | None:
     value = dataset.get(keyword)
     text = str(value).strip(" \0") if isinstance(value, str | int | float) else ""
     return text or None
+
+
+def _name(dataset: Dataset, keyword: str) -> str | None:
+    value = dataset.get(keyword)
+    return str(value).strip(" ^=") or None if isinstance(value, PersonName) else None
 
 
 def _term(dataset: Dataset, keyword: str) -> str:

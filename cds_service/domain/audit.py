@@ -22,6 +22,7 @@ class AuditAction(StrEnum):
     REVIEW_PUBLISHED = "review-published"
     FEEDBACK_RECEIVED = "feedback-received"
     PATIENT_MISMATCH = "patient-mismatch"
+    NAME_DIFFERS = "name-differs"
     ADDRESS_REFUSED = "address-refused"
     EHR_REGISTERED = "ehr-registered"
     EHR_CHANGED = "ehr-changed"

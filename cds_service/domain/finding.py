@@ -134,6 +134,7 @@ class Analysis:
     instances: tuple[InstanceReason, ...]
     instance_digests: tuple[str, ...]  # sorted SHA-256 of the instances that were used
     timings: Timings
+    notes: tuple[str, ...] = ()  # codes of what was odd or repaired; for administrators
 
     @property
     def unused(self) -> tuple[InstanceReason, ...]:

@@ -1,10 +1,10 @@
-"""Guards: which images a model may read, and whether they are this patient's.
+"""Guards: which images a model may read.
 
 A guard that cannot tell refuses. Texts are clauses for a card, "not analysed: made for children
 aged 1-5, this patient is 61"; they never repeat free text of a header nor anything about who else
 the images may show.
 
-Source: DICOM PS3.3 C.7.1.1 (patient), C.7.3.1 (modality), C.8.11.1 (view position), PS3.5 6.2
+Source: DICOM PS3.3 C.7.3.1 (modality), C.8.11.1 (view position), PS3.5 6.2
 (AS, DA); DESIGN "One job through the house", step 3.
 """
 
@@ -13,17 +13,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
 
+from cds_service.domain.binding import known_birth_date
 from cds_service.domain.series_rules import SeriesRules
 from cds_service.domain.study import HeaderOverrides, InstanceHeader, PatientFacts
-from cds_service.errors import PatientMismatch, StudyOutOfScope, StudyUnusable, UnreadableInstance
+from cds_service.errors import StudyOutOfScope, StudyUnusable, UnreadableInstance
 
 DAYS_PER_YEAR = 365.25
 _DAYS_PER_UNIT = {"D": 1.0, "W": 7.0, "M": DAYS_PER_YEAR / 12, "Y": DAYS_PER_YEAR}
 _SMALLEST_SIDE = 64  # pixels; below it there is no radiograph, only an icon of one
-
-# Filled in by tools that take a date away; nobody who is X-rayed today was born then.
-_NO_BIRTH_DATES = {date(1900, 1, 1), date(1901, 1, 1)}
-_SEX = {"M": "male", "F": "female"}
 
 _MODALITY_WORDS = {
     "CR": "an X-ray image",
@@ -173,44 +170,6 @@ def _say(days: int) -> str:
     months = int(days / _DAYS_PER_UNIT["M"] + 0.001)
     number, unit = (months, "month") if months else (days, "day")
     return f"{number} {unit}{'' if number == 1 else 's'} old"
-
-
-def known_birth_date(header: InstanceHeader) -> date | None:
-    """Return the header's birth date unless it is a filler."""
-    return None if header.patient_birth_date in _NO_BIRTH_DATES else header.patient_birth_date
-
-
-def check_patient(header: InstanceHeader, facts: PatientFacts) -> tuple[str, ...]:
-    """Let an instance pass when identifier or birth date say that it is this patient's.
-
-    Returns the codes of what both sides state and what agrees.
-
-    One of the EHR's identifiers must be the DICOM Patient ID (when the EHR has any); birth date
-    and sex must be equal where both sides state them; at least one of identifier and birth date
-    must have been compared. Raises PatientMismatch, whose text says nothing about anybody.
-    """
-    proofs: dict[str, bool] = {}
-    if facts.identifiers:
-        patient_id = (header.patient_id or "").strip()
-        known = {value.strip() for value in facts.identifiers if value.strip()}
-        proofs["patient-id"] = patient_id in known
-    birth_date = known_birth_date(header)
-    if facts.birth_date is not None and birth_date is not None:
-        proofs["birth-date"] = facts.birth_date == birth_date
-    sex = _SEX.get(header.patient_sex or "")
-    states_sex = sex is not None and facts.sex in _SEX.values()
-    if not proofs or not all(proofs.values()) or (states_sex and facts.sex != sex):
-        raise mismatch("patient-mismatch")
-    return (*proofs, *(("sex",) if states_sex else ()))
-
-
-# The codes of `mismatch`: an administrator looks at each.
-MISMATCH_CODES = frozenset({"patient-mismatch", "other-study"})
-
-
-def mismatch(code: str) -> PatientMismatch:
-    """Return the one refusal that a reader of the card may see for any mix-up."""
-    return PatientMismatch(code, "images could not be matched to this patient")
 
 
 def rank(refusal: StudyUnusable) -> int:

@@ -35,6 +35,13 @@ class StudyReference:
     archive_url: str | None = None  # of its dicom-wado-rs Endpoint, unverified until egress
     accession: str | None = field(default=None, repr=False)
     service_request_id: str | None = None  # logical id of basedOn, when there is one
+    # One acquisition for several orders has a number for each (grouped procedures).
+    other_accessions: tuple[str, ...] = field(default=(), repr=False)
+
+    @property
+    def accessions(self) -> tuple[str, ...]:
+        """Every accession number that the EHR gives it."""
+        return ((self.accession,) if self.accession else ()) + self.other_accessions
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +52,7 @@ class PatientFacts:
     identifiers: tuple[str, ...] = field(default=(), repr=False)  # values, any system
     birth_date: date | None = field(default=None, repr=False)
     sex: str | None = field(default=None, repr=False)  # FHIR: male, female, other, unknown
+    names: tuple[str, ...] = field(default=(), repr=False)  # each family and given names
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +73,7 @@ class InstanceHeader:
     patient_birth_date: date | None = field(repr=False)
     patient_sex: str | None = field(repr=False)  # DICOM: M, F, O
     accession: str | None = field(default=None, repr=False)
+    patient_name: str | None = field(default=None, repr=False)  # DICOM PN
     transfer_syntax: str = ""
     photometric: str = ""
     rows: int = 0

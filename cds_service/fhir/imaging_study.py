@@ -88,6 +88,7 @@ def patient_in(document: Json, patient_id: str) -> PatientFacts | None:
                 identifiers=tuple(value for value in values if value),
                 birth_date=_day(resource.get("birthDate")),
                 sex=_text(resource.get("gender")) or None,
+                names=tuple(filter(None, map(_name, _objects(resource.get("name"))))),
             )
     return None
 
@@ -130,6 +131,7 @@ def _study(
     modalities = dict.fromkeys([*listed, *(one.modality for one in series)])
     requests = (logical_id(ref, "ServiceRequest") for ref in _objects(resource.get("basedOn")))
     own_id = _text(resource.get("id"))
+    accessions = tuple(dict.fromkeys(_accessions(resource)))
     return StudyReference(
         tenant_id=tenant_id,
         study_uid=study_uid,
@@ -142,7 +144,8 @@ def _study(
         series_count=_count(resource.get("numberOfSeries")),
         instance_count=_count(resource.get("numberOfInstances")),
         archive_url=_archive_url(resource, endpoints),
-        accession=_accession(resource),
+        accession=next(iter(accessions), None),
+        other_accessions=accessions[1:],
         service_request_id=next((one for one in requests if one), None),
     )
 
@@ -155,12 +158,19 @@ def _study_uid(resource: Json) -> str | None:
     return None
 
 
-def _accession(resource: Json) -> str | None:
+def _accessions(resource: Json) -> Iterator[str]:
     for identifier in _objects(resource.get("identifier")):
         codings = _objects(_object(identifier.get("type")).get("coding"))
-        if any(coding.get("code") == ACCESSION_TYPE for coding in codings):
-            return _text(identifier.get("value")) or None
-    return None
+        value = _text(identifier.get("value"))
+        if value and any(coding.get("code") == ACCESSION_TYPE for coding in codings):
+            yield value
+
+
+def _name(human_name: Json) -> str:
+    """Return family and given names, or the text where only that is there."""
+    given = human_name.get("given")
+    parts = [human_name.get("family"), *(given if isinstance(given, list) else [])]
+    return " ".join(filter(None, map(_text, parts))) or _text(human_name.get("text"))
 
 
 def _series(listed: list[Json]) -> Iterator[SeriesReference]:

@@ -56,7 +56,8 @@ def analyse_study(
     For each finding the image in which it is likeliest decides. An instance that cannot be used is
     named in `instances` and does not refuse the others; but one image of another patient or study,
     or two different images under one UID, refuse them all. Without `patient` neither the patient
-    nor the accession number is compared, with it as `strictness` says; without `expected_study_uid` the first instance that states one names the study.
+    nor the accession number is compared, with it as `strictness` says; without
+    `expected_study_uid` the first instance that states one names the study.
 
     Raises InferenceFailed when the model fails; what iterating `instances` raises passes through.
     """

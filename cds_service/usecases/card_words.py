@@ -12,7 +12,7 @@ from math import ceil
 
 from cds_service.domain.card import SUMMARY_LIMIT, Indicator
 from cds_service.domain.finding import Finding, Reason, Result, score_text
-from cds_service.domain.guards import MISMATCH_CODES
+from cds_service.domain.binding import MISMATCH_CODES
 from cds_service.domain.imaging_terms import kind_of, region_of
 from cds_service.domain.job import Job, JobStep, Wait
 from cds_service.domain.study import StudyReference

@@ -13,6 +13,7 @@ from datetime import timedelta
 from hashlib import sha256
 
 from cds_service.domain.audit import AuditAction, AuditEvent
+from cds_service.domain.binding import MISMATCH_CODES
 from cds_service.domain.finding import (
     Analysis,
     AnalysisStatus,
@@ -21,7 +22,6 @@ from cds_service.domain.finding import (
     Timings,
     result_key,
 )
-from cds_service.domain.guards import MISMATCH_CODES
 from cds_service.domain.job import JobStep, Lease
 from cds_service.domain.publication import Publication, PublicationState
 from cds_service.domain.tenant import Tenant
@@ -145,6 +145,7 @@ def _computed(lease: Lease, tenant: Tenant, bench: Workbench) -> Result:
         reader=bench.reader,
         classifier=bench.classifiers(lease.job.model_id),
         patient=lease.patient,
+        accessions=study.accessions,
         expected_study_uid=study.study_uid,
         on_step=advance,
     )
@@ -165,8 +166,10 @@ def _fetched(lease: Lease, tenant: Tenant, bench: Workbench) -> list[bytes]:
 def _stored(lease: Lease, bench: Workbench, analysis: Analysis, digests: tuple[str, ...]) -> Result:
     study = lease.job.study
     if analysis.reason is not None and analysis.reason.code in MISMATCH_CODES:
-        _audit(bench, lease, AuditAction.PATIENT_MISMATCH, "refused")
+        _audit(bench, lease, AuditAction.PATIENT_MISMATCH, "refused", ", ".join(analysis.notes))
         log.error("patient mismatch: job=%s tenant=%s", lease.job.id, study.tenant_id)
+    elif "name-differs" in analysis.notes:
+        _audit(bench, lease, AuditAction.NAME_DIFFERS, "noted")
     result = Result(
         id=bench.new_id(),
         key=_key(lease, bench, digests),
@@ -210,7 +213,9 @@ def _give_up(lease: Lease, bench: Workbench, error: SightlineError) -> str:
     return name
 
 
-def _audit(bench: Workbench, lease: Lease, action: AuditAction, outcome: str) -> None:
+def _audit(
+    bench: Workbench, lease: Lease, action: AuditAction, outcome: str, detail: str = ""
+) -> None:
     study = lease.job.study
     bench.audit.record(
         AuditEvent(
@@ -221,5 +226,6 @@ def _audit(bench: Workbench, lease: Lease, action: AuditAction, outcome: str) ->
             outcome=outcome,
             patient_id=study.patient_id,
             study_uid=study.study_uid,
+            detail=detail,
         )
     )

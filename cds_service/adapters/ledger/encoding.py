@@ -66,6 +66,7 @@ def study_from(document: Document) -> StudyReference:
         archive_url=document["archive_url"],
         accession=document["accession"],
         service_request_id=document["service_request_id"],
+        other_accessions=tuple(document.get("other_accessions", ())),
     )
 
 
@@ -84,6 +85,7 @@ def patient_from(data: bytes) -> PatientFacts:
         identifiers=tuple(document["identifiers"]),
         birth_date=None if birth_date is None else date.fromisoformat(birth_date),
         sex=document["sex"],
+        names=tuple(document.get("names", ())),
     )
 
 
@@ -107,6 +109,7 @@ def analysis_from(document: Document) -> Analysis:
         ),
         instance_digests=tuple(document["instance_digests"]),
         timings=Timings(timings["read"], timings["prepare"], timings["infer"], timings["total"]),
+        notes=tuple(document.get("notes", ())),
     )
 
 

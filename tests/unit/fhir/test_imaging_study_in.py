@@ -208,3 +208,27 @@ def test_an_odd_element_further_down_costs_no_more(odd: object) -> None:
     (found,) = studies_in(study, "t", "p-1")
 
     assert found.study_uid == UID
+
+
+def test_every_accession_number_of_a_study_is_kept() -> None:
+    kind = {"coding": [{"code": "ACSN"}]}
+    numbers = [{"type": kind, "value": value} for value in ("A-1", "A-2", "A-1", "", 7)]
+    uid = {"system": "urn:dicom:uid", "value": f"urn:oid:{UID}"}
+
+    (study,) = studies_in(a_study_resource(identifier=[uid, *numbers]), "t-1", "p-1")
+
+    assert study.accession == "A-1" and study.accessions == ("A-1", "A-2")
+
+
+def test_each_name_of_a_patient_is_read_whatever_its_shape() -> None:
+    names = [
+        {"family": "Meier", "given": ["Anna", None, "Maria"]},
+        {"text": "Anna Smith"},
+        {"given": "Anna"},
+        "Anna",
+    ]
+
+    facts = patient_in({"resourceType": "Patient", "id": "p-1", "name": names}, "p-1")
+
+    assert facts is not None and facts.names == ("Meier Anna Maria", "Anna Smith")
+    assert "Meier" not in repr(facts)

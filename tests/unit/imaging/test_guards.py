@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cds_service.domain.guards import age_in_days, check_header, check_patient
+from cds_service.domain.guards import age_in_days, check_header
 from cds_service.domain.study import HeaderOverrides
-from cds_service.errors import PatientMismatch, StudyOutOfScope, StudyUnusable, UnreadableInstance
+from cds_service.errors import StudyOutOfScope, StudyUnusable, UnreadableInstance
 from tests.builders import a_patient
 from tests.fakes.imaging import a_header, a_use
 
@@ -112,47 +112,6 @@ def test_any_other_text_is_no_age(text: str) -> None:
     assert days is None or 0 <= days <= 999 * 366
 
 
-# --- the patient ------------------------------------------------------------------------------
-
-
-def matches(**header: object) -> bool:
-    try:
-        check_patient(a_header(**header), a_patient())
-    except PatientMismatch as mismatch:
-        assert mismatch.text == "images could not be matched to this patient"
-        return False
-    return True
-
-
-def test_the_same_identifier_birth_date_and_sex_match() -> None:
-    assert matches(patient_birth_date=date(2022, 6, 1), patient_sex="M")
-
-
-@pytest.mark.parametrize(
-    "header",
-    [
-        {"patient_id": "MRN-2"},
-        {"patient_id": None},
-        {"patient_birth_date": date(2022, 6, 2)},
-        {"patient_sex": "F"},
-    ],
-)
-def test_one_difference_is_a_mismatch(header: dict[str, object]) -> None:
-    assert not matches(**header)
-
-
-def test_sides_that_are_silent_are_not_compared() -> None:
-    assert matches(patient_birth_date=date(1900, 1, 1), patient_sex="O")
-
-
-def test_without_identifiers_the_birth_date_must_prove_it() -> None:
-    nameless = a_patient(identifiers=())
-
-    check_patient(a_header(patient_id="X", patient_birth_date=date(2022, 6, 1)), nameless)
-    with pytest.raises(PatientMismatch):
-        check_patient(a_header(patient_id="X", patient_birth_date=None), nameless)
-
-
 def test_the_branches_of_the_tree_are_kept() -> None:
     with pytest.raises(UnreadableInstance):
         check_header(a_header(rows=0), a_use(), NOTHING)
@@ -166,10 +125,3 @@ def test_the_checks_that_were_made_are_named_and_a_silent_header_claims_none() -
 
     assert whole == ("modality", "body-part", "view", "age", "size")
     assert silent == ("modality", "view", "age", "size")
-
-
-def test_only_what_both_sides_state_of_the_patient_counts_as_compared() -> None:
-    both = a_header(patient_birth_date=date(2022, 6, 1), patient_sex="M")
-
-    assert check_patient(both, a_patient()) == ("patient-id", "birth-date", "sex")
-    assert check_patient(a_header(), a_patient()) == ("patient-id",)

@@ -6,7 +6,8 @@ import onnxruntime
 import pytest
 
 from cds_service.adapters.pixels import DicomReader
-from cds_service.domain.guards import check_header, check_patient
+from cds_service.domain.binding import check_patient
+from cds_service.domain.guards import check_header
 from cds_service.domain.study import HeaderOverrides, PatientFacts
 from cds_service.errors import StudyUnusable
 from cds_service.sandbox.patients import PATIENTS, PatientRow, StudyRow

@@ -279,6 +279,33 @@ def test_images_of_somebody_else_alert_the_administrator_and_name_nobody(
     assert result.analysis.reason.code == "patient-mismatch"
     assert (AuditAction.PATIENT_MISMATCH, "refused") in house.audited()
     assert "patient mismatch" in caplog.text and "MRN" not in caplog.text
+    (alert,) = [one for one in house.audit.events if one.action is AuditAction.PATIENT_MISMATCH]
+    assert alert.detail == "patient-id-differs" and alert.study_uid == STUDY_UID
+
+
+def test_an_accession_number_of_another_study_is_a_mismatch(house: House) -> None:
+    study = a_study(accession="A-1", other_accessions=("A-2",))
+    house.job_id = house.jobs.open("k-2", study, a_patient(), "cxr_pneumonia_peds")[0].id
+    other = a_header(accession="A-3")
+    house.archive = FakeArchive({STUDY_UID: [house.reader.holding(b"other", 0.9, other)]})
+
+    assert house.work() == "done"
+
+    assert house.results.all[0].analysis.notes == ("accession-differs",)
+
+
+def test_a_name_spelled_otherwise_is_noted_for_the_administrator_and_shown_all_the_same(
+    house: House,
+) -> None:
+    facts = a_patient(names=("Meier Anna",))
+    house.job_id = house.jobs.open("k-2", a_study(), facts, "cxr_pneumonia_peds")[0].id
+    film = house.reader.holding(b"named", 0.9, a_header(patient_name="Smith^John"))
+    house.archive = FakeArchive({STUDY_UID: [film]})
+
+    assert house.work() == "done"
+
+    assert house.results.all[0].analysis.findings
+    assert (AuditAction.NAME_DIFFERS, "noted") in house.audited()
 
 
 def test_a_ledger_that_is_away_leaves_the_job_to_the_sweep(
