@@ -65,6 +65,16 @@ def _is_accession(text: str) -> bool:
     return 0 < len(text) <= _ACCESSION_LIMIT and text.isprintable()
 
 
+@dataclass(frozen=True, slots=True)
+class Bell:
+    """What an EHR's subscription rings. The digests are SHA-256 in hex, of 32 random bytes each."""
+
+    tenant_id: str
+    path_digest: str
+    header_digest: str
+    subscription_id: str | None = None  # logical id at the EHR
+
+
 class Reception(StrEnum):
     """What became of a study that a door told of."""
 

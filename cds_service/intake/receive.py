@@ -19,7 +19,7 @@ from cds_service.domain.job import Job, JobState
 from cds_service.domain.routing import Route, route_of
 from cds_service.domain.study import PatientFacts, StudyReference
 from cds_service.domain.tenant import Tenant
-from cds_service.errors import EhrAnswerInvalid
+from cds_service.errors import EhrAnswerInvalid, EhrRefused
 from cds_service.fhir.imaging_study import (
     archive_address,
     endpoint_id,
@@ -138,7 +138,7 @@ def _patient(study: StudyReference, tenant: Tenant, desk: IntakeDesk) -> Patient
     path = f"Patient/{study.patient_id}"
     try:
         document = desk.record.read(tenant, path, authorization=None, timeout_s=READ_S)
-    except EhrAnswerInvalid:  # merged away, or the reference leads nowhere
+    except (EhrAnswerInvalid, EhrRefused):  # merged away, or not for us: the others go on
         log.warning("patient of a study not read: tenant=%s", tenant.id)
         return None
     return patient_in(document, study.patient_id)
@@ -154,7 +154,7 @@ def _with_archive(
     path = f"Endpoint/{endpoint}"
     try:
         found = desk.record.read(tenant, path, authorization=None, timeout_s=READ_S)
-    except EhrAnswerInvalid:
+    except (EhrAnswerInvalid, EhrRefused):
         return study
     return replace(study, archive_url=archive_address(found))
 

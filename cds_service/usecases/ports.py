@@ -14,7 +14,7 @@ from cds_service.domain.card import Feedback, ShownCard
 from cds_service.domain.finding import Activation, Box, Coding, ModelIdentity, Result
 from cds_service.domain.guards import IntendedUse as IntendedUse  # part of the Classifier port
 from cds_service.domain.hook import FhirAuthorization
-from cds_service.domain.intake import Door
+from cds_service.domain.intake import Bell, Door
 from cds_service.domain.job import Job, JobStep, Lease, Wait
 from cds_service.domain.publication import Publication
 from cds_service.domain.review import Review, ReviewWrite, WriteLease, WriteState
@@ -66,6 +66,29 @@ class DoorRegister(Protocol):
 
     def set_change_feed(self, tenant_id: str, address: str) -> None:
         """Store the base of its archive's change feed; raise NotFound."""
+
+
+class IntakeCursors(Protocol):
+    """How far each intake door has read."""
+
+    def position(self, tenant_id: str, door: Door) -> Mapping[str, Any]:
+        """Return what was kept last; empty before the first time."""
+
+    def keep(self, tenant_id: str, door: Door, position: Mapping[str, Any]) -> None:
+        """Put this in its place."""
+
+
+class IntakeBells(Protocol):
+    """The bells that EHRs may ring: one each, known by digests of what only the EHR was told."""
+
+    def hang(self, bell: Bell) -> None:
+        """Store it, over this EHR's earlier one."""
+
+    def of(self, tenant_id: str) -> Bell | None:
+        """Return this EHR's bell."""
+
+    def at(self, path_digest: str) -> Bell | None:
+        """Return the bell with this path; one indexed read."""
 
 
 # --- jobs ------------------------------------------------------------------------------------

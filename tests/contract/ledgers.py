@@ -20,6 +20,7 @@ from cds_service.adapters import ledger as sql
 from cds_service.adapters.vault import Vault
 from cds_service.usecases import ports
 from tests.fakes.alerts import FakeAlerts
+from tests.fakes.intake import FakeBells, FakeCursors
 from tests.fakes.ledger import (
     FakeAuditLog,
     FakeCardLog,
@@ -66,6 +67,8 @@ class Ledger:
     replays: ports.Replays
     alerts: AlertTables
     worklist: ports.Worklist
+    cursors: ports.IntakeCursors
+    bells: ports.IntakeBells
 
 
 def fake_ledger() -> Ledger:
@@ -86,6 +89,8 @@ def fake_ledger() -> Ledger:
         replays=FakeReplays(),
         alerts=FakeAlerts(cards, reviews),
         worklist=FakeWorklist(jobs, results),
+        cursors=FakeCursors(),
+        bells=FakeBells(),
     )
 
 
@@ -106,6 +111,8 @@ def sql_ledger(engine: Engine) -> Ledger:
         replays=sql.SqlReplays(engine, clock=clock),
         alerts=sql.SqlAlerts(engine),
         worklist=sql.SqlWorklist(engine),
+        cursors=sql.SqlIntakeCursors(engine, clock=clock),
+        bells=sql.SqlIntakeBells(engine, clock=clock),
     )
 
 

@@ -3,8 +3,13 @@
 import pytest
 from sqlalchemy.engine import Engine
 
-from cds_service.adapters.ledger import SqlTenants, upgrade
-from cds_service.domain.intake import Door
+from cds_service.adapters.ledger import (
+    SqlIntakeBells,
+    SqlIntakeCursors,
+    SqlTenants,
+    upgrade,
+)
+from cds_service.domain.intake import Bell, Door
 from cds_service.errors import NotFound
 from tests.builders import a_tenant
 from tests.contract.ledgers import Ledger
@@ -47,3 +52,43 @@ def test_an_older_registration_has_no_open_door(old: Engine) -> None:
 
     (tenant,) = SqlTenants(old).all()
     assert (tenant.doors, tenant.change_feed) == ((), None)
+
+
+def test_a_door_goes_on_where_it_was(ledger: Ledger) -> None:
+    ledger.cursors.keep("t-1", Door.FHIR_POLLING, {"since": "2026-01-05T09:00:00+00:00"})
+    ledger.cursors.keep("t-1", Door.ORTHANC_CHANGES, {"after": 7})
+    ledger.cursors.keep("t-2", Door.ORTHANC_CHANGES, {"after": 99})
+    ledger.cursors.keep("t-1", Door.ORTHANC_CHANGES, {"after": 8, "waiting": {"1.2.3": None}})
+
+    assert ledger.cursors.position("t-1", Door.ORTHANC_CHANGES) == {
+        "after": 8,
+        "waiting": {"1.2.3": None},
+    }
+    assert ledger.cursors.position("t-1", Door.FHIR_POLLING)["since"].startswith("2026")
+    assert ledger.cursors.position("t-1", Door.DICOMWEB_POLLING) == {}
+
+
+def test_an_ehr_has_one_bell_and_a_new_one_takes_its_place(ledger: Ledger) -> None:
+    first = Bell("t-1", "a" * 64, "b" * 64)
+    second = Bell("t-1", "c" * 64, "d" * 64, "sub-1")
+    other = Bell("t-2", "e" * 64, "f" * 64)
+
+    for bell in (first, other, second):
+        ledger.bells.hang(bell)
+
+    assert ledger.bells.at("a" * 64) is None
+    assert ledger.bells.at("c" * 64) == ledger.bells.of("t-1") == second
+    assert ledger.bells.of("t-2") == other
+    assert ledger.bells.of("t-3") is None
+
+
+def test_what_the_doors_keep_goes_with_the_registration(engine: Engine) -> None:
+    tenants = SqlTenants(engine)
+    tenants.add(a_tenant())
+    SqlIntakeBells(engine).hang(Bell("t-1", "a" * 64, "b" * 64))
+    SqlIntakeCursors(engine).keep("t-1", Door.FHIR_POLLING, {"since": None})
+
+    tenants.remove("t-1")
+
+    assert SqlIntakeBells(engine).at("a" * 64) is None
+    assert SqlIntakeCursors(engine).position("t-1", Door.FHIR_POLLING) == {}

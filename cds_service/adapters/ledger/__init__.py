@@ -6,6 +6,7 @@ Source: DESIGN "The ledger is SQL"; the classes implement the protocols of useca
 from cds_service.adapters.ledger.alerts import SqlAlerts
 from cds_service.adapters.ledger.connection import connect, within
 from cds_service.adapters.ledger.inbox import SqlInbox, SqlPushCredentials
+from cds_service.adapters.ledger.intake import SqlIntakeBells, SqlIntakeCursors
 from cds_service.adapters.ledger.jobs import SqlJobs
 from cds_service.adapters.ledger.judgements import SqlJudgements
 from cds_service.adapters.ledger.logs import SqlAuditLog, SqlCardLog, SqlReplays
@@ -21,6 +22,8 @@ __all__ = [
     "SqlAuditLog",
     "SqlCardLog",
     "SqlInbox",
+    "SqlIntakeBells",
+    "SqlIntakeCursors",
     "SqlJobs",
     "SqlJudgements",
     "SqlLostJobs",

@@ -95,6 +95,7 @@ intake_bell = sa.Table(
     # SHA-256 of what only the EHR knows: the last part of the path, and a header.
     sa.Column("path_digest", sa.String(64), nullable=False, unique=True),
     sa.Column("header_digest", sa.String(64), nullable=False),
+    sa.Column("subscription_id", sa.String),  # at the EHR; null until it has one
     sa.Column("created_at", UtcTime, nullable=False),
 )
 

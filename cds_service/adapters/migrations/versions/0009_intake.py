@@ -32,6 +32,7 @@ def upgrade() -> None:
         sa.Column("tenant_id", sa.String(), nullable=False),
         sa.Column("path_digest", sa.String(64), nullable=False),
         sa.Column("header_digest", sa.String(64), nullable=False),
+        sa.Column("subscription_id", sa.String()),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("tenant_id", name="pk_intake_bell"),
         sa.UniqueConstraint("path_digest", name="uq_intake_bell_path_digest"),
