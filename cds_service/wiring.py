@@ -25,7 +25,7 @@ from cds_service.adapters.ehr_writer import FhirWriter
 from cds_service.adapters.jwks import ClientKeys
 from cds_service.adapters.lanes import Lanes
 from cds_service.adapters.model_sheets import sheet_of
-from cds_service.adapters.model_shelf import ModelShelf, identity_of, intended_use_of
+from cds_service.adapters.model_shelf import ModelShelf, enabled_routes, identity_of
 from cds_service.adapters.queue import (
     RING_TIMEOUT_S,
     SESSION_TIMEOUT_S,
@@ -41,7 +41,7 @@ from cds_service.domain.audit import AuditAction, AuditEvent
 from cds_service.domain.finding import Coding, ModelIdentity
 from cds_service.domain.job import Job
 from cds_service.domain.model_sheet import ModelSheet
-from cds_service.domain.routing import Route, route_of
+from cds_service.domain.routing import route_of
 from cds_service.domain.study import PatientFacts, StudyReference
 from cds_service.domain.tenant import Tenant
 from cds_service.errors import LedgerUnavailable, ModelMissing, NotFound, SightlineError
@@ -54,6 +54,7 @@ from cds_service.usecases.gather_prefetch import Gatherer
 from cds_service.usecases.hook_desk import HookDesk
 from cds_service.usecases.ports import Budget, OverdueJobs
 from cds_service.usecases.publish_reviews import ReviewBench
+from cds_service.usecases.read_study import read_study
 from cds_service.usecases.record_feedback import record_feedback
 from cds_service.usecases.run_inference import Workbench
 from cds_service.usecases.seal_context import seal_context
@@ -221,7 +222,7 @@ def hook_services(settings: Settings, house: House) -> Services:
         alerts=ledger.SqlAlerts(house.engine),
         audit=house.audit,
         dispatch=_dispatch(settings, house),
-        routes=partial(_routes, house.shelf),
+        routes=partial(enabled_routes, house.shelf),
         writer=CardWriter(
             model,
             settings.public_url,
@@ -294,7 +295,7 @@ def app_services(settings: Settings, house: House) -> AppServices:
         archive_as=lambda token: DicomWebArchive(
             house.egress.session_for, lambda _tenant: LaunchToken(token), only_at_study=True
         ),
-        read_pixels=lambda instance: reader.pixels(instance).values,
+        read_pixels=lambda instance, frame: reader.pixels(instance, frame).values,
         read_header=reader.header,
         model_facts=partial(_model_facts, house.shelf),
         model_sheet=partial(_sheet, house.shelf),
@@ -309,7 +310,7 @@ def _dispatch(settings: Settings, house: House) -> Callable[..., Job]:
     doorbell = _doorbell(settings)
 
     def dispatch(study: StudyReference, patient: PatientFacts, again: bool = False) -> Job:
-        route = route_of(_routes(house.shelf, study.tenant_id), study, patient)
+        route = route_of(enabled_routes(house.shelf, study.tenant_id), study, patient)
         return dispatch_inference(
             study, patient, jobs=house.jobs, doorbell=doorbell, model=route.model, again=again
         )
@@ -317,24 +318,22 @@ def _dispatch(settings: Settings, house: House) -> Callable[..., Job]:
     return dispatch
 
 
-def _routes(shelf: ModelShelf, tenant_id: str) -> list[Route]:
-    """Return the models enabled for a tenant; one that cannot be read is left out and logged.
+def study_at_ehr(
+    settings: Settings, tenant: Tenant, study_uid: str
+) -> tuple[StudyReference, PatientFacts | None, list[bytes]]:
+    """Read one study of an EHR and its images, for a person at the command line.
 
-    Raises ModelMissing when none is left.
+    Raises NotFound when the EHR has no such study, UpstreamFailed, StudyUnusable.
     """
-    routes = []
-    missing: ModelMissing | None = None
-    for model_id in shelf.enabled().of(tenant_id):
-        try:
-            card = shelf.card(model_id)
-        except ModelMissing as error:
-            log.error("model left out: %s", error)
-            missing = error
-        else:
-            routes.append(Route(identity_of(card), intended_use_of(card)))
-    if not routes:
-        raise missing or ModelMissing("No model is enabled.")
-    return routes
+    house = open_house(settings)
+    return read_study(
+        study_uid,
+        tenant,
+        record=FhirRecord(house.egress, house.tokens),
+        archive=archive(house),
+        audit=house.audit,
+        clock=clock,
+    )
 
 
 def _doorbell(settings: Settings) -> RqDoorbell:

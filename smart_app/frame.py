@@ -24,6 +24,7 @@ class Frame:
     intercept: float
     window: tuple[float, float]  # stored values that are shown black and white
     spacing_mm: tuple[float, float] | None = None  # between rows, between columns
+    frames: int = 1  # of the object that it is one of
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -39,6 +40,7 @@ class Frame:
             "highest": int(self.stored.max()),
             "photometric": "MONOCHROME2",
             "spacing_mm": self.spacing_mm and list(self.spacing_mm),
+            "frames": self.frames,
         }
 
     @property
@@ -47,7 +49,9 @@ class Frame:
         return self.stored.astype("<u2", copy=False).tobytes()
 
 
-def frame_of(values: NDArray[np.float32], spacing_mm: tuple[float, float] | None) -> Frame:
+def frame_of(
+    values: NDArray[np.float32], spacing_mm: tuple[float, float] | None, frames: int = 1
+) -> Frame:
     """Put modality values into 16 bits; whole numbers in a range of 65,535 lose nothing.
 
     values  (rows, columns), finite, larger is brighter
@@ -56,7 +60,7 @@ def frame_of(values: NDArray[np.float32], spacing_mm: tuple[float, float] | None
     is_whole = high - low <= HIGHEST and bool((values == np.rint(values)).all())
     slope = 1.0 if is_whole else max(high - low, 1e-6) / HIGHEST
     stored = np.rint((values - np.float32(low)) / np.float32(slope)).astype(np.uint16)
-    return Frame(stored, slope, low, _window(stored), spacing_mm)
+    return Frame(stored, slope, low, _window(stored), spacing_mm, frames)
 
 
 def packed(frame: Frame) -> bytes:
@@ -72,7 +76,8 @@ def unpacked(data: bytes) -> Frame:
     stored = np.frombuffer(raw, dtype="<u2").reshape(shape).astype(np.uint16, copy=False)
     spacing = facts["spacing_mm"] and (facts["spacing_mm"][0], facts["spacing_mm"][1])
     low, high = facts["window"]
-    return Frame(stored, facts["slope"], facts["intercept"], (low, high), spacing)
+    slope, intercept = facts["slope"], facts["intercept"]
+    return Frame(stored, slope, intercept, (low, high), spacing, facts["frames"])
 
 
 def _window(stored: NDArray[np.uint16]) -> tuple[float, float]:

@@ -31,9 +31,9 @@ class FrameCache:
         self._launch = launch
         self._redis, self._vault = launch.house.redis, launch.house.vault
 
-    def get(self, result_id: str, sop_uid: str) -> bytes | None:
+    def get(self, result_id: str, image: str) -> bytes | None:
         """Return what was kept; None when it has ended, gave way or Redis is away."""
-        name = self._name(result_id, sop_uid)
+        name = self._name(result_id, image)
         try:
             sealed = cast(bytes | None, self._redis.get(KEY_PREFIX + name))
         except redis.RedisError:
@@ -46,11 +46,11 @@ class FrameCache:
             log.warning("app: a sealed frame did not open, tenant=%s", self._launch.tenant.id)
             return None
 
-    def put(self, result_id: str, sop_uid: str, data: bytes) -> None:
+    def put(self, result_id: str, image: str, data: bytes) -> None:
         """Keep the bytes if there is room for them; without Redis nothing is kept."""
         if len(data) > ENTRY_LIMIT_BYTES:
             return
-        name = self._name(result_id, sop_uid)
+        name = self._name(result_id, image)
         sealed = self._vault.seal(name, self._launch.tenant.id, data)
         now = self._launch.house.clock().timestamp()
         try:
@@ -72,5 +72,5 @@ class FrameCache:
                 self._redis.zrem(INDEX, entry)
                 self._redis.delete(KEY_PREFIX + name)
 
-    def _name(self, result_id: str, sop_uid: str) -> str:
-        return sha256(f"{self._launch.handle}/{result_id}/{sop_uid}".encode()).hexdigest()
+    def _name(self, result_id: str, image: str) -> str:
+        return sha256(f"{self._launch.handle}/{result_id}/{image}".encode()).hexdigest()

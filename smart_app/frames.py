@@ -36,7 +36,7 @@ def images(launch: OpenLaunch, result_id: str) -> Response:
                 finding.coding.code: number
                 for finding in result.analysis.findings
                 for number, place in enumerate(places)
-                if place.sop_uid == finding.sop_uid
+                if place.shows(finding)
             },
         }
     )

@@ -8,13 +8,13 @@ Source: ADR 0001; ADR 0008; DICOM PS3.3 C.7.3.1 (Series Number), C.7.6.1 (Instan
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
 from threading import BoundedSemaphore
 
 import numpy as np
 
-from cds_service.domain.finding import Result
+from cds_service.domain.finding import Finding, Result
 from cds_service.domain.study import StudyReference
 from cds_service.errors import ImageBusy, ImageChanged, NotFound
 from cds_service.usecases.ports import Budget
@@ -34,17 +34,29 @@ class Place:
 
     series_uid: str
     sop_uid: str
+    frame: int = 1  # of this object, from 1
     view: str = ""  # "PA"
+
+    def shows(self, finding: Finding) -> bool:
+        """Tell whether the finding is in this very image."""
+        return (self.sop_uid, self.frame) == (finding.sop_uid, finding.frame)
+
+
+def place_of(finding: Finding) -> Place:
+    """Return where a finding's image is."""
+    return Place(finding.series_uid, finding.sop_uid, finding.frame)
 
 
 def places_of(launch: OpenLaunch, result: Result) -> list[Place]:
     """Return the images that were analysed, by series and by their number in it.
 
-    Raises what Archive.instances raises.
+    Raises what Archive.instances raises; for a single object as `frame_in`.
     """
     analysis = result.analysis
     if len(analysis.instance_digests) == 1 and analysis.findings:
-        return [Place(analysis.findings[0].series_uid, analysis.findings[0].sop_uid)]
+        # The preview has just brought it: the cache knows how many frames it has.
+        shown = place_of(analysis.findings[0])
+        return _frames_at(shown, frame_in(launch, result, shown).frames)
     store, kind = SealedStore(launch.house.redis, launch.house.vault), f"images:{result.id}"
     kept = store.get(kind, launch.handle)
     if kept is None:
@@ -67,22 +79,33 @@ def frame_in(launch: OpenLaunch, result: Result, place: Place) -> Frame:
     Raises ImageChanged (409) unless the archive's bytes are among those that were analysed,
     ImageBusy (503) when others keep the decoder, and what Archive.instance raises.
     """
-    cache = FrameCache(launch)
-    if kept := cache.get(result.id, place.sop_uid):
+    cache, name = FrameCache(launch), f"{place.sop_uid}/{place.frame}"
+    if kept := cache.get(result.id, name):
         return unpacked(kept)
-    archive, study = archive_for(launch, _study_of(launch, result))
-    instance = archive.instance(launch.tenant, study, place.series_uid, place.sop_uid)
-    if _digest(instance) not in result.analysis.instance_digests:
-        raise ImageChanged("The archive's image is not the one that was analysed.")
+    instance = _instance(launch, result, place, cache)
     with _turn():
-        if kept := cache.get(result.id, place.sop_uid):  # by whoever had the turn before
+        if kept := cache.get(result.id, name):  # by whoever had the turn before
             return unpacked(kept)
-        values = launch.house.read_pixels(instance)
+        header = launch.house.read_header(instance)
+        values = launch.house.read_pixels(instance, place.frame)
         if _is_negative(result, place):
             values = np.float32(values.min() + values.max()) - values
-        frame = frame_of(values, launch.house.read_header(instance).spacing_mm)
-    cache.put(result.id, place.sop_uid, packed(frame))
+        frame = frame_of(values, header.spacing_mm, header.frames)
+    cache.put(result.id, name, packed(frame))
+    if header.frames > 1:  # paging must not fetch all of them for each
+        cache.put(result.id, place.sop_uid, instance)
     return frame
+
+
+def _instance(launch: OpenLaunch, result: Result, place: Place, cache: FrameCache) -> bytes:
+    """Return the object as it was analysed."""
+    instance = cache.get(result.id, place.sop_uid)
+    if instance is None:
+        archive, study = archive_for(launch, _study_of(launch, result))
+        instance = archive.instance(launch.tenant, study, place.series_uid, place.sop_uid)
+    if _digest(instance) not in result.analysis.instance_digests:
+        raise ImageChanged("The archive's image is not the one that was analysed.")
+    return instance
 
 
 @contextmanager
@@ -103,10 +126,14 @@ def _in_archive(launch: OpenLaunch, result: Result) -> list[Place]:
     for instance in archive.instances(launch.tenant, study, Budget()):
         if _digest(instance) in result.analysis.instance_digests:
             header = house.read_header(instance)
-            place = Place(header.series_uid or "", header.sop_uid or "", header.view)
+            place = Place(header.series_uid or "", header.sop_uid or "", view=header.view)
             order = (header.series_number, place.series_uid, header.instance_number, place.sop_uid)
-            found.append((order, place))
-    return [place for _, place in sorted(found, key=lambda entry: entry[0])]
+            found.append((order, _frames_at(place, header.frames)))
+    return [place for _, frames in sorted(found, key=lambda entry: entry[0]) for place in frames]
+
+
+def _frames_at(place: Place, frames: int) -> list[Place]:
+    return [replace(place, frame=number) for number in range(1, frames + 1)]
 
 
 def _is_negative(result: Result, place: Place) -> bool:

@@ -15,7 +15,7 @@ from cds_service.errors import NotFound
 from models.explain import HOT, Region, hot_regions
 from models.overlay import colour_table, overlay_png
 from smart_app.frame import Frame
-from smart_app.images import Place, frame_in
+from smart_app.images import frame_in, place_of
 from smart_app.open_launch import OpenLaunch, within_launch
 
 LONGEST_SIDE = 1600  # pixels
@@ -33,7 +33,7 @@ def picture(launch: OpenLaunch, result_id: str, code: str) -> Response:
     Raises as `frame_in`.
     """
     result, finding = launch.finding(result_id, code)
-    frame = frame_in(launch, result, Place(finding.series_uid, finding.sop_uid))
+    frame = frame_in(launch, result, place_of(finding))
     return Response(windowed_png(frame), mimetype="image/png")
 
 

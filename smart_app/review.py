@@ -15,7 +15,7 @@ from cds_service.domain.review import COMMENT_LIMIT, Reason, Verdict, is_in_an_i
 from cds_service.errors import ReviewRefused, ScopeDenied
 from cds_service.usecases.review_finding import Opinion, ReviewDesk, review_finding
 from smart_app import words
-from smart_app.images import Place, frame_in
+from smart_app.images import frame_in, place_of
 from smart_app.open_launch import OpenLaunch, within_launch
 from smart_app.review_panel import review_panels, why_no_review
 
@@ -131,6 +131,6 @@ def _region(launch: OpenLaunch, result: Result, finding: Finding) -> Box:
 
 def _size(launch: OpenLaunch, result: Result, finding: Finding) -> tuple[int, int]:
     """Return rows and columns; raises as `frame_in`."""
-    frame = frame_in(launch, result, Place(finding.series_uid, finding.sop_uid))
+    frame = frame_in(launch, result, place_of(finding))
     rows, columns = frame.stored.shape
     return int(rows), int(columns)

@@ -90,8 +90,8 @@ class AppServices:
     ehr: EhrRecord
     archive: Archive  # under our own credentials
     archive_as: Callable[[str], Archive]  # under this access token, at a study's own address
-    # One decoded frame, (rows, columns), larger is brighter; raises StudyUnusable.
-    read_pixels: Callable[[bytes], NDArray[np.float32]]
+    # One decoded frame, counted from 1: (rows, columns), larger is brighter; raises StudyUnusable.
+    read_pixels: Callable[[bytes, int], NDArray[np.float32]]
     # What its header says; raises StudyUnusable.
     read_header: Callable[[bytes], InstanceHeader]
     # The card of the model that computed a result; None when it is not installed any more.

@@ -159,7 +159,7 @@ class House:
             archive_as=lambda token: DicomWebArchive(
                 self.egress.session_for, lambda _tenant: LaunchToken(token), only_at_study=True
             ),
-            read_pixels=lambda instance: DicomReader().pixels(instance).values,
+            read_pixels=lambda instance, frame: DicomReader().pixels(instance, frame).values,
             read_header=DicomReader().header,
             model_facts=lambda model: FACTS,
             model_sheet=lambda model_id: SHEET if model_id == "cxr_pneumonia_peds" else None,

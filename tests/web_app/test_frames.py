@@ -8,8 +8,10 @@ from threading import Event, Thread
 import numpy as np
 import pytest
 import redis
+from pydicom.uid import EnhancedXAImageStorage
 from werkzeug.test import TestResponse
 
+from cds_service.domain.finding import Result
 from cds_service.domain.tenant import Tenant
 from smart_app import frame_cache, images
 from smart_app.frame import frame_of, packed, unpacked
@@ -121,7 +123,7 @@ def test_an_image_is_shown_with_the_polarity_in_which_it_was_analysed(
 
 
 def test_a_packed_frame_is_the_frame() -> None:
-    frame = frame_of(a_picture().astype(np.float32), (0.2, 0.1))
+    frame = frame_of(a_picture().astype(np.float32), (0.2, 0.1), 12)
 
     again = unpacked(packed(frame))
 
@@ -177,6 +179,75 @@ def test_the_images_of_a_study_are_in_the_order_of_their_numbers(
     assert facts["spacing_mm"] == [0.4, 0.3]
 
 
+def test_the_frames_of_an_object_are_listed_and_read_one_by_one_after_a_single_fetch(
+    house: House, browser: Browser, opened: str
+) -> None:
+    archive = CountingArchive([a_cine_loop(3)])
+    house.swap(archive=archive)
+    house.keep(a_seen_frame(archive.by_uid[SOP_UID], frame=2))
+
+    listed = browser.get(f"{opened}r/r-1/images").json
+
+    assert listed is not None and listed["findings"] == {"233604007": 1}
+    [series] = listed["series"]
+    darkest = [int(values_in(browser.get(entry["frame"])).min()) for entry in series]
+    assert darkest == [a_picture().min() + 10 * number for number in range(3)]
+    assert archive.singles == 1
+
+
+def test_the_preview_is_the_frame_that_the_finding_is_in(
+    house: House, browser: Browser, opened: str
+) -> None:
+    archive = CountingArchive([a_cine_loop(3)])
+    decoded: list[int] = []
+    read = house.app.extensions["sightline-app"].read_pixels
+
+    def noted(instance: bytes, frame: int) -> np.ndarray:
+        decoded.append(frame)
+        return np.asarray(read(instance, frame))
+
+    house.swap(archive=archive, read_pixels=noted)
+    house.keep(a_seen_frame(archive.by_uid[SOP_UID], frame=3))
+
+    assert browser.get(f"{opened}r/r-1/233604007/picture").status_code == 200
+    assert decoded == [3]
+
+
+def test_the_frames_of_several_objects_follow_each_other(
+    house: House, browser: Browser, opened: str
+) -> None:
+    instances = [a_cine_loop(2, "1.2.840.99999.1.1.2"), *a_series(1)]
+    house.swap(archive=CountingArchive(instances))
+    keep_series(house, instances)
+
+    listed = browser.get(f"{opened}r/r-1/images").json
+
+    assert listed is not None
+    assert [len(series) for series in listed["series"]] == [3]
+    assert listed["findings"] == {"233604007": 1}  # its first frame, after the single film
+
+
+def a_cine_loop(count: int, sop_uid: str = SOP_UID) -> bytes:
+    """An object of several frames, each a little brighter than the one before."""
+    frames = [a_picture() + np.uint16(10 * number) for number in range(count)]
+    film = a_film(
+        frames[0],
+        SOPClassUID=EnhancedXAImageStorage,
+        SOPInstanceUID=sop_uid,
+        SeriesNumber=1,
+        InstanceNumber=2,
+        NumberOfFrames=count,
+        PixelData=b"".join(frame.tobytes() for frame in frames),
+    )
+    return as_file(film)
+
+
+def a_seen_frame(instance: bytes, frame: int) -> Result:
+    digests = (sha256(instance).hexdigest(),)
+    finding = a_finding(sop_uid=SOP_UID, frame=frame)
+    return a_result(analysis=an_analysis(findings=(finding,), instance_digests=digests))
+
+
 def test_an_image_that_was_not_analysed_is_not_listed(
     house: House, browser: Browser, opened: str
 ) -> None:
@@ -195,7 +266,7 @@ def test_bytes_that_no_worker_has_decoded_are_not_decoded_for_the_viewer(
 ) -> None:
     house.keep(a_seen_result(house.instance))
     house.swap(archive=FakeArchive({STUDY_UID: [a_radiograph(np.zeros((4, 4)))]}))
-    house.swap(read_pixels=lambda instance: pytest.fail("decoded"))
+    house.swap(read_pixels=lambda instance, frame: pytest.fail("decoded"))
 
     assert browser.get(f"{opened}r/r-1/i/0/frame").status_code == 409
 
@@ -294,10 +365,10 @@ def test_two_images_are_never_decoded_at_once_and_who_waits_too_long_is_told_whe
     entered, leave = Event(), Event()
     read = house.app.extensions["sightline-app"].read_pixels
 
-    def slow(instance: bytes) -> np.ndarray:
+    def slow(instance: bytes, frame: int) -> np.ndarray:
         entered.set()
         assert leave.wait(60)
-        return np.asarray(read(instance))
+        return np.asarray(read(instance, frame))
 
     house.swap(read_pixels=slow)
     monkeypatch.setattr(images, "DECODE_WAIT_S", 0.05)

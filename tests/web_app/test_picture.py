@@ -39,7 +39,7 @@ def test_bytes_that_no_worker_has_decoded_are_not_decoded_here(
 ) -> None:
     house.keep(a_seen_result(house.instance))
     house.swap(archive=FakeArchive({STUDY_UID: [a_radiograph(np.zeros((4, 4)))]}))
-    house.swap(read_pixels=lambda instance: pytest.fail("decoded"))
+    house.swap(read_pixels=lambda instance, frame: pytest.fail("decoded"))
 
     page = browser.get(f"{finding}/picture")
     answer = browser.get(f"{finding}/picture", Accept="application/json")

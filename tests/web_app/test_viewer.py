@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from playwright.sync_api import Browser, Locator, Page, Route, expect
+from pydicom.uid import EnhancedXAImageStorage
 
 from cds_service.domain.tenant import Tenant
 from cds_service.sandbox.parts import Sandbox
@@ -537,24 +538,28 @@ def place(page: Page) -> Locator:
 def test_keys_wheel_and_buttons_go_through_series_and_images(study: Screen) -> None:
     with study() as page:
         stage = is_ready(page)
-        expect(place(page)).to_have_text("Image 2 of 3 PA")  # where the finding is
+        expect(place(page)).to_have_text("Image 2 of 3 PA Series 1 of 2")  # where the finding is
         expect(page.locator(".outline")).to_be_visible()
         film = box(page)
         stage.focus()
         changed(page, lambda: page.keyboard.press("ArrowRight"))
-        expect(place(page)).to_have_text("Image 3 of 3 LL")
+        expect(place(page)).to_have_text("Image 3 of 3 LL Series 2 of 2")
         expect(page.locator(".outline")).to_be_hidden()
         changed(page, lambda: page.keyboard.press("PageUp"))
-        expect(place(page)).to_have_text("Image 1 of 3 AP")
+        expect(place(page)).to_contain_text("Image 1 of 3 AP")
         stage.hover()
         changed(page, lambda: page.mouse.wheel(0, 100))
-        expect(place(page)).to_have_text("Image 2 of 3 PA")
+        expect(place(page)).to_contain_text("Image 2 of 3 PA")
         changed(page, page.get_by_role("button", name="Previous image").click)
-        expect(place(page)).to_have_text("Image 1 of 3 AP")
+        expect(place(page)).to_contain_text("Image 1 of 3 AP")
         first = greys(page, film)[0, 0]
         changed(page, lambda: page.keyboard.press("PageDown"))
-        expect(place(page)).to_have_text("Image 3 of 3 LL")
+        expect(place(page)).to_contain_text("Image 3 of 3 LL")
         third = greys(page, film)[0, 0]
+        changed(page, page.get_by_role("button", name="Previous series").click)
+        expect(place(page)).to_contain_text("Image 1 of 3 AP")
+        changed(page, page.get_by_role("button", name="Next series").click)
+        expect(place(page)).to_contain_text("Image 3 of 3 LL")
 
     assert third > first + 50
 
@@ -600,7 +605,45 @@ def test_a_swipe_turns_to_the_next_image_on_a_phone(study: Screen) -> None:
         y = frame["y"] + frame["height"] / 2
         changed(page, lambda: touch(page, *[[(300 - 40 * step, y)] for step in range(6)]))
 
-        expect(place(page)).to_have_text("Image 3 of 3 LL")
+        expect(place(page)).to_contain_text("Image 3 of 3 LL")
+
+
+def test_the_frames_of_one_object_are_turned_like_images_in_one_window(
+    house: House, study: Screen
+) -> None:
+    frames = [blocks(512, 448) for _ in range(3)]
+    for number, frame in enumerate(frames):
+        frame += 40 * number  # each frame has other extremes
+        frame[:64, :56] = 900 * (number + 1)
+    film = as_file(
+        a_film(
+            frames[0].astype("<u2"),
+            SOPClassUID=EnhancedXAImageStorage,
+            NumberOfFrames=3,
+            PixelData=b"".join(frame.astype("<u2").tobytes() for frame in frames),
+        )
+    )
+    house.swap(archive=FakeArchive({STUDY_UID: [film]}))
+    finding = a_finding(frame=2, activation=a_warm_map())
+    digests = (sha256(film).hexdigest(),)
+    house.keep(a_result(analysis=an_analysis(findings=(finding,), instance_digests=digests)))
+
+    with study() as page:
+        stage = is_ready(page)
+        expect(place(page)).to_contain_text("Image 2 of 3")
+        expect(page.get_by_role("button", name="Next series")).to_be_hidden()
+        film = box(page)
+        second = greys(page, film)
+        stage.focus()
+        changed(page, lambda: page.keyboard.press("ArrowRight"))
+        expect(place(page)).to_contain_text("Image 3 of 3")
+        expect(page.locator(".outline")).to_be_hidden()
+        third = greys(page, film)
+        low, high = window_of(frames[1].astype("<u2").astype(float))
+
+    values = frames[1].astype("<u2").astype(float), frames[2].astype("<u2").astype(float)
+    for seen, shown in zip((second, third), values, strict=True):
+        assert np.abs(seen - expected(shown, low, high)).max() <= TOLERANCE
 
 
 @pytest.mark.parametrize("size", [(1280, 800), (380, 800), (360, 740)])

@@ -25,14 +25,14 @@ function start(): void {
   }
 }
 
-/** The code and the first image come at the same time. */
+/** The code comes with the preview; then the server knows the image, and how many frames it has. */
 async function open(figure: HTMLElement): Promise<void> {
   const code = import("./viewer");
   try {
+    if (!(await hasPreview(figure))) return;
     const images = await fetchImages(figure.dataset["images"] ?? "");
     const first = images.series.flat()[images.findings[figure.dataset["code"] ?? ""] ?? 0];
     if (!first) return;
-    if (!(await hasPreview(figure))) return;
     prefetchFrame(first.frame);
     await take(figure, images, code);
   } catch {

@@ -67,9 +67,17 @@ export class Picture {
     this.reset();
   }
 
-  /** Show another image of the stack; window, zoom and place stay. */
+  /** Show another image of the stack; window (in modality values), zoom and place stay. */
   async turnTo(index: number): Promise<void> {
+    const window = this.shownWindow;
     await this.viewport.setImageIdIndex(index);
+    const facts = factsOf(this.viewport.getCurrentImageId());
+    if (window && facts) {
+      const stored = (value: number): number => (value - facts.intercept) / facts.slope;
+      const lower = stored(window.centre - window.width / 2);
+      const upper = stored(window.centre + window.width / 2);
+      this.viewport.setProperties({ voiRange: { lower, upper } });
+    }
     this.viewport.render();
   }
 

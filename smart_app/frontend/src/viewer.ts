@@ -118,13 +118,18 @@ class Viewer {
       number: this.position.number + 1,
       count: this.position.count,
       view: this.images.series[this.position.series]?.[this.position.index]?.view ?? "",
+      series: this.position.series + 1,
+      "all-series": this.images.series.length,
     };
     for (const [name, value] of Object.entries(values)) {
       const place = this.figure.querySelector(`[data-shown="${name}"]`);
       if (place) place.textContent = String(value ?? "");
     }
-    const several = this.figure.querySelectorAll<HTMLElement>("[data-several]");
-    for (const place of several) place.hidden = this.position.count < 2;
+    const { count } = this.position;
+    const howMany: Record<string, number> = { images: count, series: this.images.series.length };
+    for (const place of this.figure.querySelectorAll<HTMLElement>("[data-several]")) {
+      place.hidden = (howMany[place.dataset["several"] ?? ""] ?? 0) < 2;
+    }
     part(this.figure, '[data-do="invert"]').setAttribute(
       "aria-pressed",
       String(this.picture.isInverted),
