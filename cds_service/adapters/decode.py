@@ -94,7 +94,10 @@ def stored_values(dataset: Dataset, number: int = 1) -> StoredValues:
     matrix = _matrix(dataset)
     frames = _checked_frames(dataset, number)
     # Unused bits are looked at, not shifted away: they show when Bits Stored is a lie.
-    options: dict[str, Any] = {"correct_unused_bits": int(dataset.PixelRepresentation) == 1}
+    options: dict[str, Any] = {
+        "correct_unused_bits": int(dataset.PixelRepresentation) == 1,
+        "view_only": True,  # nothing here writes to it, and a copy of a film is 10 MB
+    }
     source: Dataset | bytes = dataset
     if syntax.is_encapsulated:
         _check_decoder(syntax, int(dataset.BitsStored))
@@ -211,7 +214,8 @@ def _check_values(stored: StoredValues, dataset: Dataset, *, is_lossy: bool) -> 
     if low < floor or high > ceiling:
         raise damaged()
     sample = stored[:: max(1, stored.shape[0] // 512)].astype(np.float32)
-    deviation = float(np.abs(sample - sample.mean()).mean())
+    departures = sample - sample.mean()
+    deviation = float(np.abs(departures, out=departures).mean())
     if deviation <= _LARGEST_OF_BLANK * (high - low) and _is_blank(sample):
         raise UnreadableInstance("blank", "the image is blank")
     steps = np.diff(sample, axis=1)
