@@ -13,7 +13,9 @@ from cds_service.cli_intake import intake
 from cds_service.cli_jobs import jobs
 from cds_service.cli_keys import keys
 from cds_service.cli_lint import lint_cds
+from cds_service.cli_mismatches import mismatches
 from cds_service.cli_models import models
+from cds_service.cli_route import route
 from cds_service.errors import SightlineError
 from cds_service.settings import Settings
 from cds_service.telemetry import configure_logging
@@ -100,8 +102,10 @@ main.add_command(ehr)
 main.add_command(keys)
 main.add_command(intake)
 main.add_command(jobs)
+main.add_command(mismatches)
 main.add_command(lint_cds)
 main.add_command(models)
+main.add_command(route)
 
 if __name__ == "__main__":
     main()

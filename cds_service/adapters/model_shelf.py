@@ -7,6 +7,7 @@ Source: docs/reference/models.md, "Which model reads a study".
 """
 
 import json
+import logging
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -18,9 +19,12 @@ from typing import TypeVar
 from cds_service.adapters.model_rules import series_rules_of
 from cds_service.domain.finding import ModelIdentity
 from cds_service.domain.guards import IntendedUse
+from cds_service.domain.routing import Route
 from cds_service.errors import ModelMissing, SettingsInvalid, WeightsDigestMismatch
 from models.contract import ModelCard, ModelPackage, WeightsChanged
 from models.registry import card_of, model_ids, package_of
+
+log = logging.getLogger(__name__)
 
 ENABLED, IMPORTED = "models.json", "models"  # in the data folder
 
@@ -142,6 +146,27 @@ def intended_use_of(card: ModelCard) -> IntendedUse:
         projection=use.projection,
         series=series_rules_of(card.routing),
     )
+
+
+def enabled_routes(shelf: ModelShelf, tenant_id: str) -> list[Route]:
+    """Return the models enabled for a tenant; one that cannot be read is left out and logged.
+
+    Raises ModelMissing when none is left.
+    """
+    routes = []
+    missing: ModelMissing | None = None
+    for model_id in shelf.enabled().of(tenant_id):
+        try:
+            card = shelf.card(model_id)
+        except ModelMissing as error:
+            log.error("model left out: %s", error)
+            missing = error
+        else:
+            codes = frozenset(one.coding.code for one in card.findings)
+            routes.append(Route(identity_of(card), intended_use_of(card), codes))
+    if not routes:
+        raise missing or ModelMissing("No model is enabled.")
+    return routes
 
 
 def write_enabled(data: Path, enabled: EnabledModels) -> None:

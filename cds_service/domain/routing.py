@@ -1,4 +1,4 @@
-"""Which of the enabled models a study goes to: the first one whose intended use fits.
+"""Which of the enabled models a study goes to: those whose intended use and rules fit.
 
 Only what is known can exclude a model; the guards look at the images themselves later.
 
@@ -21,20 +21,26 @@ class Route:
 
     model: ModelIdentity
     use: IntendedUse
+    looks_for: frozenset[str] = frozenset()  # codes of its findings
 
     def fits(self, study: StudyReference, patient: PatientFacts | None) -> bool:
         """Tell whether nothing known of the study is outside the model's intended use."""
+        return not self.why_not(study, patient)
+
+    def why_not(self, study: StudyReference, patient: PatientFacts | None) -> str:
+        """Return what is known against this model, as a clause; "" where nothing is."""
         use, region = self.use, region_of(study)
         if study.modalities and use.modalities.isdisjoint(study.modalities):
-            return False
+            return "another modality"
         if region and use.body_parts and region.upper() not in use.body_parts:
-            return False
+            return "another body part"
         if use.series is not None and not self._may_take_one(use.series, study, patient):
-            return False
+            return "its rules exclude every series"
         birth = patient.birth_date if patient else None
         if birth is None or study.started is None:
-            return True
-        return use.min_age_days <= (study.started.date() - birth).days <= use.max_age_days
+            return ""
+        age = (study.started.date() - birth).days
+        return "" if use.min_age_days <= age <= use.max_age_days else "another age"
 
     @staticmethod
     def _may_take_one(
@@ -45,6 +51,23 @@ class Route:
         return any(not rules.excludes(facts_before(study, one, patient)) for one in series)
 
 
+def routes_of(
+    routes: Sequence[Route], study: StudyReference, patient: PatientFacts | None
+) -> tuple[Route, ...]:
+    """Return the models that read this study, in the order in which they are asked.
+
+    Each that fits does, unless those before it look for everything that it looks for: they are
+    another version of the same. Where none fits, the first of all: its refusal is what people
+    read.
+    """
+    chosen: list[Route] = []
+    for route in routes:
+        covered = frozenset[str]().union(*(one.looks_for for one in chosen))
+        if route.fits(study, patient) and (not chosen or route.looks_for - covered):
+            chosen.append(route)
+    return tuple(chosen) or (routes[0],)
+
+
 def route_of(routes: Sequence[Route], study: StudyReference, patient: PatientFacts | None) -> Route:
-    """Return the first that fits, else the first of all: its refusal is what people read."""
-    return next((route for route in routes if route.fits(study, patient)), routes[0])
+    """Return the first of `routes_of`."""
+    return routes_of(routes, study, patient)[0]

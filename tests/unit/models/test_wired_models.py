@@ -7,6 +7,7 @@ import pytest
 
 from cds_service import wiring
 from cds_service.adapters import model_store
+from cds_service.adapters.model_shelf import enabled_routes
 from cds_service.errors import ModelMissing, WeightsDigestMismatch
 from cds_service.settings import Settings
 from tests.unit.models.networks import a_foreign_package
@@ -62,11 +63,11 @@ def test_a_card_that_cannot_be_read_leaves_the_other_models(
     settings: Settings, caplog: pytest.LogCaptureFixture
 ) -> None:
     shelf = wiring.open_house(settings).shelf
-    assert [route.model.id for route in wiring._routes(shelf, "t-1")] == ["halves", DEFAULT]
+    assert [route.model.id for route in enabled_routes(shelf, "t-1")] == ["halves", DEFAULT]
 
     (settings.data / "models" / "halves" / "card.yaml").write_text("id: halves")
 
     with caplog.at_level(logging.ERROR):
-        routes = wiring._routes(wiring.open_house(settings).shelf, "t-1")
+        routes = enabled_routes(wiring.open_house(settings).shelf, "t-1")
     assert [route.model.id for route in routes] == [DEFAULT]
     assert "model left out: The model halves" in caplog.text

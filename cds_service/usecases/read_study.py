@@ -1,0 +1,96 @@
+"""Read one study of an EHR, its patient and its images, by its UID, for a person who asks.
+
+Source: FHIR R4 ImagingStudy (search by identifier); DESIGN "One job through the house", step 2.
+"""
+
+from dataclasses import replace
+from urllib.parse import quote
+
+from cds_service.domain.audit import AuditAction, AuditEvent
+from cds_service.domain.study import PatientFacts, StudyReference
+from cds_service.domain.tenant import Tenant
+from cds_service.errors import NotFound, SightlineError
+from cds_service.fhir.imaging_study import (
+    archive_address,
+    endpoint_id,
+    logical_id,
+    patient_in,
+    resources,
+    studies_in,
+)
+from cds_service.usecases.ports import (
+    Archive,
+    AuditLog,
+    Budget,
+    Clock,
+    EhrRecord,
+    Resource,
+)
+
+READ_S = 20.0  # for one read of the EHR
+AGENT = "command-line"
+
+
+def read_study(
+    study_uid: str,
+    tenant: Tenant,
+    *,
+    record: EhrRecord,
+    archive: Archive,
+    audit: AuditLog,
+    clock: Clock,
+) -> tuple[StudyReference, PatientFacts | None, list[bytes]]:
+    """Return the study, its patient where the EHR describes one, and its instances.
+
+    Raises NotFound when the EHR has no such study, UpstreamFailed, ScopeDenied, StudyUnusable.
+    """
+
+    def read(path: str) -> Resource:
+        return record.read(tenant, path, authorization=None, timeout_s=READ_S)
+
+    study, stated = _study(read(_search(study_uid)), study_uid, tenant)
+    patient = patient_in(read(f"Patient/{study.patient_id}"), study.patient_id)
+    _note(study, AuditAction.EHR_READ, "success", audit, clock)
+    endpoint = endpoint_id(stated, study_uid)
+    if endpoint and not (study.archive_url or tenant.archive_base):
+        study = replace(study, archive_url=archive_address(read(f"Endpoint/{endpoint}")))
+    try:
+        images = list(archive.instances(tenant, study, Budget()))
+    except SightlineError as error:
+        _note(study, AuditAction.STUDY_FETCHED, type(error).__name__, audit, clock)
+        raise
+    _note(study, AuditAction.STUDY_FETCHED, "success", audit, clock)
+    return study, patient, images
+
+
+def _search(study_uid: str) -> str:
+    # Most EHRs keep the prefix that FHIR asks for; a comma means "or".
+    wanted = f"urn:dicom:uid|urn:oid:{study_uid},urn:dicom:uid|{study_uid}"
+    return f"ImagingStudy?identifier={quote(wanted, safe='')}"
+
+
+def _study(found: Resource, study_uid: str, tenant: Tenant) -> tuple[StudyReference, Resource]:
+    """Return the study as its own subject's, and its resource; raise NotFound."""
+    for resource in resources(found):
+        subject = logical_id(resource.get("subject"), "Patient")
+        for study in studies_in(resource, tenant.id, subject or ""):
+            if study.study_uid == study_uid:
+                return study, resource
+    raise NotFound("The EHR has no such study with images.")
+
+
+def _note(
+    study: StudyReference, action: AuditAction, outcome: str, audit: AuditLog, clock: Clock
+) -> None:
+    audit.record(
+        AuditEvent(
+            action=action,
+            at=clock(),
+            tenant_id=study.tenant_id,
+            agent=AGENT,
+            outcome=outcome,
+            patient_id=study.patient_id,
+            study_uid=study.study_uid,
+            detail="for sightline route",
+        )
+    )
