@@ -192,6 +192,8 @@ def _rows(tenant: Tenant) -> list[tuple[str, str]]:
         ("client id", tenant.client_id or "none"),
         ("client kind", tenant.client_kind.value),
         ("archive", tenant.archive_base or "none"),
+        ("other archives", _listed(tenant.other_archives, "none")),
+        ("binding", tenant.binding.value),
         ("origins", _listed(tenant.origins, "none")),
         ("vendor", tenant.vendor.value),
         ("dialect", tenant.dialect.value),

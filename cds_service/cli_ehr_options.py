@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import click
 
+from cds_service.domain.binding import Strictness
 from cds_service.domain.dialect import DialectName
 from cds_service.domain.smart_client import ClientKind
 from cds_service.domain.tenant import ALGORITHM_KEYS, DEFAULT_ALGORITHMS, Vendor
@@ -27,13 +28,19 @@ _CLEARED = {
     "subject": "subject",
     "client-id": "client_id",
     "archive": "archive_base",
+    "other-archive": "other_archives",
     "origin": "origins",
     "app-user": "app_users",
     "reviewer": "reviewers",
     "language": "language",
 }
 CLEARABLE = tuple(_CLEARED)
-_KINDS: dict[str, type] = {"client_kind": ClientKind, "vendor": Vendor, "dialect": DialectName}
+_KINDS: dict[str, type] = {
+    "binding": Strictness,
+    "client_kind": ClientKind,
+    "vendor": Vendor,
+    "dialect": DialectName,
+}
 
 # No option has a default of its own: what is not typed is the Registration's default when an EHR
 # is added, and stays as it is when one is changed.
@@ -91,6 +98,18 @@ _OPTIONS = (
         "archive_base",
         metavar="URL",
         help="DICOMweb base, for studies that name no endpoint.",
+    ),
+    click.option(
+        "--other-archive",
+        "other_archives",
+        multiple=True,
+        metavar="URL",
+        help="DICOMweb base of a further archive, asked after the first; repeatable.",
+    ),
+    click.option(
+        "--binding",
+        type=click.Choice([strictness.value for strictness in Strictness]),
+        help=f"What must agree between EHR and images (default: {Strictness.STANDARD.value}).",
     ),
     click.option(
         "--origin", "origins", multiple=True, metavar="URL", help="Of its pages; repeatable."

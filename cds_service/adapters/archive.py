@@ -5,7 +5,7 @@ Source: DICOM PS3.18 10.4 (Retrieve Transaction), 8.7.3.5.2 (transfer-syntax=*),
 
 import re
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Protocol
 
 import requests
@@ -63,8 +63,8 @@ class DicomWebArchive:
         is passed, HostileInstance for an identifier that is no UID, ArchiveFailed,
         ArchiveRefused, EndpointNotAllowed.
         """
-        url = f"{self._base(tenant, study)}/studies/{_uid(study.study_uid)}"
-        with self._answer(tenant, url, budget) as content:
+        path = f"studies/{_uid(study.study_uid)}"
+        with self._found(tenant, study, path, budget) as content:
             for count, instance in enumerate(content, 1):
                 if count > budget.instances:
                     raise _too_large()
@@ -77,17 +77,36 @@ class DicomWebArchive:
         path = (
             f"studies/{_uid(study.study_uid)}/series/{_uid(series_uid)}/instances/{_uid(sop_uid)}"
         )
-        with self._answer(tenant, f"{self._base(tenant, study)}/{path}", Budget()) as content:
+        with self._found(tenant, study, path, Budget()) as content:
             for instance in content:
                 return instance
         raise StudyIncomplete("not-in-archive", "the archive does not have its images")
 
-    def _base(self, tenant: Tenant, study: StudyReference) -> str:
-        if not self._only_at_study:
-            return _base(tenant, study)
-        if not study.archive_url:
+    @contextmanager
+    def _found(
+        self, tenant: Tenant, study: StudyReference, path: str, budget: Budget
+    ) -> Iterator[Iterator[bytes]]:
+        """Ask one archive after the other until one has it."""
+        *others, last = self._bases(tenant, study)
+        with ExitStack() as stack:
+            for base in others:
+                try:
+                    content = stack.enter_context(self._answer(tenant, f"{base}/{path}", budget))
+                    break
+                except StudyIncomplete as error:
+                    if error.code != "not-in-archive":
+                        raise
+            else:
+                content = stack.enter_context(self._answer(tenant, f"{last}/{path}", budget))
+            yield content
+
+    def _bases(self, tenant: Tenant, study: StudyReference) -> list[str]:
+        """Return at least one address; whether it is registered, egress decides."""
+        own = [study.archive_url] if study.archive_url else []
+        bases = own if self._only_at_study else _bases(tenant, own)
+        if not bases:
             raise StudyIncomplete("no-endpoint", "the EHR names no archive for it")
-        return study.archive_url.rstrip("/")  # whether it is registered, egress decides
+        return list(dict.fromkeys(base.rstrip("/") for base in bases))
 
     @contextmanager
     def _answer(self, tenant: Tenant, url: str, budget: Budget) -> Iterator[Iterator[bytes]]:
@@ -151,17 +170,17 @@ def _check_status(status: int) -> None:
         raise ArchiveFailed(f"The archive answered HTTP {status}.")
 
 
-def _base(tenant: Tenant, study: StudyReference) -> str:
-    """Choose the address: the study's own, but never against the registration.
+def _bases(tenant: Tenant, own: list[str]) -> list[str]:
+    """Choose the addresses: the study's own first, but never against the registration.
 
     An Endpoint often names the archive as the EHR's users reach it; where the administrator
-    registered an archive at another origin, that one is meant.
+    registered archives at other origins, those are meant.
     """
-    registered, named = tenant.archive_base, study.archive_url
-    base = named if named and (not registered or same_origin(named, registered)) else registered
-    if not base:
-        raise StudyIncomplete("no-endpoint", "the EHR names no archive for it")
-    return base.rstrip("/")
+    registered = [base for base in (tenant.archive_base, *tenant.other_archives) if base]
+    if not registered:
+        return own
+    named = [url for url in own if any(same_origin(url, base) for base in registered)]
+    return named + registered
 
 
 def _uid(text: str) -> str:

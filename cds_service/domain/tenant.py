@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
 
+from cds_service.domain.binding import Strictness
 from cds_service.domain.dialect import DialectName
 from cds_service.domain.intake import Door
 from cds_service.domain.smart_client import ClientKind
@@ -71,6 +72,8 @@ class Tenant:
     shows_drafts: bool = False  # cards and report sentences in translations nobody reviewed
     critical_limit_min: int = 60  # within which a critical finding is to be acknowledged
     doors: tuple[Door, ...] = ()  # that its administrator opened, in the order of Door
+    binding: Strictness = Strictness.STANDARD  # what must agree between EHR and images
+    other_archives: tuple[str, ...] = ()  # DICOMweb, for studies that are not in the first
     change_feed: str | None = None  # base of its archive's change feed (Orthanc's REST API, Azure)
 
     def __post_init__(self) -> None:

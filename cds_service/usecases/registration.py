@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
+from cds_service.domain.binding import Strictness
 from cds_service.domain.dialect import DialectName
 from cds_service.domain.smart_client import ClientKind
 from cds_service.domain.tenant import (
@@ -56,6 +57,8 @@ class Registration:
     client_kind: ClientKind = ClientKind.ASYMMETRIC
     client_secret: str | None = field(default=None, repr=False)
     archive_base: str | None = None
+    other_archives: tuple[str, ...] = ()
+    binding: Strictness = Strictness.STANDARD
     origins: tuple[str, ...] = ()
     vendor: Vendor = Vendor.GENERIC
     dialect: DialectName | None = None  # None: the vendor's
@@ -93,6 +96,10 @@ def described(registration: Registration) -> dict[str, Any]:
         client_id=registration.client_id or None,
         client_kind=registration.client_kind,
         archive_base=_base("archive", archive) if archive else None,
+        other_archives=tuple(
+            dict.fromkeys(_base("archive", other) for other in registration.other_archives)
+        ),
+        binding=registration.binding,
         origins=tuple(dict.fromkeys(_origin(origin) for origin in registration.origins)),
         vendor=registration.vendor,
         dialect=registration.dialect or _DIALECTS[registration.vendor],

@@ -146,6 +146,7 @@ def _computed(lease: Lease, tenant: Tenant, bench: Workbench) -> Result:
         classifier=bench.classifiers(lease.job.model_id),
         patient=lease.patient,
         accessions=study.accessions,
+        strictness=tenant.binding,
         expected_study_uid=study.study_uid,
         on_step=advance,
     )

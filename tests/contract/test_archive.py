@@ -196,6 +196,34 @@ def test_the_studys_own_endpoint_is_used_but_only_when_it_is_registered(
     assert fetch(server, archive_url="http://127.0.0.2:80/dicom-web") == [FIRST]
 
 
+def test_a_study_that_the_first_archive_does_not_have_is_asked_of_the_others(
+    server: WadoServer,
+) -> None:
+    with wado_server() as second:
+        second.studies[STUDY_UID] = [FIRST]
+        tenant = a_tenant(archive_base=server.base, other_archives=(second.base,))
+
+        assert list(real(server).instances(tenant, a_study(), Budget())) == [FIRST]
+        assert real(server).instance(tenant, a_study(), "1.2.3", "1.2.3.4") == FIRST
+        named = a_study(archive_url=second.base)
+        server.asked.clear()
+        assert list(real(server).instances(tenant, named, Budget())) == [FIRST]
+
+    assert server.asked == []
+
+
+def test_an_archive_that_fails_is_not_passed_over_for_one_that_has_less(
+    server: WadoServer,
+) -> None:
+    server.status = 503
+    with wado_server() as second:
+        second.studies[STUDY_UID] = [FIRST]
+        tenant = a_tenant(archive_base=server.base, other_archives=(second.base,))
+
+        with pytest.raises(ArchiveFailed):
+            list(real(server).instances(tenant, a_study(), Budget()))
+
+
 def test_an_unregistered_endpoint_is_refused_where_no_archive_is_registered(
     server: WadoServer,
 ) -> None:

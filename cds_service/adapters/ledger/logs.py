@@ -3,7 +3,8 @@
 Source: CDS Hooks 2.0 "Feedback", "Trusting CDS Clients" (jti); ports CardLog, Replays, AuditLog.
 """
 
-from dataclasses import asdict
+from collections.abc import Collection
+from dataclasses import asdict, fields
 from datetime import datetime, timedelta
 from hashlib import sha256
 from itertools import count
@@ -15,10 +16,11 @@ from cds_service.adapters.ledger.connection import (
     appending,
     insert_if_new,
     ledger_clock,
+    reading,
     writing,
 )
 from cds_service.adapters.ledger.schema import audit_event, card_shown, feedback, used_jti
-from cds_service.domain.audit import AuditEvent
+from cds_service.domain.audit import AuditAction, AuditEvent
 from cds_service.domain.card import Feedback, ShownCard
 from cds_service.usecases.ports import Clock
 
@@ -93,3 +95,18 @@ class SqlAuditLog:
         """Append it."""
         with appending(self._engine) as connection:
             connection.execute(sa.insert(audit_event).values(asdict(event)))
+
+    def newest(
+        self, actions: Collection[AuditAction], *, since: datetime, limit: int = 1000
+    ) -> list[AuditEvent]:
+        """Return what was done in these ways since then, newest first."""
+        columns = [audit_event.c[field.name] for field in fields(AuditEvent)]
+        chosen = (
+            sa.select(*columns)
+            .where(audit_event.c.action.in_(actions), audit_event.c.at >= since)
+            .order_by(audit_event.c.at.desc(), audit_event.c.seq.desc())
+            .limit(limit)
+        )
+        with reading(self._engine) as connection:
+            rows = connection.execute(chosen).mappings().all()
+        return [AuditEvent(**{**row, "action": AuditAction(row["action"])}) for row in rows]

@@ -75,6 +75,8 @@ tenant = sa.Table(
     sa.Column("critical_limit_min", sa.Integer, nullable=False),
     sa.Column("doors", sa.JSON, nullable=False),
     sa.Column("change_feed", sa.String),
+    sa.Column("binding", sa.String, nullable=False),
+    sa.Column("other_archives", sa.JSON, nullable=False),
 )
 
 # How far an intake door has read: one that is opened again goes on where it was closed. Neither
@@ -304,4 +306,5 @@ audit_event = sa.Table(
     sa.Column("study_uid", sa.String),
     sa.Column("detail", sa.String, nullable=False),
     sa.Index(None, "tenant_id", "patient_id", "at"),
+    sa.Index(None, "action", "at"),
 )

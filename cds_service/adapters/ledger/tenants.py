@@ -10,6 +10,7 @@ from sqlalchemy.engine import Connection, Engine, Row
 
 from cds_service.adapters.ledger.connection import insert_if_new, reading, writing
 from cds_service.adapters.ledger.schema import intake_bell, intake_cursor, tenant
+from cds_service.domain.binding import Strictness
 from cds_service.domain.dialect import DialectName
 from cds_service.domain.intake import Door
 from cds_service.domain.smart_client import ClientKind
@@ -18,7 +19,7 @@ from cds_service.errors import NotFound, RegistrationRefused
 
 _LISTS = (
     *("jkus", "algorithms", "audiences", "tenant_claims", "origins"),
-    *("app_users", "reviewers", "doors"),
+    *("app_users", "reviewers", "doors", "other_archives"),
 )
 # Column, and what a person calls it.
 _UNIQUE = (
@@ -145,4 +146,6 @@ def _tenant(row: Row[tuple[object, ...]]) -> Tenant:
         shows_drafts=row.shows_drafts,
         doors=tuple(Door(door) for door in row.doors),
         change_feed=row.change_feed,
+        binding=Strictness(row.binding),
+        other_archives=tuple(row.other_archives),
     )
