@@ -123,6 +123,11 @@ class IntendedUse:
     max_age_days: int  # inclusive: before the birthday after the last year in any calendar
     population: str  # for people: "children aged 1-5"
     projection: str  # for people: "frontal chest X-rays"
+    frame: int | None = None  # read of an object with several, from 1; None: such are refused
+
+    def __post_init__(self) -> None:
+        if self.frame is not None and self.frame < 1:
+            raise ValueError("the model card's intended_use.frame is below 1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,4 +279,5 @@ def _intended_use(card: Entries) -> IntendedUse:
         max_age_days=int((last_year + 1) * DAYS_PER_YEAR) - 1,
         population=use.get("population", str),
         projection=use.get("projection", str),
+        frame=use.get("frame", int) if use.has("frame") else None,
     )

@@ -144,6 +144,7 @@ def intended_use_of(card: ModelCard) -> IntendedUse:
         max_age_days=use.max_age_days,
         population=use.population,
         projection=use.projection,
+        frame=use.frame,
         series=series_rules_of(card.routing),
     )
 

@@ -47,6 +47,14 @@ def test_a_cards_rules_are_those_that_the_domain_judges() -> None:
     )
 
 
+@pytest.mark.parametrize("frame", [None, 2])
+def test_the_guards_know_which_frame_a_card_names(frame: int | None) -> None:
+    changes = {"intended_use__frame": frame} if frame else {}
+    card = ModelCard.from_yaml(yaml.safe_dump(a_foreign_card(halves(), **changes)))
+
+    assert intended_use_of(card).frame == frame
+
+
 def test_a_card_without_rules_has_none() -> None:
     card = ModelCard.from_yaml(yaml.safe_dump(a_foreign_card(halves())))
 

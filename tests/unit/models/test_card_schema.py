@@ -55,6 +55,8 @@ WRONG: list[dict[str, Any]] = [
     {"intended_use__body_parts": ["CHEST", 1]},
     {"intended_use__age_years__max": "old"},
     {"intended_use__population": None},
+    {"intended_use__frame": 0},
+    {"intended_use__frame": "1"},
     {"does_not_look_for": [""]},
     *(
         {"routing": {"rule": rule}}
@@ -93,6 +95,7 @@ RIGHT: list[dict[str, Any]] = [
     {"operating_point__scope": {"threshold": -1}},
     {"output__findings": [a_finding_entry("right", column=1)]},
     {"intended_use__views": ["AP", "PA"]},
+    {"intended_use__frame": 2},
     {"routing": {"rule": {"any": [A_TEST, {"not": {"all": [A_TEST]}}]}}},
     {"routing": {"rule": {"element": "KVP", "min": 50, "max": 130.5}}},
     {"routing": {"rule": {"element": "SeriesDescription", "matches": "(?i)chest"}}},
