@@ -3,8 +3,11 @@
 Source: docs/how-to/feed-studies.md.
 """
 
+import os
+import signal
 from datetime import UTC, datetime
 from pathlib import Path
+from threading import Event
 from typing import TYPE_CHECKING
 
 import click
@@ -13,6 +16,8 @@ from cds_service.cli_ehr import data_option, named_ehr, open_ledger
 from cds_service.domain.intake import Door
 from cds_service.domain.tenant import Tenant
 from cds_service.errors import RegistrationRefused
+from cds_service.settings import Settings
+from cds_service.telemetry import configure_logging
 from cds_service.usecases import open_door as doors
 
 if TYPE_CHECKING:  # SQLAlchemy loads only when a command runs
@@ -79,6 +84,34 @@ def status(name: str, data: Path | None) -> None:
         click.echo(f"{door.value:<20}{'open' if tenant.opened(door) else 'closed'}")
     if tenant.change_feed:
         click.echo(f"{'change feed':<20}{tenant.change_feed}")
+
+
+@intake.command()
+@click.option(
+    "--every",
+    "every_s",
+    type=click.FloatRange(1, 3600),
+    default=15,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long to wait before a door is asked again.",
+)
+@click.option("--once", is_flag=True, help="Ask every open door once, and end.")
+def run(every_s: float, once: bool) -> None:
+    """Ask the open doors that must be asked, until SIGTERM (settings: SIGHTLINE_*)."""
+    from cds_service.wiring import intake_poller
+
+    settings = Settings.from_env(os.environ)
+    configure_logging(settings.log_level)
+    poller = intake_poller(settings, every_s=every_s)
+    if once:
+        for outcome, count in sorted(poller.round().items()):
+            click.echo(f"{count:>6}  {outcome}")
+        return
+    stop = Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    poller.run(stop)
 
 
 def _address(feed: str) -> str:

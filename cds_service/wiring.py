@@ -39,6 +39,7 @@ from cds_service.adapters.signing_keys import SigningKeyFile
 from cds_service.adapters.vault import Vault, load_or_create_key
 from cds_service.domain.audit import AuditAction, AuditEvent
 from cds_service.domain.finding import Coding, ModelIdentity
+from cds_service.domain.intake import Door
 from cds_service.domain.job import Job
 from cds_service.domain.model_sheet import ModelSheet
 from cds_service.domain.routing import route_of
@@ -46,6 +47,9 @@ from cds_service.domain.study import PatientFacts, StudyReference
 from cds_service.domain.tenant import Tenant
 from cds_service.errors import LedgerUnavailable, ModelMissing, NotFound, SightlineError
 from cds_service.fhir.model_card import logical_id
+from cds_service.intake.fhir_polling import poll_fhir
+from cds_service.intake.poller import Poller, Source
+from cds_service.intake.receive import IntakeDesk
 from cds_service.settings import Settings
 from cds_service.usecases.answer_hook import answer_hook
 from cds_service.usecases.compose_card import CardModel, CardWriter
@@ -262,6 +266,36 @@ def hook_services(settings: Settings, house: House) -> Services:
         is_ledger_up=lambda: _works(house.tenants.all),
         is_queue_up=lambda: _works(redis.ping),
         within=ledger.within,
+    )
+
+
+def intake_desk(settings: Settings, house: House) -> IntakeDesk:
+    """Build what an intake door needs.
+
+    It reads the EHR by itself: nobody waits for a door, so its long waits must not count as the
+    EHR's failures towards a hook.
+    """
+    return IntakeDesk(
+        record=FhirRecord(house.egress, house.tokens),
+        jobs=house.jobs,
+        results=house.results,
+        audit=house.audit,
+        dispatch=_dispatch(settings, house),
+        routes=partial(enabled_routes, house.shelf),
+        clock=clock,
+    )
+
+
+def intake_poller(settings: Settings, *, every_s: float) -> Poller:
+    """Build what asks the open doors, each of them so often."""
+    house = open_house(settings)
+    desk = intake_desk(settings, house)
+    cursors = ledger.SqlIntakeCursors(house.engine)
+    return Poller(
+        house.tenants,
+        {
+            Door.FHIR_POLLING: Source(partial(poll_fhir, desk=desk, cursors=cursors), every_s),
+        },
     )
 
 

@@ -71,6 +71,11 @@ def stated_in(
     return _study(resource, [], tenant_id, patient_id)
 
 
+def last_updated(resource: Json) -> datetime | None:
+    """Return when the EHR last changed this resource, by its own clock."""
+    return _instant(_object(resource.get("meta")).get("lastUpdated"))
+
+
 def withdrawn_in(document: Json) -> set[str]:
     """Return the UIDs of the studies that the EHR has withdrawn, whoever's they are."""
     found = (one for one in resources(document) if one.get("resourceType") == "ImagingStudy")
