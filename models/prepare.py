@@ -8,6 +8,8 @@ Source: DICOM PS3.3 C.7.6.3.1.2 (MONOCHROME2: the smallest value is shown as bla
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -17,12 +19,13 @@ from models.resize import resized
 __all__ = ["prepare", "shrink", "standardise", "tensor_of"]
 
 FloatImage = NDArray[np.float32]
+Frame = NDArray[np.float32] | NDArray[np.integer[Any]]
 
 # The share of pixels let go at each end: markers, collimator edges and dead pixels are fewer.
 CLIP_PERCENTILES = (0.5, 99.5)
 
 
-def tensor_of(pixels: FloatImage, recipe: ModelInput) -> FloatImage:
+def tensor_of(pixels: Frame, recipe: ModelInput) -> FloatImage:
     """Make a model's input from one decoded frame, as its card says.
 
     pixels   (rows, columns), any finite range, larger is brighter (the MONOCHROME2 sense)
@@ -48,7 +51,7 @@ def tensor_of(pixels: FloatImage, recipe: ModelInput) -> FloatImage:
     return tensor
 
 
-def prepare(pixels: FloatImage, input_size: int) -> FloatImage:
+def prepare(pixels: Frame, input_size: int) -> FloatImage:
     """Make the model's input from one decoded frame.
 
     pixels   (rows, columns), any finite range, larger is brighter (the MONOCHROME2 sense)
@@ -60,7 +63,7 @@ def prepare(pixels: FloatImage, input_size: int) -> FloatImage:
     return standardise(shrink(pixels, input_size))[np.newaxis, np.newaxis]
 
 
-def shrink(pixels: FloatImage, input_size: int) -> FloatImage:
+def shrink(pixels: Frame, input_size: int) -> FloatImage:
     """Resize one frame to a square and scale it to 0..1 between robust limits.
 
     The aspect ratio is given up on purpose: the training images reached us squashed to squares.
@@ -74,14 +77,15 @@ def shrink(pixels: FloatImage, input_size: int) -> FloatImage:
     return _scaled(_resized(_checked(pixels), input_size), CLIP_PERCENTILES)
 
 
-def _checked(pixels: FloatImage) -> FloatImage:
-    frame = np.ascontiguousarray(pixels, dtype=np.float32)
+def _checked(pixels: Frame) -> Frame:
+    is_exact = pixels.dtype.kind in "iu" and pixels.itemsize <= 2  # in float32
+    frame = pixels if is_exact else np.ascontiguousarray(pixels, dtype=np.float32)
     if frame.ndim != 2 or 0 in frame.shape:
         raise ValueError(f"a frame has rows and columns; this one has the shape {frame.shape}")
     return frame
 
 
-def _fitted(frame: FloatImage, fit: str) -> FloatImage:
+def _fitted(frame: Frame, fit: str) -> Frame:
     """Make a frame square: its middle ("crop"), with black beside it ("pad"), or not at all."""
     rows, columns = frame.shape
     if fit == "crop":
@@ -92,11 +96,12 @@ def _fitted(frame: FloatImage, fit: str) -> FloatImage:
         side = max(rows, columns)
         top, left = (side - rows) // 2, (side - columns) // 2
         beside = ((top, side - rows - top), (left, side - columns - left))
-        return np.pad(frame, beside, constant_values=frame.min())
+        padded: Frame = np.pad(frame, beside, constant_values=frame.min())
+        return padded
     return frame
 
 
-def _resized(frame: FloatImage, size: int) -> FloatImage:
+def _resized(frame: Frame, size: int) -> FloatImage:
     square = resized(frame, size, size)
     if not np.isfinite(square).all():  # every pixel has a share in it
         raise ValueError("the frame holds a value that is not a finite number")

@@ -14,6 +14,7 @@ import logging
 import zlib  # noqa: F401
 from dataclasses import dataclass, field
 from math import isfinite
+from typing import Any
 
 import gdcm
 import numpy as np
@@ -29,6 +30,7 @@ from cds_service.domain.study import InstanceHeader
 from cds_service.errors import StudyOutOfScope
 
 FloatImage = NDArray[np.float32]
+GreyImage = NDArray[np.float32] | NDArray[np.integer[Any]]
 
 _SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"  # and its multi-frame kinds below it
 # PS3.3 C.8.6.1: pictures of a screen, drawings and papers. Digitised films (DF) are radiographs.
@@ -37,25 +39,35 @@ _NOT_FILMS = frozenset({"DRW", "DV", "SD", "SYN", "WSD"})
 
 @dataclass(frozen=True, slots=True)
 class Radiograph:
-    """One decoded image: float32 (rows, columns), in modality units, larger is brighter."""
+    """One decoded image: (rows, columns), in modality units, larger is brighter.
 
-    values: FloatImage = field(repr=False)
+    `grey` is float32, or the stored 8 or 16 bits where they are the modality units: a film takes
+    10 MB then and not 20.
+    """
+
+    grey: GreyImage = field(repr=False)
     is_polarity_known: bool = True  # False: the header contradicts itself, larger may be darker
+
+    @property
+    def values(self) -> FloatImage:
+        """The image in float32."""
+        return np.asarray(self.grey, dtype=np.float32)
 
     @property
     def negative(self) -> "Radiograph":
         """Return the image with black and white exchanged, in the same range of values."""
-        return Radiograph(np.float32(self.values.min() + self.values.max()) - self.values)
+        values = self.values
+        return Radiograph(np.float32(values.min() + values.max()) - values)
 
     @property
     def rows(self) -> int:
         """Height in pixels."""
-        return int(self.values.shape[0])
+        return int(self.grey.shape[0])
 
     @property
     def columns(self) -> int:
         """Width in pixels."""
-        return int(self.values.shape[1])
+        return int(self.grey.shape[1])
 
 
 class DicomReader:
@@ -108,8 +120,11 @@ def _polarity(dataset: Dataset) -> tuple[bool, bool]:
     return says_dark, not contradicts
 
 
-def _displayed(dataset: Dataset, stored: StoredValues, *, is_inverted: bool) -> FloatImage:
+def _displayed(dataset: Dataset, stored: StoredValues, *, is_inverted: bool) -> GreyImage:
     values: NDArray[np.generic] = _in_modality_units(stored, dataset)
+    is_shown_as_stored = values is stored and not is_inverted and stored.itemsize <= 2
+    if is_shown_as_stored and not dataset.get("VOILUTSequence"):
+        return np.ascontiguousarray(stored)
     if dataset.get("VOILUTSequence"):
         values = apply_voi_lut(values, dataset, prefer_lut=True)
     low, high = float(np.float32(values.min())), float(np.float32(values.max()))

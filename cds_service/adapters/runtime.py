@@ -167,7 +167,7 @@ class OnnxClassifier:
 
     def _prepared(self, pixels: Radiograph) -> FloatArray:
         try:
-            return tensor_of(pixels.values, self._card.input)
+            return tensor_of(pixels.grey, self._card.input)
         except ValueError as error:
             raise StudyOutOfScope("no-contrast", "the image has no contrast") from error
 
