@@ -95,8 +95,8 @@ def _fitted(frame: Frame, fit: str) -> Frame:
     if fit == "pad":
         side = max(rows, columns)
         top, left = (side - rows) // 2, (side - columns) // 2
-        beside = ((top, side - rows - top), (left, side - columns - left))
-        padded: Frame = np.pad(frame, beside, constant_values=frame.min())
+        padded = np.full_like(frame, frame.min(), shape=(side, side))
+        padded[top : top + rows, left : left + columns] = frame
         return padded
     return frame
 
