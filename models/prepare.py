@@ -19,7 +19,7 @@ from models.resize import resized
 __all__ = ["prepare", "shrink", "standardise", "tensor_of"]
 
 FloatImage = NDArray[np.float32]
-Frame = NDArray[np.float32] | NDArray[np.integer[Any]]
+Frame = NDArray[np.number[Any]]
 
 # The share of pixels let go at each end: markers, collimator edges and dead pixels are fewer.
 CLIP_PERCENTILES = (0.5, 99.5)

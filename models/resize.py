@@ -27,7 +27,7 @@ LINES = 4
 _Part = tuple[slice, slice, NDArray[np.float64]]  # of the output, of the input, the weights
 
 
-def resized(frame: FloatImage | NDArray[np.integer[Any]], rows: int, columns: int) -> FloatImage:
+def resized(frame: NDArray[np.number[Any]], rows: int, columns: int) -> FloatImage:
     """Resize to (rows, columns); larger or smaller, each side for itself.
 
     A value that is not finite makes at least one value of the answer not finite.
