@@ -3,7 +3,12 @@
 Source: HL7 AI Transparency on FHIR (model card); DESIGN "Thresholds live in the model card".
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import date
+
+from cds_service.domain.finding import ModelIdentity
+from cds_service.domain.model_sheet import ModelSheet
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,3 +40,14 @@ class ModelFacts:
     does_not_look_for: tuple[str, ...]
     limits: tuple[str, ...]
     measured: Measured | None = None  # None: its card has no figures
+
+
+def release_day(sheet_of: Callable[[str], ModelSheet | None], model: ModelIdentity) -> date | None:
+    """Return the day on which this very version was released, where its card says so."""
+    sheet = sheet_of(model.id)
+    if sheet is None or sheet.identity.digest != model.digest:
+        return None
+    try:
+        return date.fromisoformat(sheet.facts.get("released", ""))
+    except ValueError:
+        return None

@@ -54,9 +54,10 @@ def panel(launch: OpenLaunch, result_id: str, code: str) -> Response:
 
 @within_launch
 def image_size(launch: OpenLaunch, result_id: str, code: str) -> Response:
-    """Say how large the finding's image is: a place in it is told in its pixels."""
-    rows, columns = _size(launch, *launch.finding(result_id, code))
-    return jsonify({"columns": columns, "rows": rows})
+    """Say how large the finding's image is, in its pixels and, where it states that, in mm."""
+    result, finding = launch.finding(result_id, code)
+    facts = frame_in(launch, result, place_of(finding)).facts
+    return jsonify({name: facts[name] for name in ("columns", "rows", "spacing_mm")})
 
 
 def review_values(launch: OpenLaunch, result: Result) -> dict[str, object]:

@@ -14,6 +14,7 @@ from cds_service.usecases.publish_findings import why_not_written
 from smart_app.language import _, report_words
 from smart_app.open_launch import OpenLaunch
 from smart_app.report_sentence import report_sentence
+from smart_app.scopes import LaunchKind
 
 NOT_A_CLINICIAN = marked("Only a clinician whom the EHR names can review a finding.")
 NOT_A_REVIEWER = marked(
@@ -21,6 +22,10 @@ NOT_A_REVIEWER = marked(
 )
 NO_SCOPE = marked(
     "The EHR did not grant this sign-in to read Observations (patient/Observation.rs), so nothing "
+    "about them can be changed from here. Tell your EHR administrator."
+)
+NO_USER_SCOPE = marked(
+    "The EHR did not grant this sign-in to read Observations (user/Observation.rs), so nothing "
     "about them can be changed from here. Tell your EHR administrator."
 )
 _IN_CHART = {
@@ -52,7 +57,9 @@ def why_no_review(launch: OpenLaunch) -> str | None:
         return NOT_A_CLINICIAN
     if not launch.tenant.lets_review(launch.session.fhir_user, launch.session.roles):
         return NOT_A_REVIEWER
-    return None if allows(launch.session.scope, "Observation", "r") else NO_SCOPE
+    if allows(launch.session.scope, "Observation", "r"):
+        return None
+    return NO_USER_SCOPE if launch.session.kind is LaunchKind.USER else NO_SCOPE
 
 
 def review_panels(launch: OpenLaunch, result: Result) -> dict[str, ReviewPanel]:
@@ -126,5 +133,11 @@ def _progress(
             return _("Saved; another clinician's newer verdict is in the chart."), False
         where = _(_IN_CHART[said.verdict if said else None])
         return _("Saved; %(where)s", where=where), False
-    why = "; ".join(write.lost) or _("the EHR refused it")
+    why = "; ".join(map(_lost_text, write.lost)) or _("the EHR refused it")
     return _("Saved in Sightline. Not in the chart: %(why)s.", why=why), False
+
+
+def _lost_text(lost: str) -> str:
+    """Say why something is not in the chart; the name of an error stays as it is."""
+    why, colon, name = lost.partition(": ")
+    return f"{_(why)}{colon}{name}"

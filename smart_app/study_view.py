@@ -13,6 +13,7 @@ from cds_service.domain.finding import Result
 from cds_service.usecases.finding_history import newest_after
 from smart_app import reasons, words
 from smart_app.chart import banner_of
+from smart_app.model_facts import release_day
 from smart_app.open_launch import OpenLaunch, within_launch
 from smart_app.picture import stands_out
 from smart_app.priors import Priors, priors_of
@@ -96,6 +97,7 @@ def _panel(launch: OpenLaunch, choice: StudyChoice | None, unread: Unread | None
         _seen(launch, choice.result)
         values["histories"] = _histories(launch, choice.result)
         values["facts"] = launch.house.model_facts(choice.result.analysis.model)
+        values["released"] = release_day(launch.house.model_sheet, choice.result.analysis.model)
         values |= review_values(launch, choice.result)
     return values
 

@@ -57,6 +57,7 @@ def test_one_earlier_study_is_shown_beside_the_open_one(
     page = browser.get(f"{opened}?result=r-1&beside=old").text
 
     assert shots_in(page) == ["old", "r-1"]
+    assert page.count('<svg class="bar"') == 3  # in the list, and under each image
     assert page.count('aria-current="true"') == 1 and "Hide" in page
 
 

@@ -192,7 +192,8 @@ def test_the_part_alone_answers_a_script(opened: Opened) -> None:
 
 
 def test_the_image_s_size_is_told(opened: Opened) -> None:
-    assert opened.browser.get(f"{opened.action}/image").json == {"columns": 48, "rows": 64}
+    size = opened.browser.get(f"{opened.action}/image").json
+    assert size == {"columns": 48, "rows": 64, "spacing_mm": None}
 
 
 def test_a_finding_that_is_not_there_has_no_place(
@@ -385,4 +386,5 @@ def test_a_large_image_s_place_is_told_in_its_own_pixels(
     house.keep(a_seen_result(house.instance))
     opened = Opened(house, browser, browser.open(tenant.fhir_base, launch_of()))
 
-    assert opened.browser.get(f"{opened.action}/image").json == {"columns": 1800, "rows": 2100}
+    size = opened.browser.get(f"{opened.action}/image").json
+    assert size == {"columns": 1800, "rows": 2100, "spacing_mm": None}

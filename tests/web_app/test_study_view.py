@@ -12,11 +12,19 @@ from cds_service.domain.job import JobStep
 from cds_service.domain.tenant import Tenant
 from cds_service.errors import EhrRefused, EhrTimedOut
 from cds_service.usecases.ports import EhrRecord, Resource
-from tests.builders import a_finding, a_patient, a_result, a_study, an_analysis, not_analysed
+from tests.builders import (
+    a_finding,
+    a_model,
+    a_patient,
+    a_result,
+    a_study,
+    an_analysis,
+    not_analysed,
+)
 from tests.fakes.imaging import STUDY_UID
 from tests.fakes.neighbours import FakeEhrRecord
 from tests.web_app.conftest import LaunchOf
-from tests.web_app.house import Browser, House, a_radiograph, a_seen_result
+from tests.web_app.house import SHEET, Browser, House, a_radiograph, a_seen_result
 
 OTHERS = a_result(id="r-2", key="k-2", patient_id="p-2", study_uid="1.2.840.99999.2")
 JSON = {"Accept": "application/json"}
@@ -51,6 +59,32 @@ def test_a_finding_says_what_its_score_means(
 
     assert all(word in page for word in words)
     assert "threshold 0.62" in page and "normal" not in page.lower()
+
+
+def test_the_release_day_stands_beside_the_version_that_it_is_of(
+    house: House, browser: Browser, opened: str
+) -> None:
+    shown = a_model(id=SHEET.identity.id, digest=SHEET.identity.digest)
+    older = a_model(id=SHEET.identity.id, digest="sha256:" + "7" * 64)
+    house.swap(model_sheet=lambda _id: replace(SHEET, facts={"released": "2026-11-23"}))
+    house.keep(
+        a_result(analysis=an_analysis(model=shown)),
+        a_result(id="r-3", key="k-3", study_uid="1.2.3", analysis=an_analysis(model=older)),
+    )
+
+    page, of_other_weights = (
+        browser.get(f"{opened}?result={name}").text for name in ("r-1", "r-3")
+    )
+
+    assert '<time datetime="2026-11-23">released 23 Nov 2026</time>' in page
+    assert "released" not in of_other_weights
+
+
+def test_a_release_that_is_no_day_is_not_shown(house: House, browser: Browser, opened: str) -> None:
+    house.swap(model_sheet=lambda _id: replace(SHEET, facts={"released": "soon"}))
+    house.keep(a_result(analysis=an_analysis(model=SHEET.identity)))
+
+    assert "soon" not in browser.get(opened).text
 
 
 def test_the_page_tells_model_limits_and_time(house: House, browser: Browser, opened: str) -> None:

@@ -7,6 +7,7 @@ import re
 from base64 import b64decode
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from datetime import timedelta
 from hashlib import sha256
 from io import BytesIO
 from typing import Any
@@ -488,6 +489,77 @@ def middle_of(page: Page, stage: Locator) -> tuple[float, float]:
     frame = stage.bounding_box()
     assert frame is not None
     return (frame["width"] / 2 - left) / width, (frame["height"] / 2 - top) / height
+
+
+# --- the earlier image beside it ---------------------------------------------------------------
+
+
+class TwoStudies(FakeArchive):
+    """An archive of an earlier study and this one, of films with these spacings."""
+
+    def __init__(self, earlier: list[float] | None, now: list[float] | None) -> None:
+        self.films = {
+            uid: as_file(a_film(blocks(512, columns).astype("<u2"), PixelSpacing=spacing))
+            for uid, columns, spacing in (("1.2.old", 448, earlier), (STUDY_UID, 256, now))
+        }
+        super().__init__({uid: [film] for uid, film in self.films.items()})
+
+    def results(self) -> list[Any]:
+        day = a_result().study_started
+        older = {"id": "old", "key": "old", "study_uid": "1.2.old"}
+        older |= {"study_started": day - timedelta(days=90)}
+        return [
+            a_seen_result(self.films["1.2.old"], **older),
+            a_seen_result(self.films[STUDY_UID]),
+        ]
+
+    def instance(self, tenant: Any, study: Any, series_uid: str, sop_uid: str) -> bytes:
+        return self.films[study.study_uid]
+
+
+def compare(house: House, page: Page, films: TwoStudies) -> None:
+    """Open the earlier study beside this one, and wait until both are seen."""
+    house.swap(archive=films)
+    house.keep(*films.results())
+    page.reload()
+    page.get_by_role("link", name="Compare").click()
+    expect(page.locator(".shot")).to_have_count(2)
+    for shot in page.locator(".shot").all():
+        expect(shot).to_have_js_property("complete", True)
+
+
+@pytest.mark.parametrize("width", [1280, 380])
+def test_an_earlier_image_is_shown_at_the_scale_of_this_one(
+    house: House, study: Screen, width: int
+) -> None:
+    films = TwoStudies([0.5, 0.5], [0.7, 0.7])  # 224 and 179.2 mm wide
+
+    with study(width) as page:
+        compare(house, page, films)
+        expect(page.get_by_text("Both images are at one scale")).to_be_visible()
+        expect(page.get_by_text("Both images are shown at the same width")).to_be_hidden()
+        boxes = [shot.bounding_box() for shot in page.locator(".shot").all()]
+        rulers = [ruler.bounding_box() for ruler in page.locator(".ruler").all()]
+
+    shown = [box["width"] for box in boxes]
+    assert shown[0] / shown[1] == pytest.approx(224 / 179.2, rel=0.01)
+    assert [one["width"] for one in rulers] == pytest.approx([shown[0] * 50 / 224] * 2, abs=1)
+
+
+def test_an_image_without_its_spacing_is_not_called_true_to_scale(
+    house: House, study: Screen
+) -> None:
+    films = TwoStudies(None, [0.7, 0.7])
+
+    with study() as page:
+        compare(house, page, films)
+        page.wait_for_load_state("networkidle")
+        expect(page.get_by_text("Both images are shown at the same width")).to_be_visible()
+        expect(page.get_by_text("Both images are at one scale")).to_be_hidden()
+        expect(page.locator(".ruler:visible")).to_have_count(0)
+        boxes = [shot.bounding_box() for shot in page.locator(".shot").all()]
+
+    assert boxes[0]["width"] == pytest.approx(boxes[1]["width"], abs=1)
 
 
 # --- several images ---------------------------------------------------------------------------

@@ -586,6 +586,20 @@ def test_a_patient_s_chart_session_reaches_no_other_chart_and_no_worklist(
     assert "Wrenaa" not in chart.text + worklist.text
 
 
+def test_without_the_scope_to_read_observations_a_user_is_told_which_one(
+    house: House, sign_in: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    few = (("Patient", "rs"), ("ImagingStudy", "rs"))
+    monkeypatch.setattr("smart_app.scopes.USER_RESOURCES", few)
+    seen = a_seen_result(house.instance)
+    house.keep(replace(a_row(0), analysis=seen.analysis))
+    opened = sign_in()
+
+    page = opened.browser.get(opened.chart("Wrenaa")).text
+
+    assert "user/Observation.rs" in page and "patient/Observation.rs" not in page
+
+
 def test_a_finding_is_reviewed_from_the_worklist(house: House, sign_in: Open) -> None:
     result = a_row(0, finding={"critical": True})
     seen = a_seen_result(house.instance)
