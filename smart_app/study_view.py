@@ -10,7 +10,7 @@ from flask import Response, jsonify, make_response, render_template, request, ur
 
 from cds_service.domain.audit import AuditAction, AuditEvent
 from cds_service.domain.finding import Result
-from cds_service.usecases.finding_history import newest_after
+from cds_service.usecases.finding_history import analysing_after, newest_after
 from smart_app import reasons, words
 from smart_app.chart import banner_of
 from smart_app.model_facts import release_day
@@ -84,9 +84,9 @@ def _panel(launch: OpenLaunch, choice: StudyChoice | None, unread: Unread | None
     }
     if choice is None:
         return values
-    values["newer"] = newest_after(
-        launch.session.facts, choice.study_uid, choice.started, results=launch.house.results
-    )
+    shown = (launch.session.facts, choice.study_uid, choice.started)
+    values["newer"] = newest_after(*shown, results=launch.house.results)
+    values["coming"] = analysing_after(*shown, jobs=launch.house.jobs)
     if choice.job is not None:
         values["status_url"] = url_for("app.status", handle=launch.handle, job=choice.job.id)
         values["panel_url"] = url_for("app.panel", handle=launch.handle, job=choice.job.id)

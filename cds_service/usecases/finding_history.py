@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from cds_service.domain.finding import Coding, Finding, ModelIdentity, Result
-from cds_service.usecases.ports import Results
+from cds_service.domain.job import Job
+from cds_service.usecases.ports import Jobs, Results
 from cds_service.usecases.review_finding import LaunchFacts
 
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
@@ -57,6 +58,23 @@ def newest_after(
         if result.study_uid != study_uid and moment(result.study_started) > moment(started)
     )
     return next(newer, None)
+
+
+def analysing_after(
+    launch: LaunchFacts, study_uid: str, started: datetime | None, *, jobs: Jobs
+) -> Job | None:
+    """Return the job of this patient's newest study that waits for its result, if it is newer.
+
+    As for `newest_after`, undated studies are not compared.
+    """
+    if started is None:
+        return None
+    waiting = (
+        job
+        for job in jobs.analysing(launch.tenant_id, launch.patient_id)
+        if job.study.study_uid != study_uid and moment(job.study.started) > moment(started)
+    )
+    return max(waiting, key=lambda job: moment(job.study.started), default=None)
 
 
 def moment(started: datetime | None) -> datetime:

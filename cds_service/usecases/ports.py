@@ -123,6 +123,9 @@ class Jobs(Protocol):
     ) -> dict[str, Job]:
         """Return the newest job of each of these studies; one indexed read."""
 
+    def analysing(self, tenant_id: str, patient_id: str) -> list[Job]:
+        """Return this patient's jobs whose result is still to come; one indexed read."""
+
     def wait_for(self, job: Job) -> Wait:
         """Tell its place in the line, and an estimate where recent jobs allow one."""
 

@@ -106,9 +106,24 @@ def test_the_newest_job_of_each_study_is_returned(ledger: Ledger) -> None:
     assert found == {"1.2.1": newest, "1.2.2": other}
 
 
+def test_a_patient_s_jobs_are_being_analysed_until_there_is_a_result(ledger: Ledger) -> None:
+    queued = open_job(ledger, "queued", study_uid="1.2.1")
+    running = held(ledger, "running")
+    written = held(ledger, "written")
+    ledger.jobs.advance(written, JobStep.PUBLISHING)
+    lost = held(ledger, "lost")
+    ledger.jobs.give_up(lost, "ArchiveRefused", retry=False)
+
+    found = ledger.jobs.analysing("t-1", "p-1")
+
+    assert {job.id for job in found} == {queued.id, running.job.id}
+
+
 def test_jobs_of_another_tenant_or_patient_are_not_returned(ledger: Ledger) -> None:
     open_job(ledger)
     uid = a_study().study_uid
+
+    assert ledger.jobs.analysing("t-2", "p-1") == ledger.jobs.analysing("t-1", "p-2") == []
 
     assert ledger.jobs.newest_for("t-2", "p-1", [uid]) == {}
     assert ledger.jobs.newest_for("t-1", "p-2", [uid]) == {}

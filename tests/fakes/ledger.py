@@ -171,6 +171,14 @@ class FakeJobs:
             and job.study.study_uid in study_uids
         }
 
+    def analysing(self, tenant_id: str, patient_id: str) -> list[Job]:
+        return [
+            job
+            for job in self.all
+            if (job.study.tenant_id, job.study.patient_id) == (tenant_id, patient_id)
+            and job.is_analysing
+        ]
+
     def wait_for(self, job: Job) -> Wait:
         this = self._entry(job.id)
         durations = [

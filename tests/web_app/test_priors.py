@@ -8,7 +8,15 @@ import pytest
 
 from cds_service.domain.finding import Result
 from cds_service.domain.tenant import Tenant
-from tests.builders import a_finding, a_model, a_result, an_analysis, not_analysed
+from tests.builders import (
+    a_finding,
+    a_model,
+    a_patient,
+    a_result,
+    a_study,
+    an_analysis,
+    not_analysed,
+)
 from tests.web_app.conftest import LaunchOf
 from tests.web_app.house import Browser, House, a_warm_map
 
@@ -106,6 +114,31 @@ def test_a_newer_study_is_one_click_away(house: House, browser: Browser, opened:
 
     assert re.search(r'A newer study exists: <a href="[^"]*result=new">', older)
     assert "5 Jan 2026" in older and "A newer study exists" not in newest
+
+
+def test_a_newer_study_is_told_of_before_it_has_a_result(
+    house: House, browser: Browser, opened: str
+) -> None:
+    later = a_study(study_uid="1.2.new", started=DAY + timedelta(days=3), description="Thorax")
+    job, _ = house.jobs.open("d-9", later, a_patient(), "cxr_pneumonia_peds")
+    house.jobs.open("d-8", a_study(study_uid="1.2.old", started=DAY), a_patient(), "m")
+    house.keep(NOW)
+
+    page = browser.get(f"{opened}?result=r-1").text
+    [address] = re.findall(r'not done yet: <a href="([^"]+)">\s*Thorax, 5 Jan 2026</a>', page)
+
+    assert page.count('class="newer"') == 1
+    assert f"job={job.id}" in address and "A newer study" not in browser.get(address).text
+
+
+def test_a_newer_study_of_another_patient_is_not_told_of(
+    house: House, browser: Browser, opened: str
+) -> None:
+    theirs = a_study(patient_id="p-2", study_uid="1.2.new", started=DAY + timedelta(days=3))
+    house.jobs.open("d-9", theirs, a_patient(), "cxr_pneumonia_peds")
+    house.keep(NOW)
+
+    assert "A newer study" not in browser.get(f"{opened}?result=r-1").text
 
 
 def test_a_later_study_is_not_called_earlier(house: House, browser: Browser, opened: str) -> None:

@@ -133,6 +133,19 @@ class SqlJobs:
             )
             return {row.study_uid: job_from(row) for row in rows}
 
+    def analysing(self, tenant_id: str, patient_id: str) -> list[Job]:
+        """Return this patient's jobs whose result is still to come; one indexed read."""
+        with reading(self._engine) as connection:
+            rows = connection.execute(
+                sa.select(job).where(
+                    job.c.tenant_id == tenant_id,
+                    job.c.patient_id == patient_id,
+                    is_open,
+                    job.c.step != JobStep.PUBLISHING,
+                )
+            )
+            return [job_from(row) for row in rows]
+
     def wait_for(self, wanted: Job) -> Wait:
         """Tell its place in the line, and an estimate from the median of recent jobs."""
         with reading(self._engine) as connection:

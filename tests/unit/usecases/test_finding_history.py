@@ -4,10 +4,18 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from cds_service.domain.finding import Coding, Result
-from cds_service.usecases.finding_history import finding_history, newest_after
+from cds_service.usecases.finding_history import analysing_after, finding_history, newest_after
 from cds_service.usecases.review_finding import LaunchFacts
-from tests.builders import PNEUMONIA, a_finding, a_result, an_analysis, not_analysed
-from tests.fakes.ledger import FakeResults
+from tests.builders import (
+    PNEUMONIA,
+    a_finding,
+    a_patient,
+    a_result,
+    a_study,
+    an_analysis,
+    not_analysed,
+)
+from tests.fakes.ledger import FakeJobs, FakeResults
 
 CHART = LaunchFacts("t-1", "p-1", "Practitioner/1")
 DAY = datetime(2026, 1, 2, 8, 30, tzinfo=UTC)
@@ -66,3 +74,23 @@ def test_a_newer_study_that_was_not_analysed_exists_all_the_same() -> None:
 def test_an_undated_study_is_neither_newer_nor_older() -> None:
     assert newest(of_study("opened"), of_study("undated", None)) is None
     assert newest(of_study("opened", None), of_study("dated")) is None
+
+
+def coming(opened: Result, **waiting: float | None) -> str | None:
+    """Ask for what waits, of studies that are this many days after the opened one."""
+    jobs = FakeJobs()
+    for name, days in waiting.items():
+        started = None if days is None else DAY + timedelta(days=days)
+        study = a_study(study_uid=f"1.2.{name}", started=started)
+        jobs.open(name, study, a_patient(), "cxr_pneumonia_peds")
+    found = analysing_after(CHART, opened.study_uid, opened.study_started, jobs=jobs)
+    return found.dispatch_key if found else None
+
+
+def test_the_newest_of_the_newer_studies_that_wait_is_named() -> None:
+    assert coming(of_study("opened"), old=-2, last=9, middle=3) == "last"
+
+
+def test_the_opened_study_an_older_and_an_undated_one_are_not_newer() -> None:
+    assert coming(of_study("opened"), opened=1, old=-2, undated=None) is None
+    assert coming(of_study("opened", None), dated=3) is None
