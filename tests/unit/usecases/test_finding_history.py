@@ -76,7 +76,7 @@ def test_an_undated_study_is_neither_newer_nor_older() -> None:
     assert newest(of_study("opened", None), of_study("dated")) is None
 
 
-def coming(opened: Result, **waiting: float | None) -> str | None:
+def coming(opened: Result, /, **waiting: float | None) -> str | None:
     """Ask for what waits, of studies that are this many days after the opened one."""
     jobs = FakeJobs()
     for name, days in waiting.items():
