@@ -13,7 +13,7 @@ from cds_service import wiring
 from cds_service.errors import SightlineError
 from cds_service.settings import Settings
 from cds_service.telemetry import configure_logging
-from cds_service.web import fhir_api, health, hooks, openapi, problems
+from cds_service.web import fhir_api, health, hooks, openapi, problems, stow
 from cds_service.web import services as hook_door
 from smart_app import EXTENSION as APP_DOOR
 from smart_app import create_blueprint
@@ -44,9 +44,10 @@ def _app(settings: Settings) -> Flask:
     house = wiring.open_house(settings)
     app = Flask("sightline", static_folder=None, template_folder=None)
     app.extensions[hook_door.EXTENSION] = wiring.hook_services(settings, house)
+    app.extensions[stow.EXTENSION] = wiring.stow_door(settings, house)
     app.extensions[APP_DOOR] = wiring.app_services(settings, house)
     problems.install(app)
     doors = (hooks.blueprint, fhir_api.blueprint, health.blueprint, openapi.blueprint)
-    for blueprint in (*doors, create_blueprint()):
+    for blueprint in (*doors, stow.blueprint, create_blueprint()):
         app.register_blueprint(blueprint)
     return app

@@ -174,4 +174,4 @@ def _settings(data: Path | None) -> Settings:
         return Settings.from_env(os.environ)
     address, nobody = f"sqlite:///{data / 'ledger.sqlite'}", "http://127.0.0.1"
     keys = data / "master.key", data / SIGNING_KEYS
-    return Settings(nobody, data, address, "redis://127.0.0.1:0", *keys)
+    return Settings(nobody, data, address, "redis://127.0.0.1:0", *keys, data / "inbox")

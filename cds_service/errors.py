@@ -19,6 +19,7 @@
     │   │   └── SessionEnded           401  login
     │   ├── RegistrationRefused        400  value
     │   ├── ModelRefused               400  value
+    │   ├── PushRefused                400  structure
     │   └── InstanceRefused            409  conflict     (+ the standard's failure reason)
     ├── UpstreamFailed            EHR or archive
     │   ├── EhrBusy                    503  transient    retryable
@@ -116,7 +117,7 @@ class HookTooLarge(RequestRefused):
 
 
 class MediaTypeRefused(RequestRefused):
-    """The body is not JSON."""
+    """The body is not of the media type that this door reads."""
 
     http_status, issue_code = 415, "not-supported"
 
@@ -166,6 +167,12 @@ class ModelRefused(RequestRefused):
     """A model package that cannot be used, or a change that would leave none; the text says why."""
 
     http_status, issue_code = 400, "value"
+
+
+class PushRefused(RequestRefused):
+    """The body that an archive pushed is not a multipart of DICOM instances."""
+
+    http_status, issue_code = 400, "structure"
 
 
 class InstanceRefused(RequestRefused):

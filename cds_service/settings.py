@@ -29,6 +29,7 @@ class Settings:
     redis_url: str = field(repr=False)
     master_key_file: Path  # 32 random bytes; seals tokens and patients' facts (AES-256-GCM)
     signing_key_file: Path  # private keys of our client assertions (ES384, RS384)
+    inbox: Path  # the folder of what archives push
     hook_deadline_ms: int = 450
     hook_rate_per_s: int = 200  # of one EHR, in each web process
     hook_body_limit_bytes: int = 1024 * 1024
@@ -36,6 +37,11 @@ class Settings:
     job_attempts: int = 3
     model_id: str = "cxr_pneumonia_peds"
     log_level: str = "INFO"
+    inbox_mb: int = 20_480  # MiB, of one EHR
+    inbox_instances: int = 20_000  # of one EHR
+    inbox_quiet_s: int = 5  # after which a pushed study is taken as complete
+    inbox_wait_min: int = 1_440  # after which one that no EHR knows is erased
+    client_certificate_header: str = "none"  # of the proxy that checks pushing archives' own
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> "Settings":
@@ -57,6 +63,12 @@ class Settings:
             hook_rate_per_s=_number(env, "SIGHTLINE_HOOK_RATE_PER_S", 200, 1, 100_000),
             job_lease_s=_number(env, "SIGHTLINE_JOB_LEASE_S", 20, 5, 600),
             log_level=_log_level(env),
+            inbox=Path(env.get("SIGHTLINE_INBOX", data / "inbox")),
+            inbox_mb=_number(env, "SIGHTLINE_INBOX_MB", 20_480, 1, 100_000_000),
+            inbox_instances=_number(env, "SIGHTLINE_INBOX_INSTANCES", 20_000, 1, 10_000_000),
+            inbox_quiet_s=_number(env, "SIGHTLINE_INBOX_QUIET_S", 5, 1, 3_600),
+            inbox_wait_min=_number(env, "SIGHTLINE_INBOX_WAIT_MIN", 1_440, 1, 43_200),
+            client_certificate_header=env.get("SIGHTLINE_CLIENT_CERTIFICATE_HEADER", "none"),
         )
 
 

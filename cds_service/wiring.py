@@ -8,9 +8,10 @@ import logging
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import astuple, dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache, partial
 from secrets import token_urlsafe
+from threading import Semaphore
 
 from redis.exceptions import RedisError
 from sqlalchemy import Engine
@@ -22,10 +23,14 @@ from cds_service.adapters.client_assertion import ClientAssertion
 from cds_service.adapters.egress import Egress
 from cds_service.adapters.ehr import FhirRecord
 from cds_service.adapters.ehr_writer import FhirWriter
+from cds_service.adapters.inbox_archive import InboxArchive, InboxFirst
+from cds_service.adapters.inbox_files import InboxFiles
+from cds_service.adapters.inbox_header import identify
 from cds_service.adapters.jwks import ClientKeys
 from cds_service.adapters.lanes import Lanes
 from cds_service.adapters.model_sheets import sheet_of
 from cds_service.adapters.model_shelf import ModelShelf, enabled_routes, identity_of
+from cds_service.adapters.proxy_certificate import certificate_digest
 from cds_service.adapters.queue import (
     RING_TIMEOUT_S,
     SESSION_TIMEOUT_S,
@@ -39,6 +44,7 @@ from cds_service.adapters.signing_keys import SigningKeyFile
 from cds_service.adapters.vault import Vault, load_or_create_key
 from cds_service.domain.audit import AuditAction, AuditEvent
 from cds_service.domain.finding import Coding, ModelIdentity
+from cds_service.domain.inbox import MEBIBYTE, Quota
 from cds_service.domain.intake import Door
 from cds_service.domain.job import Job
 from cds_service.domain.model_sheet import ModelSheet
@@ -48,8 +54,10 @@ from cds_service.domain.tenant import Tenant
 from cds_service.errors import LedgerUnavailable, ModelMissing, NotFound, SightlineError
 from cds_service.fhir.model_card import logical_id
 from cds_service.intake.fhir_polling import poll_fhir
+from cds_service.intake.inbox import Inbox
 from cds_service.intake.poller import Poller, Source
 from cds_service.intake.receive import IntakeDesk
+from cds_service.intake.settle_inbox import Settlement, settle_inbox
 from cds_service.settings import Settings
 from cds_service.usecases.answer_hook import answer_hook
 from cds_service.usecases.compose_card import CardModel, CardWriter
@@ -67,6 +75,7 @@ from cds_service.web.client_trust import ClientTrust
 from cds_service.web.rate_limit import RateLimit
 from cds_service.web.registrations import Registrations
 from cds_service.web.services import Services
+from cds_service.web.stow import UPLOADS, StowDoor
 from models.contract import ModelCard
 from smart_app import AppServices, Measured, ModelFacts, Share, card_language
 
@@ -188,7 +197,7 @@ def workbench(settings: Settings) -> Workbench:
         leases=house.jobs,
         results=house.results,
         publications=ledger.SqlPublications(house.engine),
-        archive=archive(house),
+        archive=InboxFirst(_inbox_archive(settings, house), archive(house)),
         reader=DicomReader(),
         classifiers=classifier,
         writer=writer,
@@ -267,6 +276,49 @@ def hook_services(settings: Settings, house: House) -> Services:
         is_queue_up=lambda: _works(redis.ping),
         within=ledger.within,
     )
+
+
+def inbox(settings: Settings, house: House) -> Inbox:
+    """Build what takes the images that archives push."""
+    return Inbox(
+        tenants=house.tenants,
+        files=InboxFiles(settings.inbox),
+        index=ledger.SqlInbox(house.engine, house.vault),
+        identify=identify,
+        quota=Quota(settings.inbox_mb * MEBIBYTE, settings.inbox_instances),
+    )
+
+
+def _inbox_archive(settings: Settings, house: House) -> InboxArchive:
+    index = ledger.SqlInbox(house.engine, house.vault)
+    return InboxArchive(index, InboxFiles(settings.inbox), identify)
+
+
+def stow_door(settings: Settings, house: House) -> StowDoor:
+    """Build the door at which archives push over HTTP."""
+    header = settings.client_certificate_header
+    return StowDoor(
+        inbox=inbox(settings, house),
+        tenant_of=ledger.SqlPushCredentials(house.engine).tenant_of,
+        certificate_digest=None if header == "none" else certificate_digest,
+        certificate_header=header,
+        body_limit_bytes=settings.inbox_mb * MEBIBYTE,
+        turns=Semaphore(UPLOADS),
+    )
+
+
+def inbox_keeper(settings: Settings) -> Callable[[], int]:
+    """Return what a process calls all the time, so that pushed studies are analysed."""
+    house = open_house(settings)
+    settlement = Settlement(
+        desk=intake_desk(settings, house),
+        tenants=house.tenants,
+        index=ledger.SqlInbox(house.engine, house.vault),
+        files=InboxFiles(settings.inbox),
+        quiet_for=timedelta(seconds=settings.inbox_quiet_s),
+        wait_for=timedelta(minutes=settings.inbox_wait_min),
+    )
+    return partial(settle_inbox, settlement)
 
 
 def intake_desk(settings: Settings, house: House) -> IntakeDesk:

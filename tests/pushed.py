@@ -51,7 +51,9 @@ def push(inbox: Inbox, data: bytes, tenant_id: str = "t-1", **expected: Any) -> 
     with inbox.begin(tenant_id) as arrival:
         for start in range(0, len(data), 1000):
             arrival.write(data[start : start + 1000])
-        return inbox.take(tenant_id, arrival, **expected)
+        instance = inbox.look(arrival)
+        inbox.take(tenant_id, arrival, instance, **expected)
+    return instance
 
 
 def an_archive(index: SqlInbox, folder: Path) -> InboxArchive:

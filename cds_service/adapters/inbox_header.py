@@ -64,7 +64,9 @@ def identify(head: bytes) -> PushedInstance:
     if not all(map(is_uid, uids.values())):
         raise InstanceRefused(Failure.NOT_UNDERSTOOD, "An identifier is absent or is no UID.")
     said = _text(meta, "MediaStorageSOPClassUID"), _text(meta, "MediaStorageSOPInstanceUID")
-    if said != (uids["sop_class"], uids["sop_uid"]):  # PS3.10 7.1
+    named = uids["sop_class"], uids["sop_uid"]
+    # PS3.10 7.1; what is absent is no lie, and some senders write no more than the syntax.
+    if any(one not in ("", other) for one, other in zip(said, named, strict=True)):
         raise InstanceRefused(Failure.MISMATCH, "The file meta names another instance.")
     accession = _text(dataset, "AccessionNumber")
     return PushedInstance(**uids, accession=accession if _ACCESSION.fullmatch(accession) else None)

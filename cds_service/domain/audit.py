@@ -31,6 +31,10 @@ class AuditAction(StrEnum):
     JOB_RELEASED = "job-released"
     INTAKE_OPENED = "intake-opened"
     INTAKE_CLOSED = "intake-closed"
+    PUSH_ALLOWED = "push-allowed"
+    PUSH_REVOKED = "push-revoked"
+    IMAGES_PUSHED = "images-pushed"
+    IMAGES_ERASED = "images-erased"
 
 
 @dataclass(frozen=True, slots=True)

@@ -80,22 +80,27 @@ class Inbox:
         """Make room for one instance; raise InboxFull."""
         return self.files.begin(tenant_id, self.index.room(tenant_id, self.quota))
 
+    def look(self, arrival: Arrival) -> PushedInstance:
+        """Return what it is by its own words; raise InstanceRefused."""
+        return self.identify(bytes(arrival.head))
+
     def take(
         self,
         tenant_id: str,
         arrival: Arrival,
+        instance: PushedInstance,
         *,
         study_uid: str | None = None,
         said: tuple[str, str] | None = None,
-    ) -> PushedInstance:
-        """Keep what has come, and return what it is.
+    ) -> None:
+        """Keep what has come.
 
+        instance    what `look` said that it is
         study_uid   the only study that is expected, if one is
         said        SOP class and SOP instance as the sender called it, if it did
 
         Raises InstanceRefused, InboxFull.
         """
-        instance = self.identify(bytes(arrival.head))
         if study_uid not in (None, instance.study_uid):
             raise InstanceRefused(Failure.MISMATCH, "It is of another study.")
         if said not in (None, (instance.sop_class, instance.sop_uid)):
@@ -104,4 +109,3 @@ class Inbox:
         # After the line, so that a crash in between leaves no file that nobody knows of; also when
         # the line was there, since that crash may be the reason why it is sent again.
         arrival.keep()
-        return instance

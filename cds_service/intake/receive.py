@@ -14,6 +14,7 @@ from datetime import timedelta
 from urllib.parse import quote
 
 from cds_service.domain.audit import AuditAction, AuditEvent
+from cds_service.domain.finding import Result
 from cds_service.domain.intake import Clue, Reception
 from cds_service.domain.job import Job, JobState
 from cds_service.domain.routing import Route, route_of
@@ -35,6 +36,7 @@ log = logging.getLogger(__name__)
 READ_S = 20.0  # for one read of the EHR; nobody waits for it
 # A record that is migrated touches every study it has: what is old waits for a hook to ask.
 OLDEST = timedelta(days=30)
+WITHOUT_IMAGES = frozenset({"no-endpoint", "not-in-archive", "partly-in-archive"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +53,21 @@ class IntakeDesk:
 
 
 def receive(clue: Clue, tenant: Tenant, desk: IntakeDesk) -> Reception:
-    """Look for this study in the EHR, by its UID, else by its accession number, and take it.
+    """Look for this study in the EHR and take it.
 
     Raises UpstreamFailed or ScopeDenied when the EHR cannot be asked, LedgerUnavailable: then
     nothing was done, and the door tells of it again.
+    """
+    found = find(clue, tenant, desk)
+    return found if isinstance(found, Reception) else take(*found, tenant, desk)
+
+
+def find(
+    clue: Clue, tenant: Tenant, desk: IntakeDesk
+) -> tuple[StudyReference, Resource] | Reception:
+    """Return the study as the EHR states it, by its UID, else by its accession number.
+
+    Else UNKNOWN, or AMBIGUOUS where several patients have it. Raises as `receive`.
     """
     found = list(_by_uid(clue, tenant, desk)) or list(_by_accession(clue, tenant, desk))
     if not found:
@@ -62,14 +75,21 @@ def receive(clue: Clue, tenant: Tenant, desk: IntakeDesk) -> Reception:
     if len({study.patient_id for study, _ in found}) > 1:
         _note(AuditAction.PATIENT_MISMATCH, "refused", found[0][0], desk, "several patients")
         return Reception.AMBIGUOUS
-    study, resource = found[0]
-    return take(study, resource, tenant, desk)
+    return found[0]
 
 
-def take(study: StudyReference, resource: Resource, tenant: Tenant, desk: IntakeDesk) -> Reception:
+def take(
+    study: StudyReference,
+    resource: Resource,
+    tenant: Tenant,
+    desk: IntakeDesk,
+    *,
+    brought: bool = False,
+) -> Reception:
     """Ask for the analysis of a study that the EHR has just stated, where it wants one.
 
     resource   the ImagingStudy, whose endpoint is read where it only refers to one
+    brought    its images are here, so that what failed for want of them is done again
 
     Raises as `receive`.
     """
@@ -83,7 +103,8 @@ def take(study: StudyReference, resource: Resource, tenant: Tenant, desk: Intake
     # The age chooses between models; with one alone the patient need not be read for it.
     patient = _patient(study, tenant, desk) if len(routes) > 1 else None
     model = route_of(routes, study, patient).model
-    if not wants_analysis(study, job, result, model, desk.clock()):
+    wants = wants_analysis(study, job, result, model, desk.clock())
+    if not wants and not (brought and _lacked_images(job, result)):
         return Reception.KNOWN
     patient = patient or _patient(study, tenant, desk)
     if patient is None:
@@ -92,6 +113,13 @@ def take(study: StudyReference, resource: Resource, tenant: Tenant, desk: Intake
     desk.dispatch(study, patient, job is not None and job.state is JobState.DONE)
     _note(AuditAction.EHR_READ, "success", study, desk, "Patient for an intake door")
     return Reception.ASKED
+
+
+def _lacked_images(job: Job | None, result: Result | None) -> bool:
+    if job is not None and job.state is not JobState.DONE:
+        return job.state is JobState.FAILED
+    reason = None if result is None else result.analysis.reason
+    return reason is not None and reason.code in WITHOUT_IMAGES
 
 
 def _by_uid(

@@ -361,9 +361,9 @@ def test_two_that_arrive_at_once_do_not_pass_the_quota(inbox: Inbox, tmp_path: P
         first.write(as_pushed(a_pushed_film(1)))
         second.write(as_pushed(a_pushed_film(2)))
 
-        one.take("t-1", first)
+        one.take("t-1", first, one.look(first))
         with pytest.raises(InboxFull):
-            one.take("t-1", second)
+            one.take("t-1", second, one.look(second))
 
     assert len(files_in(tmp_path / "inbox")) == 1
 

@@ -38,7 +38,7 @@ RINGS = (
     Ring("cds_service.adapters", (DOMAIN, ERRORS, FHIR, PORTS, "models"), None),
     Ring(
         "cds_service.web",
-        (DOMAIN, ERRORS, FHIR, USECASES),
+        (DOMAIN, ERRORS, FHIR, USECASES, "cds_service.intake"),
         frozenset({"flask", "werkzeug", "joserfc"}),
     ),
     Ring(

@@ -28,6 +28,7 @@ def test_three_variables_are_enough() -> None:
         redis_url="redis://127.0.0.1:6379/0",
         master_key_file=data / "master.key",
         signing_key_file=data / "signing-keys.json",
+        inbox=data / "inbox",
         hook_deadline_ms=450,
         job_lease_s=20,
         log_level="INFO",
@@ -76,6 +77,8 @@ def test_a_public_url_that_is_no_web_address_is_refused(address: str) -> None:
         ("SIGHTLINE_HOOK_DEADLINE_MS", "300", "hook_deadline_ms", 300),
         ("SIGHTLINE_JOB_LEASE_S", "60", "job_lease_s", 60),
         ("SIGHTLINE_LOG_LEVEL", "DEBUG", "log_level", "DEBUG"),
+        ("SIGHTLINE_INBOX", "/srv/inbox", "inbox", Path("/srv/inbox")),
+        ("SIGHTLINE_INBOX_QUIET_S", "30", "inbox_quiet_s", 30),
     ],
 )
 def test_an_optional_variable_sets_its_field(

@@ -1,0 +1,174 @@
+"""Settle the inbox: bind what has come to its patient, ask for its analysis, erase what is over.
+
+Binding is the EHR's word alone. Until then nobody reads the images; a study that no EHR knows waits
+for a bounded time, and what is over is erased, each with a line in the audit log.
+
+Source: DESIGN "One job through the house"; threats T18 and T23.
+"""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from threading import Event
+from typing import Protocol
+
+from cds_service.domain.audit import AuditAction, AuditEvent
+from cds_service.domain.inbox import HeldStudy
+from cds_service.domain.intake import Clue, Reception
+from cds_service.domain.tenant import Tenant
+from cds_service.errors import NotFound, ScopeDenied, SightlineError, UpstreamFailed
+from cds_service.intake.receive import IntakeDesk, find, take
+from cds_service.usecases.ports import Tenants
+
+log = logging.getLogger(__name__)
+
+ASK_AGAIN = timedelta(minutes=1)  # for a study that the EHR did not know
+EVERY_S = 1.0
+ABANDONED_S = 3600.0  # a file that is still arriving after this never will have
+
+
+class Index(Protocol):
+    """What is held; see `adapters/ledger/inbox`."""
+
+    def quiet(self, quiet_for: timedelta, ask_again: timedelta) -> list[HeldStudy]:
+        """Return the unbound studies to which nothing has come for so long."""
+
+    def asked(self, study: HeldStudy) -> None:
+        """Note that the EHR did not know whose it is."""
+
+    def bind(self, study: HeldStudy, patient_id: str) -> bool:
+        """Let it be read as this patient's; False when more of it has come meanwhile."""
+
+    def bound(self) -> list[HeldStudy]:
+        """Return the studies that are bound to a patient."""
+
+    def overdue(self, after: timedelta) -> list[HeldStudy]:
+        """Return the studies to which nothing has come for so long."""
+
+    def forget(self, study: HeldStudy) -> list[str]:
+        """Forget it unless more of it has come; return the digests of the files to erase."""
+
+
+class Files(Protocol):
+    """Where the bytes are."""
+
+    def remove(self, tenant_id: str, digest: str) -> None:
+        """Erase a kept file; harmless when it is gone."""
+
+    def remove_abandoned(self, after_s: float) -> int:
+        """Erase what a process that was killed left half-written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """What settling needs."""
+
+    desk: IntakeDesk
+    tenants: Tenants
+    index: Index
+    files: Files
+    quiet_for: timedelta  # after which a study is taken as complete
+    wait_for: timedelta  # after which one that nobody knows is erased
+
+
+def settle_inbox(settlement: Settlement) -> int:
+    """Do what there is to do now; return how many studies were bound. Raise LedgerUnavailable.
+
+    Safe with many at once: binding and forgetting are conditional, and a job is made once.
+    """
+    bound = sum(_settle(held, settlement) for held in _quiet(settlement))
+    for held in settlement.index.bound():
+        if _is_over(held, settlement):
+            _erase(held, settlement, "analysed")
+    for held in settlement.index.overdue(settlement.wait_for):
+        _erase(held, settlement, "unmatched" if held.patient_id is None else "failed")
+    settlement.files.remove_abandoned(ABANDONED_S)
+    return bound
+
+
+def keep_settling(settle: Callable[[], int], stop: Event, every_s: float = EVERY_S) -> None:
+    """Settle until `stop` is set; what fails is tried again with the next turn."""
+    while not stop.wait(every_s):
+        try:
+            settle()
+        except SightlineError as error:
+            log.warning("inbox: not settled: %s", type(error).__name__)
+        except Exception as error:  # the outermost frame of its thread; the text may be PHI
+            log.error("inbox: not settled: %s", type(error).__name__)
+
+
+def _quiet(settlement: Settlement) -> list[HeldStudy]:
+    return settlement.index.quiet(settlement.quiet_for, ASK_AGAIN)
+
+
+def _settle(held: HeldStudy, settlement: Settlement) -> bool:
+    """Bind one study if the EHR knows whose it is."""
+    try:
+        tenant = settlement.tenants.get(held.tenant_id)
+    except NotFound:
+        _erase(held, settlement, "no such EHR any more")
+        return False
+    try:
+        return _bind(held, tenant, settlement)
+    except (UpstreamFailed, ScopeDenied) as error:
+        log.warning("inbox: EHR not asked: tenant=%s %s", tenant.id, type(error).__name__)
+        settlement.index.asked(held)
+        return False
+
+
+def _bind(held: HeldStudy, tenant: Tenant, settlement: Settlement) -> bool:
+    desk = settlement.desk
+    found = find(Clue(held.study_uid, held.accession), tenant, desk)
+    if isinstance(found, Reception):
+        settlement.index.asked(held)
+        return False
+    study, resource = found
+    # Before its job is asked for, so that a worker that is quick finds the images.
+    if not settlement.index.bind(held, study.patient_id):
+        return False
+    reception = take(study, resource, tenant, desk, brought=True)
+    _note(AuditAction.IMAGES_PUSHED, held, desk, reception.value, study.patient_id)
+    log.info("inbox: tenant=%s instances=%d %s", tenant.id, held.instances, reception.value)
+    if reception is Reception.PASSED:
+        _erase(held, settlement, reception.value)
+    return True
+
+
+def _is_over(held: HeldStudy, settlement: Settlement) -> bool:
+    """Tell whether its job has its result.
+
+    One that failed may be asked for again, until the waiting time is over.
+    """
+    if held.patient_id is None:
+        return False
+    jobs = settlement.desk.jobs.newest_for(held.tenant_id, held.patient_id, [held.study_uid])
+    job = jobs.get(held.study_uid)
+    return job is not None and not (job.is_analysing or job.is_lost)
+
+
+def _erase(held: HeldStudy, settlement: Settlement, outcome: str) -> None:
+    digests = settlement.index.forget(held)
+    for digest in digests:
+        settlement.files.remove(held.tenant_id, digest)
+    if digests:
+        desk = settlement.desk
+        _note(AuditAction.IMAGES_ERASED, held, desk, outcome, held.patient_id)
+        log.info("inbox: tenant=%s erased=%d %s", held.tenant_id, len(digests), outcome)
+
+
+def _note(
+    action: AuditAction, held: HeldStudy, desk: IntakeDesk, outcome: str, patient_id: str | None
+) -> None:
+    desk.audit.record(
+        AuditEvent(
+            action=action,
+            at=desk.clock(),
+            tenant_id=held.tenant_id,
+            agent="inbox",
+            outcome=outcome,
+            patient_id=patient_id,
+            study_uid=held.study_uid,
+            detail=f"{held.instances} instances",
+        )
+    )
