@@ -13,7 +13,7 @@ from cds_service import wiring
 from cds_service.errors import SightlineError
 from cds_service.settings import Settings
 from cds_service.telemetry import configure_logging
-from cds_service.web import fhir_api, health, hooks, openapi, problems, stow
+from cds_service.web import fhir_api, health, hooks, openapi, problems, stow, subscription
 from cds_service.web import services as hook_door
 from smart_app import EXTENSION as APP_DOOR
 from smart_app import create_blueprint
@@ -45,9 +45,10 @@ def _app(settings: Settings) -> Flask:
     app = Flask("sightline", static_folder=None, template_folder=None)
     app.extensions[hook_door.EXTENSION] = wiring.hook_services(settings, house)
     app.extensions[stow.EXTENSION] = wiring.stow_door(settings, house)
+    app.extensions[subscription.EXTENSION] = wiring.bell_door(settings, house)
     app.extensions[APP_DOOR] = wiring.app_services(settings, house)
     problems.install(app)
     doors = (hooks.blueprint, fhir_api.blueprint, health.blueprint, openapi.blueprint)
-    for blueprint in (*doors, stow.blueprint, create_blueprint()):
+    for blueprint in (*doors, subscription.blueprint, stow.blueprint, create_blueprint()):
         app.register_blueprint(blueprint)
     return app

@@ -87,6 +87,20 @@ def status(name: str, data: Path | None) -> None:
 
 
 @intake.command()
+@name_option
+def subscribe(name: str) -> None:
+    """Let the EHR with this name ring when it has a study (settings: SIGHTLINE_*)."""
+    from cds_service.wiring import subscribe_at
+
+    settings = Settings.from_env(os.environ)
+    tenant = _tenant(open_ledger(None), name)
+    if not tenant.opened(Door.SUBSCRIPTION):
+        raise RegistrationRefused(f"Open the door {Door.SUBSCRIPTION.value} first.")
+    logical_id = subscribe_at(settings, tenant)
+    click.echo(f"{tenant.name}: Subscription/{logical_id} rings at {settings.public_url}.")
+
+
+@intake.command()
 @click.option(
     "--every",
     "every_s",

@@ -16,7 +16,7 @@ from threading import Semaphore
 from redis.exceptions import RedisError
 from sqlalchemy import Engine
 
-from cds_service.adapters import ledger
+from cds_service.adapters import ledger, subscriptions
 from cds_service.adapters.archive import DicomWebArchive, LaunchToken
 from cds_service.adapters.backend_token import BackendTokens
 from cds_service.adapters.client_assertion import ClientAssertion
@@ -41,6 +41,7 @@ from cds_service.adapters.queue import (
     worker_redis_client,
 )
 from cds_service.adapters.signing_keys import SigningKeyFile
+from cds_service.adapters.subscriptions import FhirSubscriptions
 from cds_service.adapters.vault import Vault, load_or_create_key
 from cds_service.domain.audit import AuditAction, AuditEvent
 from cds_service.domain.finding import Coding, ModelIdentity
@@ -53,6 +54,7 @@ from cds_service.domain.study import PatientFacts, StudyReference
 from cds_service.domain.tenant import Tenant
 from cds_service.errors import LedgerUnavailable, ModelMissing, NotFound, SightlineError
 from cds_service.fhir.model_card import logical_id
+from cds_service.intake.bell import Belfry, subscribe
 from cds_service.intake.fhir_polling import poll_fhir
 from cds_service.intake.inbox import Inbox
 from cds_service.intake.poller import Poller, Source
@@ -71,6 +73,7 @@ from cds_service.usecases.record_feedback import record_feedback
 from cds_service.usecases.run_inference import Workbench
 from cds_service.usecases.seal_context import seal_context
 from cds_service.usecases.sweep_jobs import sweep_jobs
+from cds_service.web import subscription
 from cds_service.web.client_trust import ClientTrust
 from cds_service.web.rate_limit import RateLimit
 from cds_service.web.registrations import Registrations
@@ -82,6 +85,9 @@ from smart_app import AppServices, Measured, ModelFacts, Share, card_language
 log = logging.getLogger(__name__)
 
 MODELS_IN_MEMORY = 8  # of one worker process, with their sessions
+
+LOST_BELL_S = 600.0  # how long one can go unnoticed
+BELLS_PER_S = 20.0  # of one EHR, in each web process; more are told to wait
 
 WARM_UP_S = 0.5  # that a starting process waits for a ledger that somebody holds
 
@@ -347,8 +353,38 @@ def intake_poller(settings: Settings, *, every_s: float) -> Poller:
         house.tenants,
         {
             Door.FHIR_POLLING: Source(partial(poll_fhir, desk=desk, cursors=cursors), every_s),
+            Door.SUBSCRIPTION: Source(_rung(desk, cursors), max(every_s, LOST_BELL_S)),
         },
     )
+
+
+def bell_door(settings: Settings, house: House) -> Callable[[str, str], None]:
+    """Build what hears an EHR's subscription: the path's secret part, and the header."""
+    belfry = Belfry(
+        bells=ledger.SqlIntakeBells(house.engine),
+        tenants=house.tenants,
+        limit=RateLimit(BELLS_PER_S).take,
+        lane=Lanes(threads=1),
+        poll=_rung(intake_desk(settings, house), ledger.SqlIntakeCursors(house.engine)),
+    )
+    return belfry.hear
+
+
+def subscribe_at(settings: Settings, tenant: Tenant) -> str:
+    """Let this EHR ring; return the logical id of its Subscription. Raises UpstreamFailed."""
+    house = open_house(settings)
+    tokens = BackendTokens(house.egress, house.assertion, scopes=subscriptions.SCOPES)
+    return subscribe(
+        tenant,
+        f"{settings.public_url}{subscription.PATH}",
+        bells=ledger.SqlIntakeBells(house.engine),
+        subscriptions=FhirSubscriptions(house.egress.session_for, tokens.auth),
+        new_id=new_id,
+    )
+
+
+def _rung(desk: IntakeDesk, cursors: ledger.SqlIntakeCursors) -> Poll:
+    return partial(poll_fhir, desk=desk, cursors=cursors, door=Door.SUBSCRIPTION)
 
 
 def app_services(settings: Settings, house: House) -> AppServices:
@@ -398,7 +434,7 @@ def _dispatch(settings: Settings, house: House) -> Callable[..., Job]:
     def dispatch(study: StudyReference, patient: PatientFacts, again: bool = False) -> Job:
         route = route_of(enabled_routes(house.shelf, study.tenant_id), study, patient)
         return dispatch_inference(
-            study, patient, jobs=house.jobs, doorbell=doorbell, model=route.model, again=again
+            study, patient, jobs=house.jobs, doorbell=doorbell, model=model, again=again
         )
 
     return dispatch

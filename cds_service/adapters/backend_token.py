@@ -67,8 +67,11 @@ class BackendTokens:
         egress: Egress,
         assertion: ClientAssertion,
         clock: Callable[[], float] = time.monotonic,
+        scopes: tuple[str, ...] = READ_SCOPES + WRITE_SCOPES,
     ) -> None:
+        """`scopes`: what is asked for; where that is too much, those of them that read."""
         self._egress, self._assertion, self._clock = egress, assertion, clock
+        self._scopes = scopes
         self._accounts: dict[Tenant, _Account] = {}
         self._lock = Lock()  # never held during a call
 
@@ -122,7 +125,7 @@ class BackendTokens:
         if algorithm is None:
             raise EhrRefused("The EHR's token endpoint accepts neither RS384 nor ES384.")
         sign = partial(self._assertion.sign, client_id, url, algorithm)
-        for scopes in _wishes(discovery):
+        for scopes in _wishes(discovery, self._scopes):
             answer = self._post(tenant, sign, url, scopes, until)
             if answer.get("error") != "invalid_scope":
                 return self._read(answer, scopes)
@@ -204,12 +207,12 @@ class BackendAuth(AuthBase):
         return again
 
 
-def _wishes(discovery: Mapping[str, Any]) -> list[tuple[str, ...]]:
+def _wishes(discovery: Mapping[str, Any], everything: tuple[str, ...]) -> list[tuple[str, ...]]:
     """List what to ask for: everything, then what the server says it knows, then reading."""
-    everything = READ_SCOPES + WRITE_SCOPES
     supported = discovery.get("scopes_supported")
     known = tuple(s for s in everything if isinstance(supported, list) and s in supported)
-    return [wish for wish in dict.fromkeys((everything, known, READ_SCOPES)) if wish]
+    reading = tuple(s for s in everything if s in READ_SCOPES)
+    return [wish for wish in dict.fromkeys((everything, known, reading)) if wish]
 
 
 def _texts(discovery: Mapping[str, Any], name: str) -> tuple[str, ...]:

@@ -67,7 +67,7 @@ def _is_accession(text: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Bell:
-    """What an EHR's subscription rings. The digests are SHA-256 in hex, of 32 random bytes each."""
+    """What an EHR's subscription rings. The digests are SHA-256 in hex, of unguessable texts."""
 
     tenant_id: str
     path_digest: str
