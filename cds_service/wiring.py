@@ -57,7 +57,7 @@ from cds_service.fhir.model_card import logical_id
 from cds_service.intake.bell import Belfry, subscribe
 from cds_service.intake.fhir_polling import poll_fhir
 from cds_service.intake.inbox import Inbox
-from cds_service.intake.poller import Poller, Source
+from cds_service.intake.poller import Poll, Poller, Source
 from cds_service.intake.receive import IntakeDesk
 from cds_service.intake.settle_inbox import Settlement, settle_inbox
 from cds_service.settings import Settings
@@ -434,7 +434,7 @@ def _dispatch(settings: Settings, house: House) -> Callable[..., Job]:
     def dispatch(study: StudyReference, patient: PatientFacts, again: bool = False) -> Job:
         route = route_of(enabled_routes(house.shelf, study.tenant_id), study, patient)
         return dispatch_inference(
-            study, patient, jobs=house.jobs, doorbell=doorbell, model=model, again=again
+            study, patient, jobs=house.jobs, doorbell=doorbell, model=route.model, again=again
         )
 
     return dispatch
