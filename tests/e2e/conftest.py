@@ -1,6 +1,8 @@
 """Fixtures of the end-to-end tests: one demo for all of them, a browser for each module."""
 
+import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page
@@ -44,6 +46,15 @@ def hospital(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hospital]:
     with running_hospital(tmp_path_factory.mktemp("hospital")) as hospital:
         fill(hospital)
         yield hospital
+
+
+@pytest.fixture(scope="session")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where pictures of pages go to be looked at: the folder that SIGHTLINE_PICTURES names."""
+    folder = os.environ.get("SIGHTLINE_PICTURES")
+    kept = Path(folder) if folder else tmp_path_factory.mktemp("pictures")
+    kept.mkdir(parents=True, exist_ok=True)
+    return kept
 
 
 @pytest.fixture(scope="module")

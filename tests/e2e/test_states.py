@@ -1,9 +1,8 @@
 """Every state of the app as somebody sees it, from a phone to a desktop, in the light and the dark.
 
-The pictures go to the folder that SIGHTLINE_PICTURES names, to be looked at.
+Each leaves its pictures to be looked at (`pictures` in conftest.py).
 """
 
-import os
 from pathlib import Path
 
 import pytest
@@ -15,15 +14,6 @@ from tests.e2e.states import STATES, State
 pytestmark = [pytest.mark.real, pytest.mark.slow, pytest.mark.xdist_group("states")]
 
 WIDTHS = (1280, 380, 360)
-
-
-@pytest.fixture(scope="module")
-def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the pictures go."""
-    folder = os.environ.get("SIGHTLINE_PICTURES")
-    kept = Path(folder) if folder else tmp_path_factory.mktemp("pictures")
-    kept.mkdir(parents=True, exist_ok=True)
-    return kept
 
 
 @pytest.mark.parametrize("state", STATES, ids=lambda state: state.name)
