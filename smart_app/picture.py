@@ -88,7 +88,7 @@ def windowed_png(frame: Frame) -> bytes:
 def outline_svg(regions: tuple[Region, ...]) -> str:
     """Draw the regions' outlines, smoothed; the line stays thin however large the page."""
     paths = "".join(
-        f'<path vector-effect="non-scaling-stroke" d="M{_smooth(region.outline)} Z"/>'
+        f'<path vector-effect="non-scaling-stroke" d="M{_path(region)} Z"/>'
         for region in regions
     )
     return (
@@ -103,16 +103,20 @@ def _without_regions(overlay: bytes, regions: tuple[Region, ...]) -> bytes:
     image = Image.open(io.BytesIO(overlay))
     pen = ImageDraw.Draw(image)
     for region in regions:
-        pen.polygon(region.outline, fill=(0, 0, 0, 0))
+        pen.polygon([(x, y) for x, y in _smooth(region)], fill=(0, 0, 0, 0))
     return _png(image)
 
 
-def _smooth(corners: tuple[tuple[float, float], ...]) -> str:
-    """Return the points of a line, each the mean of its neighbours on the staircase."""
-    points = np.asarray(corners, dtype=np.float64)
+def _path(region: Region) -> str:
+    return " L".join(f"{x:.0f} {y:.0f}" for x, y in _smooth(region))
+
+
+def _smooth(region: Region) -> NDArray[np.float64]:
+    """Return the points (n, 2) of its outline, each the mean of its neighbours on the staircase."""
+    points = np.asarray(region.outline, dtype=np.float64)
     reach = min(SMOOTHING_REACH, len(points) // 8)
     shifted = [np.roll(points, shift, axis=0) for shift in range(-reach, reach + 1)]
-    return " L".join(f"{x:.0f} {y:.0f}" for x, y in np.mean(shifted, axis=0))
+    return np.asarray(np.mean(shifted, axis=0))
 
 
 def _activation(finding: Finding) -> Activation:

@@ -121,7 +121,7 @@ def _radiograph(person: Person, study: StudyRow, today: date, pixels: NDArray[np
     ds.PatientOrientation = _ORIENTATIONS[study.view]
     ds.ImageLaterality = "U"
     ds.DetectorType, ds.PositionerType = "DIRECT", "NONE"
-    ds.PixelSpacing = ds.ImagerPixelSpacing = [0.4, 0.4]
+    ds.PixelSpacing = ds.ImagerPixelSpacing = [0.25, 0.25]  # a small child's chest fills it
     ds.PixelIntensityRelationship = "LOG"
     ds.RescaleIntercept, ds.RescaleSlope, ds.RescaleType = 0, 1, "US"
     ds.WindowCenter, ds.WindowWidth = (STORED_MAX + 1) / 2, STORED_MAX + 1

@@ -96,7 +96,7 @@ def test_the_heat_map_of_the_surroundings_is_clear_inside_the_outline(
 
     inside = (around == 0) & (whole > 0)
     assert inside[int(0.62 * 256), int(0.32 * 256)]
-    assert whole[inside].min() >= 90  # of 255: what is warm enough to be outlined
+    assert whole[inside].min() >= 80  # of 255: about what is warm enough to be outlined
     assert (around > 0).any() and (around[~inside] == whole[~inside]).all()
 
 
