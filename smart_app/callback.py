@@ -11,6 +11,7 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from cds_service.domain.audit import AuditAction, AuditEvent
 from cds_service.domain.tenant import Tenant
+from cds_service.domain.vocabulary import marked
 from cds_service.errors import LaunchRefused, UserNotAdmitted
 from smart_app.client_proof import proof_for
 from smart_app.discovery import AuthorizationServer, jwks_address, openid_address
@@ -43,10 +44,10 @@ from smart_app.user_profile import UserProfile, profile_of
 LANDING = {**dict.fromkeys(LaunchKind, "app.study"), LaunchKind.USER: "app.worklist"}
 # RFC 6749 4.1.2.1; the server's own description is not shown: anybody can write one in a link.
 _REFUSALS = {
-    "access_denied": "The EHR did not allow this app for you or this patient.",
-    "invalid_scope": "The EHR does not grant what this app needs to read.",
-    "temporarily_unavailable": "The EHR's sign-in is not able to answer now.",
-    "server_error": "The EHR's sign-in had an error.",
+    "access_denied": marked("The EHR did not allow this app for you or this patient."),
+    "invalid_scope": marked("The EHR does not grant what this app needs to read."),
+    "temporarily_unavailable": marked("The EHR's sign-in is not able to answer now."),
+    "server_error": marked("The EHR's sign-in had an error."),
 }
 
 
@@ -61,7 +62,7 @@ def callback() -> AnyResponse:
         raise LaunchRefused("Another sign-in server answered than the one that was asked.")
     if "error" in request.args:
         raise LaunchRefused(
-            _REFUSALS.get(request.args["error"], "The EHR's sign-in refused the request.")
+            _REFUSALS.get(request.args["error"], marked("The EHR's sign-in refused the request."))
         )
     if not request.args.get("code"):
         raise LaunchRefused("The EHR's sign-in sent no code.")

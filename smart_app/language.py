@@ -5,12 +5,14 @@ First what the reader chose here, then the launch, the reader's profile, the sit
 Source: Unicode CLDR; RFC 9110 12.5.4 (Accept-Language); OpenID Connect Core 1.0 5.1 (`locale`).
 """
 
+import re
 from datetime import date, datetime
 from typing import Any
 
 from babel import Locale
 from babel.dates import format_date
-from babel.numbers import get_decimal_symbol
+from babel.lists import format_list
+from babel.numbers import format_decimal, format_percent, get_decimal_symbol
 from babel.support import NullTranslations
 from flask import Flask, Response, g, has_request_context, request
 from flask_babel import Babel, Domain, get_locale
@@ -31,6 +33,7 @@ from smart_app.catalogues import (
     spoken_language,
 )
 
+_POINT = re.compile(r"(?<=\d)\.(?=\d)")
 COOKIE = "__Host-sightline-language"  # ends with the browser's session
 
 
@@ -67,6 +70,8 @@ def speak(app: Flask) -> None:
         worded=_,
         languages=tuple(LANGUAGES.values()),
         draft_note=draft_note,
+        number_text=number_text,
+        percent_text=percent_text,
         script_words=script_words,
     )
 
@@ -118,15 +123,29 @@ def time_text(moment: datetime) -> str:
 
 
 def number_text(text: str) -> str:
-    """Return a decimal number as the reader writes it: "0.87", "0,87"."""
-    return text.replace(".", get_decimal_symbol(Locale.parse(language().code)))
+    """Return a text with its decimal numbers as the reader writes them: "0.87", "0,87"."""
+    return _POINT.sub(get_decimal_symbol(_locale()), text)
+
+
+def count_text(count: int) -> str:
+    """Return a whole number as the reader writes it: "5,856", "5.856"."""
+    return str(format_decimal(count, locale=_locale()))
+
+
+def percent_text(share: float) -> str:
+    """Return a share, 0..1, in whole percent as the reader writes it: "95%", "95 %"."""
+    return str(format_percent(share, locale=_locale()))
 
 
 def listed(words: list[str]) -> str:
     """Join words as a sentence does: "a, b and c"."""
-    if len(words) < 2:
-        return "".join(words)
-    return _("%(most)s and %(last)s", most=", ".join(words[:-1]), last=words[-1])
+    return str(format_list(words, locale=_locale()))
+
+
+def _locale() -> Locale:
+    """Return whose customs numbers and lists follow: no comma before "and" in our English."""
+    code = language().code
+    return Locale.parse("en_GB" if code == SOURCE else code)
 
 
 def script_words() -> dict[str, str]:
@@ -143,11 +162,15 @@ def script_words() -> dict[str, str]:
 
 
 def report_words(tenant: Tenant) -> dict[str, Any]:
-    """Return `translate` and `note` for a report sentence: the reader's language, if it may be.
+    """Return what `report_sentence` needs of the reader's language, if it may be that one.
 
     A translation that nobody reviewed is used only where the site wants it, and then says so.
     """
     code = spoken_language(language().code, shows_drafts=tenant.shows_drafts)
     words = catalogue(code, SHARED)
     note = "" if LANGUAGES[code].reviewed_by else words.gettext(DRAFT_NOTE)
-    return {"translate": words.gettext, "note": note}
+    return {
+        "translate": words.gettext,
+        "decimal_sign": get_decimal_symbol(Locale.parse(code)),
+        "note": note,
+    }

@@ -12,6 +12,7 @@ from flask import g, request
 
 from cds_service.domain.finding import Finding, Result
 from cds_service.domain.tenant import Tenant
+from cds_service.domain.vocabulary import marked
 from cds_service.errors import NotFound, SessionEnded, UserNotAdmitted
 from cds_service.usecases.review_finding import result_of_launch
 from smart_app.framing import frame_for
@@ -28,7 +29,7 @@ from smart_app.session import (
 )
 from smart_app.user_chart import CHART_MARK, open_chart
 
-NOT_ADMITTED = "At this site Sightline is for other users than you are signed in as."
+NOT_ADMITTED = marked("At this site Sightline is for other users than you are signed in as.")
 
 Arguments = ParamSpec("Arguments")
 Answer = TypeVar("Answer")

@@ -9,6 +9,7 @@ from flask import Response, g, jsonify, make_response, render_template, request
 from werkzeug.exceptions import HTTPException
 from werkzeug.exceptions import NotFound as HttpNotFound
 
+from cds_service.domain import refusals
 from cds_service.domain.vocabulary import marked
 from cds_service.errors import (
     ArchiveFailed,
@@ -103,6 +104,8 @@ _PAGES: tuple[tuple[type[SightlineError], str, str], ...] = (
     (DoorbellSilent, marked("Sightline is not ready"), marked("Try again in a minute.")),
     (LedgerUnavailable, marked("Sightline is not ready"), marked("Try again in a minute.")),
 )
+# What a launch needs is told to administrators in English, in the log.
+_UNSAFE = marked("The EHR's sign-in does not do what a safe launch needs.")
 _UNEXPECTED = (
     marked("Something went wrong in Sightline"),
     marked("Try again. If it happens again, tell your EHR administrator."),
@@ -121,15 +124,23 @@ def on_sightline_error(error: SightlineError) -> Response:
     title, then = next(
         ((title, then) for kind, title, then in _PAGES if isinstance(error, kind)), _UNEXPECTED
     )
-    text = (
-        sentence(str(error))
-        if error.http_status != 500
-        else marked("The analysis could not be shown.")
-    )
-    response = _answer(title, text, then, error.http_status, error.issue_code)
+    response = _answer(title, _said(error), then, error.http_status, error.issue_code)
     if isinstance(error, ImageBusy):
         response.headers["Retry-After"] = str(error.retry_after_s)
     return response
+
+
+def _said(error: SightlineError) -> str:
+    """Return what the error says, in the reader's language; "" where it has no words for it."""
+    if error.http_status == 500:
+        return _("The analysis could not be shown.")
+    if isinstance(error, StudyUnusable):
+        return sentence(refusals.said(error.code, error.text, _))
+    text = sentence(str(error))
+    said = _(text)
+    if said != text or language().code == SOURCE:
+        return said
+    return _(_UNSAFE) if isinstance(error, LaunchRefused) else ""
 
 
 def on_http_error(error: HTTPException) -> Response:
@@ -138,7 +149,7 @@ def on_http_error(error: HTTPException) -> Response:
     title, then = (
         (marked("This page does not exist"), _PAGES[2][2]) if status == 404 else _UNEXPECTED
     )
-    return _answer(title, marked("The request cannot be answered."), then, status, "invalid")
+    return _answer(title, _("The request cannot be answered."), then, status, "invalid")
 
 
 def nowhere(rest: str) -> Response:
@@ -150,23 +161,18 @@ def on_unexpected(error: Exception) -> Response:
     """Answer a fault of ours; the log names its class only, its text may hold patient data."""
     log.error("app: unexpected %s at %s", type(error).__name__, request.endpoint)
     return _answer(
-        _UNEXPECTED[0], marked("The page could not be made."), _UNEXPECTED[1], 500, "exception"
+        _UNEXPECTED[0], _("The page could not be made."), _UNEXPECTED[1], 500, "exception"
     )
 
 
 def _answer(title: str, text: str, then: str, status: int, code: str) -> Response:
-    said, title, then = _(text), _(title), _(then)
+    title, then = _(title), _(then)
     best = request.accept_mimetypes.best_match(["text/html", "application/json"], "text/html")
     if best == "application/json":
-        response = jsonify({"code": code, "title": title, "text": said, "then": then})
+        response = jsonify({"code": code, "title": title, "text": text or title, "then": then})
     else:
         page = render_template(
-            "app/problem.html",
-            title=title,
-            text=said,
-            then=then,
-            label=services().label,
-            is_translated=said != text or language().code == SOURCE,
+            "app/problem.html", title=title, text=text, then=then, label=services().label
         )
         response = make_response(page)
     response.status_code = status

@@ -7,7 +7,7 @@ Source: DESIGN "One job through the house" (step 3, the guards); model card, `op
 
 from cds_service.domain.finding import Finding, score_text
 from cds_service.domain.vocabulary import marked
-from smart_app.language import _, listed
+from smart_app.language import _, count_text, listed, percent_text
 from smart_app.model_facts import Measured, Share
 
 _PATIENT = {
@@ -63,7 +63,7 @@ def score_meaning(finding: Finding, measured: Measured | None) -> str:
         "%(finding)s is rarer, the score is too high.",
         count=_in_hundred(finding.probability),
         finding=name,
-        share=_percent(measured.with_finding / measured.images),
+        share=percent_text(measured.with_finding / measured.images),
     )
 
 
@@ -79,29 +79,28 @@ def threshold_meaning(finding: Finding, measured: Measured | None) -> str:
         specificity=_share(measured.specificity),
     )
     if measured.is_external:
-        where = _("Measured on %(count)s images of other hospitals too.", count=measured.images)
+        where = _(
+            "Measured on %(count)s images of other hospitals too.",
+            count=count_text(measured.images),
+        )
     else:
         where = _(
             "Measured on %(count)s images of the hospital that it learned from; other hospitals "
             "are untested.",
-            count=measured.images,
+            count=count_text(measured.images),
         )
     return f"{decided} {where}"
 
 
 def _share(share: Share) -> str:
-    """Say a share with its interval: "95 % (94-96 %)"."""
-    low, high = round(100 * share.low), round(100 * share.high)
+    """Say a share with its interval: "95% (95% interval 94% to 96%)"."""
     return _(
-        "%(share)s (95 %% interval %(low)s to %(high)s %%)",
-        share=_percent(share.value),
-        low=low,
-        high=high,
+        "%(share)s (%(level)s interval %(low)s to %(high)s)",
+        share=percent_text(share.value),
+        level=percent_text(0.95),
+        low=percent_text(share.low),
+        high=percent_text(share.high),
     )
-
-
-def _percent(share: float) -> str:
-    return f"{round(100 * share)} %"
 
 
 def _in_hundred(probability: float) -> str:

@@ -40,6 +40,7 @@ def report_sentence(
     said: Review | None,
     *,
     translate: Translate = lambda text: text,
+    decimal_sign: str = ".",
     note: str = "",
 ) -> str:
     """Return one sentence on one finding and what its reader said of it.
@@ -58,8 +59,8 @@ def report_sentence(
         model=model.id,
         version=model.version,
         finding=message(_PRESENCE[finding.present], finding=display),
-        score=score_text(finding.probability),
-        threshold=score_text(finding.threshold),
+        score=score_text(finding.probability).replace(".", decimal_sign),
+        threshold=score_text(finding.threshold).replace(".", decimal_sign),
         review=_review_words(said, message, translate),
     )
     return f"{sentence} [{note}]" if note else sentence

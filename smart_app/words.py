@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from cds_service.domain import finding as findings
+from cds_service.domain import refusals
+from cds_service.domain.binding import MISMATCH_CODES
 from cds_service.domain.finding import (
     Analysis,
     AnalysisStatus,
@@ -16,12 +18,10 @@ from cds_service.domain.finding import (
     Reason,
     Result,
 )
-from cds_service.domain.binding import MISMATCH_CODES
 from cds_service.domain.job import Job, JobState, JobStep, Wait
 from cds_service.domain.review import Review, Verdict
-from cds_service.domain.vocabulary import REASON_CLAUSES, marked
-from smart_app.catalogues import SOURCE
-from smart_app.language import _, day_text, language, ngettext, number_text, time_text
+from cds_service.domain.vocabulary import marked
+from smart_app.language import _, day_text, ngettext, number_text, time_text
 
 STEPS = tuple(JobStep)
 STEP_WORDS = {
@@ -55,12 +55,8 @@ def score_text(probability: float) -> str:
 
 
 def reason_text(reason: Reason | InstanceReason) -> str:
-    """Return why a study was not analysed, as a clause.
-
-    The ledger keeps the full clause in English; another language has one clause for each code.
-    """
-    general = REASON_CLAUSES.get(reason.code)
-    return _(general) if general and language().code != SOURCE else reason.text
+    """Return why a study was not analysed, as a clause."""
+    return refusals.said(reason.code, reason.text, _)
 
 
 _YOU = {

@@ -11,6 +11,7 @@ from typing import Any
 from cds_service.adapters.model_shelf import ModelShelf, identity_of
 from cds_service.domain.finding import Coding
 from cds_service.domain.model_sheet import LOCAL, Figure, FigureTable, ModelSheet, OperatingPoint
+from cds_service.domain.vocabulary import marked
 from models.contract import ModelCard
 from models.transparency import Transparency
 
@@ -106,10 +107,10 @@ def _figures(figures: Mapping[str, Any]) -> Iterator[Figure]:
 def _tables(performance: Mapping[str, Any], figures: Mapping[str, Any]) -> Iterator[FigureTable]:
     """Yield a table for each group of figures that the card holds."""
     groups = (
-        ("By subgroup", figures.get("subgroups"), ""),
-        ("What is refused", figures.get("scope"), performance.get("scope_method")),
-        ("What a change of the image does", *_with_method(performance.get("robustness"))),
-        ("Whether the map tells the truth", *_with_method(performance.get("evidence"))),
+        (marked("By subgroup"), figures.get("subgroups"), ""),
+        (marked("What is refused"), figures.get("scope"), performance.get("scope_method")),
+        (marked("What a change of the image does"), *_with_method(performance.get("robustness"))),
+        (marked("Whether the map tells the truth"), *_with_method(performance.get("evidence"))),
     )
     for title, group, method in groups:
         rows = _mapping(group)
@@ -126,7 +127,7 @@ def _tables(performance: Mapping[str, Any], figures: Mapping[str, Any]) -> Itera
             )
         elif rows:
             single = tuple((_named(name), _cell(value)) for name, value in rows.items())
-            yield FigureTable(title, ("", "Value"), single, _text(method))
+            yield FigureTable(title, ("", marked("Value")), single, _text(method))
 
 
 def _with_method(group: object) -> tuple[object, object]:

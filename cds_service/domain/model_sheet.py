@@ -10,86 +10,90 @@ Transparency on FHIR (model card).
 from dataclasses import dataclass, field
 
 from cds_service.domain.finding import Coding, ModelIdentity
+from cds_service.domain.vocabulary import marked
 
-NOT_STATED = "The model's package does not state it."
-NOT_MEASURED_HERE = "Not yet measured here."
+NOT_STATED = marked("The model's package does not state it.")
+NOT_MEASURED_HERE = marked("Not yet measured here.")
 
 # Group, and the name and the question of each of its attributes: 31 in all.
 ATTRIBUTES: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
     (
-        "Details and output",
+        marked("Details and output"),
         (
-            ("developer", "Developer, and how to reach them"),
-            ("funding", "Who paid for the development"),
-            ("output_value", "Value that the model gives"),
-            ("output_type", "Kind of output"),
+            ("developer", marked("Developer, and how to reach them")),
+            ("funding", marked("Who paid for the development")),
+            ("output_value", marked("Value that the model gives")),
+            ("output_type", marked("Kind of output")),
         ),
     ),
     (
-        "Purpose",
+        marked("Purpose"),
         (
-            ("intended_use", "Intended use"),
-            ("intended_population", "Intended patients"),
-            ("intended_users", "Intended users"),
-            ("role", "Role in the decision"),
+            ("intended_use", marked("Intended use")),
+            ("intended_population", marked("Intended patients")),
+            ("intended_users", marked("Intended users")),
+            ("role", marked("Role in the decision")),
         ),
     ),
     (
-        "Cautioned out-of-scope use",
+        marked("Cautioned out-of-scope use"),
         (
-            ("cautioned_uses", "Tasks, situations and people it is not for"),
-            ("known_risks", "Known risks, unsuitable settings and limits"),
+            ("cautioned_uses", marked("Tasks, situations and people it is not for")),
+            ("known_risks", marked("Known risks, unsuitable settings and limits")),
         ),
     ),
     (
-        "Development and input data",
+        marked("Development and input data"),
         (
-            ("training_criteria", "What was included in the training data, and left out"),
-            ("sensitive_inputs", "Personal and social characteristics used as input"),
-            ("training_representativeness", "Whom the training data represent"),
-            ("training_relevance", "How the training data relate to where the model is used"),
+            ("training_criteria", marked("What was included in the training data, and left out")),
+            ("sensitive_inputs", marked("Personal and social characteristics used as input")),
+            ("training_representativeness", marked("Whom the training data represent")),
+            (
+                "training_relevance",
+                marked("How the training data relate to where the model is used"),
+            ),
         ),
     ),
     (
-        "Fairness in development",
+        marked("Fairness in development"),
         (
-            ("fairness_approach", "How a fair output was sought"),
-            ("bias_approach", "How bias was managed, reduced or removed"),
+            ("fairness_approach", marked("How a fair output was sought")),
+            ("bias_approach", marked("How bias was managed, reduced or removed")),
         ),
     ),
     (
-        "External validation",
+        marked("External validation"),
         (
-            ("external_data", "Data source and setting"),
-            ("external_party", "Who tested"),
-            ("external_representativeness", "Whom the data represent"),
-            ("external_process", "How it was tested"),
+            ("external_data", marked("Data source and setting")),
+            ("external_party", marked("Who tested")),
+            ("external_representativeness", marked("Whom the data represent")),
+            ("external_process", marked("How it was tested")),
         ),
     ),
     (
-        "Performance in figures",
+        marked("Performance in figures"),
         (
-            ("internal_validity", "Validity in data of the same source"),
-            ("internal_fairness", "Fairness in data of the same source"),
-            ("external_validity", "Validity in other data"),
-            ("external_fairness", "Fairness in other data"),
-            ("outcome_references", "Evaluations of outcomes for patients"),
+            ("internal_validity", marked("Validity in data of the same source")),
+            ("internal_fairness", marked("Fairness in data of the same source")),
+            ("external_validity", marked("Validity in other data")),
+            ("external_fairness", marked("Fairness in other data")),
+            ("outcome_references", marked("Evaluations of outcomes for patients")),
         ),
     ),
     (
-        "Ongoing maintenance",
+        marked("Ongoing maintenance"),
         (
-            ("validity_monitoring", "How, and how often, validity is monitored"),
-            ("local_validity", "Validity in local data"),
-            ("fairness_monitoring", "How, and how often, fairness is monitored"),
-            ("local_fairness", "Fairness in local data"),
+            ("validity_monitoring", marked("How, and how often, validity is monitored")),
+            ("local_validity", marked("Validity in local data")),
+            ("fairness_monitoring", marked("How, and how often, fairness is monitored")),
+            ("local_fairness", marked("Fairness in local data")),
         ),
     ),
     (
-        "Updates",
+        marked("Updates"),
         (
-            ("updates", "How, and how often, the model is updated"),
-            ("corrections", "How, and how often, its performance is corrected"),
+            ("updates", marked("How, and how often, the model is updated")),
+            ("corrections", marked("How, and how often, its performance is corrected")),
         ),
     ),
 )

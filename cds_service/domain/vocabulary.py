@@ -83,6 +83,7 @@ _DAMAGED = marked("its image data are damaged or cannot be read")
 _KIND = marked("it is not the kind of image that the model was made for")
 _MISMATCH = marked("images could not be matched to this patient")
 _LARGE = marked("it is larger than this service reads")
+_UNLIKE = marked("it does not look like the images that the model was made for")
 
 # Code of a refusal -> why, as a clause: "not analysed: ...".
 REASON_CLAUSES: Mapping[str, str] = MappingProxyType(
@@ -93,7 +94,9 @@ REASON_CLAUSES: Mapping[str, str] = MappingProxyType(
         "bad-identifier": marked("its identifier is not valid"),
         "blank": marked("the image is blank"),
         "body-part": marked("it shows another body part than the model was made for"),
+        "burned-in-text": marked("text is burned into the image"),
         "colour": _NOT_A_PLAIN_FILM,
+        "damaged-header": _DAMAGED,
         "damaged-pixels": _DAMAGED,
         "deflated": _DAMAGED,
         "duplicate-uid": marked("two different images carry one identifier"),
@@ -103,12 +106,15 @@ REASON_CLAUSES: Mapping[str, str] = MappingProxyType(
         "modality-unknown": marked("the kind of image is not stated"),
         "multi-frame": _NOT_A_PLAIN_FILM,
         "no-contrast": marked("the image has no contrast"),
+        "no-decoder": marked("its image format cannot be decoded here"),
         "no-endpoint": marked("the EHR names no archive for it"),
         "no-image": marked("it holds no image"),
         "no-instances": marked("it holds no image"),
         "no-series": _KIND,
+        "no-such-frame": _NOT_A_PLAIN_FILM,
         "not-dicom": _DAMAGED,
         "not-in-archive": marked("the archive does not have its images"),
+        "not-this-kind": _UNLIKE,
         "other-study": _MISMATCH,
         "partly-in-archive": marked("the archive has only some of its images"),
         "patient-mismatch": _MISMATCH,
@@ -116,9 +122,10 @@ REASON_CLAUSES: Mapping[str, str] = MappingProxyType(
         "quality-control": _NOT_A_PLAIN_FILM,
         "secondary-capture": _NOT_A_PLAIN_FILM,
         "too-large": _LARGE,
+        "too-many-frames": _LARGE,
         "too-many-pixels": _LARGE,
         "too-small": marked("the image is too small"),
-        "unlike": marked("it does not look like the images that the model was made for"),
+        "unlike": _UNLIKE,
         "view": marked("it shows another view than the model was made for"),
         "view-unknown": marked("the view is not stated"),
     }

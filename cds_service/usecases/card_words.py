@@ -10,13 +10,14 @@ import unicodedata
 from datetime import datetime
 from math import ceil
 
+from cds_service.domain import refusals
+from cds_service.domain.binding import MISMATCH_CODES
 from cds_service.domain.card import SUMMARY_LIMIT, Indicator
 from cds_service.domain.finding import Finding, Reason, Result, score_text
-from cds_service.domain.binding import MISMATCH_CODES
 from cds_service.domain.imaging_terms import kind_of, region_of
 from cds_service.domain.job import Job, JobStep, Wait
 from cds_service.domain.study import StudyReference
-from cds_service.domain.vocabulary import REASON_CLAUSES
+from cds_service.domain.vocabulary import marked
 from cds_service.usecases.card_language import ENGLISH, Words
 
 # Everything that starts markup or a link in GitHub-flavoured markdown, bare links included.
@@ -125,27 +126,28 @@ def advice_on(present: bool | None, words: Words) -> str:
 
 def not_analysed(name: str, reason: Reason | None, words: Words) -> tuple[str, str]:
     """Say of the study with this name why there is no number, and what to do instead."""
-    why = reason_text(reason, words)
     if reason is not None and reason.code in MISMATCH_CODES:
-        return words.gettext(
-            "%(study)s was not analysed: %(why)s. Check with radiology", study=name, why=why
-        ), words.gettext(
+        form = marked("%(study)s was not analysed: %(why)s. Check with radiology")
+        advice = words.gettext(
             "do not use these images for this patient until radiology says whose they are."
         )
-    return words.gettext("%(study)s was not analysed: %(why)s", study=name, why=why), words.gettext(
-        "read the images as you would without this service; there is no score."
+    else:
+        form = marked("%(study)s was not analysed: %(why)s")
+        advice = words.gettext(
+            "read the images as you would without this service; there is no score."
+        )
+    summary = fitting(
+        *(words.gettext(form, study=name, why=why) for why in reason_texts(reason, words))
     )
+    return summary, advice
 
 
-def reason_text(reason: Reason | None, words: Words) -> str:
-    """Return why a study was not analysed, as a clause.
-
-    The ledger keeps the full clause in English; another language has one clause for each code.
-    """
+def reason_texts(reason: Reason | None, words: Words) -> tuple[str, ...]:
+    """Return why a study was not analysed as clauses: in full, then the shorter general one."""
     if reason is None:
-        return words.gettext("no reason is known")
-    general = REASON_CLAUSES.get(reason.code)
-    return words.gettext(general) if general and words is not ENGLISH else reason.text
+        return (words.gettext("no reason is known"),)
+    given = (reason.code, reason.text, words.gettext)
+    return refusals.said(*given), refusals.said_in_general(*given)
 
 
 def running(name: str, job: Job, wait: Wait | None, words: Words) -> str:

@@ -8,6 +8,7 @@ import logging
 from cds_service.domain.finding import AnalysisStatus, Result
 from cds_service.domain.publication import Publication, PublicationState
 from cds_service.domain.tenant import Tenant, Vendor
+from cds_service.domain.vocabulary import marked
 from cds_service.errors import RequestRefused, UpstreamFailed
 from cds_service.fhir.finding_resources import finding_bundle
 from cds_service.usecases.ports import EhrWriter
@@ -17,8 +18,8 @@ log = logging.getLogger(__name__)
 # Neither vendor takes an arbitrary imaging Observation: Epic files them as flowsheet rows, Oracle
 # takes vital signs and laboratory only (their capability statements of July and August 2026).
 _CARD_ONLY = {
-    Vendor.EPIC: "Epic files Observations as flowsheet rows",
-    Vendor.ORACLE: "Oracle Health takes vital signs and laboratory Observations only",
+    Vendor.EPIC: marked("Epic files Observations as flowsheet rows"),
+    Vendor.ORACLE: marked("Oracle Health takes vital signs and laboratory Observations only"),
 }
 
 
@@ -46,9 +47,9 @@ def publish_findings(result: Result, tenant: Tenant, *, writer: EhrWriter) -> Pu
 def why_not_written(result: Result, tenant: Tenant) -> str | None:
     """Return why this EHR gets nothing about this result, in our words; None when it does."""
     if result.analysis.status is not AnalysisStatus.ANALYSED:
-        return "a study that was not analysed has no Observation"
+        return marked("a study that was not analysed has no Observation")
     if tenant.client_id is None:
-        return "the registration has no client id, so nothing can be written"
+        return marked("the registration has no client id, so nothing can be written")
     if not tenant.has_backend_client:
-        return "the registration is for a client without keys, so nothing can be written"
+        return marked("the registration is for a client without keys, so nothing can be written")
     return _CARD_ONLY.get(tenant.vendor)

@@ -13,6 +13,8 @@ from datetime import timedelta
 from cds_service.domain.audit import AuditAction, AuditEvent
 from cds_service.domain.finding import Result
 from cds_service.domain.review import WriteLease, WriteState
+from cds_service.domain.standing import standing_results
+from cds_service.domain.vocabulary import marked
 from cds_service.errors import LeaseLost, NotFound, RequestRefused, UpstreamFailed
 from cds_service.fhir.verified_resources import verified_bundle
 from cds_service.usecases.ports import (
@@ -28,8 +30,10 @@ from cds_service.usecases.publish_findings import why_not_written
 
 log = logging.getLogger(__name__)
 
+_AWAY = marked("the EHR was away for too long")
+_REFUSED = marked("the EHR refused the Observation")
 PUBLISH_FOR = timedelta(days=7)  # how long a review waits for an EHR that is away
-NEWER_RESULT = "a newer analysis of this study is in the chart"
+NEWER_RESULT = marked("a newer analysis of this study is in the chart")
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +87,8 @@ def _work(lease: WriteLease, bench: ReviewBench) -> tuple[str, bool]:
             bench.writes.postpone(lease, name)
             return "postponed", True
         log.warning("review refused: result=%s error=%s", result.id, name)
-        why = "was away for too long" if error.retryable else "refused the Observation"
-        outcome = _Outcome(WriteState.FAILED, lost=(f"the EHR {why}: {name}",))
+        why = _AWAY if error.retryable else _REFUSED
+        outcome = _Outcome(WriteState.FAILED, lost=(f"{why}: {name}",))
     is_settled = bench.writes.settle(
         lease, outcome.state, references=outcome.references, lost=outcome.lost
     )
@@ -97,7 +101,9 @@ def _written(result: Result, bench: ReviewBench) -> _Outcome:
     try:
         tenant = bench.tenants.get(result.tenant_id)
     except NotFound:
-        return _Outcome(WriteState.NOT_WANTED, lost=("this EHR is not registered any more",))
+        return _Outcome(
+            WriteState.NOT_WANTED, lost=(marked("this EHR is not registered any more"),)
+        )
     unwanted = why_not_written(result, tenant) or _why_outdated(result, bench.results)
     if unwanted is not None:
         return _Outcome(WriteState.NOT_WANTED, lost=(unwanted,))
@@ -107,9 +113,9 @@ def _written(result: Result, bench: ReviewBench) -> _Outcome:
 
 def _why_outdated(result: Result, results: Results) -> str | None:
     """A finding has one Observation, whichever result it comes from: the newest one's."""
-    newest = results.newest_for(result.tenant_id, result.patient_id, [result.study_uid])
-    known = newest.get(result.study_uid)
-    return NEWER_RESULT if known is not None and known.id != result.id else None
+    stored = results.of_models(result.tenant_id, result.patient_id, [result.study_uid])
+    stands = {one.id for one in standing_results(stored)}
+    return NEWER_RESULT if stands and result.id not in stands else None
 
 
 def _audit(result: Result, outcome: _Outcome, bench: ReviewBench) -> None:

@@ -13,16 +13,43 @@ from babel.messages.pofile import read_po
 from smart_app.catalogues import FOLDER, PAGES, SHARED
 
 ROOT = Path(__file__).parents[2]
-SHOWN_ERRORS = ("ReviewRefused", "ImageChanged", "ImageBusy", "SessionEnded")
+SHOWN_ERRORS = (
+    "DoorbellSilent",
+    "EhrBusy",
+    "EhrTimedOut",
+    "ImageBusy",
+    "ImageChanged",
+    "LaunchRefused",
+    "NotFound",
+    "ReviewRefused",
+    "ScopeDenied",
+    "SessionEnded",
+    "UpstreamFailed",
+)
 KEYWORDS = {**DEFAULT_KEYWORDS, "marked": None, **dict.fromkeys(SHOWN_ERRORS)}
 SHARED_SOURCES = (
     ROOT / "cds_service/domain/vocabulary.py",
+    ROOT / "cds_service/domain/refusals.py",
     *(
         ROOT / "cds_service/usecases" / name
         for name in ("card_words.py", "compose_card.py", "suggest_actions.py")
     ),
     ROOT / "smart_app/report_sentence.py",
     ROOT / "smart_app/catalogues.py",
+)
+# What a page says, and who it is that knows it.
+PAGE_SOURCES = (
+    ROOT / "cds_service/domain/model_sheet.py",
+    ROOT / "cds_service/adapters/model_sheets.py",
+    *(
+        ROOT / "cds_service/usecases" / name
+        for name in (
+            "publish_findings.py",
+            "publish_reviews.py",
+            "retry_job.py",
+            "review_finding.py",
+        )
+    ),
 )
 Id = str | tuple[str, str]
 
@@ -34,6 +61,7 @@ def extracted(domain: str) -> set[Id]:
         return shared
     pages = sorted((ROOT / "smart_app").glob("*.py"))
     pages += sorted((ROOT / "smart_app/templates").rglob("*.html"))
+    pages += PAGE_SOURCES
     return set(_texts(path for path in pages if path not in SHARED_SOURCES)) - shared
 
 

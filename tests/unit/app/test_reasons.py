@@ -50,7 +50,7 @@ def test_a_calibrated_score_is_said_as_a_count_with_its_catch() -> None:
     said = score_meaning(a_finding(probability=0.934), MEASURED)
 
     assert "about 93 of 100" in said
-    assert "74 % of all images did" in said and "too high" in said
+    assert "74% of all images did" in said and "too high" in said
 
 
 @given(st.floats(0, 1))
@@ -63,8 +63,8 @@ def test_no_score_is_ever_called_certain(probability: float) -> None:
 def test_the_threshold_is_said_with_its_intervals_and_where_it_was_measured() -> None:
     said = threshold_meaning(a_finding(), MEASURED)
 
-    assert "95 % (95 % interval 94 to 96 %) were above it (sensitivity)" in said
-    assert "98 % (95 % interval 97 to 99 %) were not (specificity)" in said
+    assert "95% (95% interval 94% to 96%) were above it (sensitivity)" in said
+    assert "98% (95% interval 97% to 99%) were not (specificity)" in said
     assert "other hospitals are untested" in said
 
 
