@@ -47,9 +47,9 @@ from cds_service.domain.audit import AuditAction, AuditEvent
 from cds_service.domain.finding import Coding, ModelIdentity
 from cds_service.domain.inbox import MEBIBYTE, Quota
 from cds_service.domain.intake import Door
-from cds_service.domain.job import Job
+from cds_service.domain.job import Job, JobState
 from cds_service.domain.model_sheet import ModelSheet
-from cds_service.domain.routing import route_of
+from cds_service.domain.routing import routes_of
 from cds_service.domain.study import PatientFacts, StudyReference
 from cds_service.domain.tenant import Tenant
 from cds_service.errors import LedgerUnavailable, ModelMissing, NotFound, SightlineError
@@ -240,7 +240,7 @@ def hook_services(settings: Settings, house: House) -> Services:
         cards=cards,
         alerts=ledger.SqlAlerts(house.engine),
         audit=house.audit,
-        dispatch=_dispatch(settings, house),
+        dispatch=_ask(settings, house),
         routes=partial(enabled_routes, house.shelf),
         writer=CardWriter(
             model,
@@ -429,15 +429,28 @@ def app_services(settings: Settings, house: House) -> AppServices:
 
 
 def _dispatch(settings: Settings, house: House) -> Callable[..., Job]:
-    doorbell = _doorbell(settings)
+    """Return what asks every model that reads a study, and returns the first job still to do."""
+    ask = _ask(settings, house)
 
     def dispatch(study: StudyReference, patient: PatientFacts, again: bool = False) -> Job:
-        route = route_of(enabled_routes(house.shelf, study.tenant_id), study, patient)
-        return dispatch_inference(
-            study, patient, jobs=house.jobs, doorbell=doorbell, model=route.model, again=again
-        )
+        routes = routes_of(enabled_routes(house.shelf, study.tenant_id), study, patient)
+        jobs = [ask(study, patient, route.model, again) for route in routes]
+        return next((job for job in jobs if job.state is JobState.OPEN), jobs[0])
 
     return dispatch
+
+
+def _ask(
+    settings: Settings, house: House
+) -> Callable[[StudyReference, PatientFacts, ModelIdentity, bool], Job]:
+    doorbell = _doorbell(settings)
+
+    def ask(study: StudyReference, patient: PatientFacts, model: ModelIdentity, again: bool) -> Job:
+        return dispatch_inference(
+            study, patient, jobs=house.jobs, doorbell=doorbell, model=model, again=again
+        )
+
+    return ask
 
 
 def study_at_ehr(

@@ -12,6 +12,7 @@ from enum import StrEnum
 
 from cds_service.domain.finding import Result
 from cds_service.domain.job import Job, JobState
+from cds_service.domain.standing import standing_for, standing_results
 from cds_service.domain.study import StudyReference
 from cds_service.errors import EhrRefused, NotFound, ScopeDenied, UpstreamFailed
 from smart_app.chart import patient_of, studies_of, study_of
@@ -86,11 +87,11 @@ def choose_study(
     silent change to a study that fits.
     """
     if result_id or job_id:
-        return _known(launch, _uid_of(launch, result_id, job_id)), None
+        return _known(launch, *_named_by(launch, result_id, job_id)), None
     context = launch.session.app_context
     if context:
-        uid = _uid_of(launch, context.get("result"), context.get("job"), context.get("study"))
-        return _known(launch, uid), None
+        named = _named_by(launch, context.get("result"), context.get("job"), context.get("study"))
+        return _known(launch, *named), None
     for imaging_study_id in launch.session.imaging_studies:
         study = study_of(launch, imaging_study_id)
         return replace(_of_study(launch, study.study_uid), study=study), None
@@ -111,18 +112,25 @@ def with_analysis(launch: OpenLaunch, choice: StudyChoice) -> StudyChoice:
     return replace(choice, job=launch.house.dispatch(choice.study, patient))
 
 
-def _uid_of(
+def _named_by(
     launch: OpenLaunch, result_id: str | None, job_id: str | None, study_uid: str | None = None
-) -> str:
-    """Return the study that all of these name; raise NotFound when one is not this patient's."""
-    uids = {study_uid} if study_uid else set()
-    if result_id:
-        uids.add(launch.result(result_id).study_uid)
+) -> tuple[str, str | None]:
+    """Return the study that all of these name, and the model of the result or else of the job.
+
+    Raises NotFound when one is not this patient's.
+    """
+    uids, model_id = {study_uid} if study_uid else set(), None
     if job_id:
-        uids.add(job_of_launch(launch, job_id).study.study_uid)
+        job = job_of_launch(launch, job_id)
+        uids.add(job.study.study_uid)
+        model_id = job.model_id
+    if result_id:
+        result = launch.result(result_id)
+        uids.add(result.study_uid)
+        model_id = result.analysis.model.id
     if len(uids) != 1:
         raise NotFound("The link does not name one study of this patient.")
-    return uids.pop()
+    return uids.pop(), model_id
 
 
 def job_of_launch(launch: OpenLaunch, job_id: str) -> Job:
@@ -138,15 +146,22 @@ def job_of_launch(launch: OpenLaunch, job_id: str) -> Job:
     return job
 
 
-def _of_study(launch: OpenLaunch, study_uid: str) -> StudyChoice:
+def _of_study(launch: OpenLaunch, study_uid: str, model_id: str | None = None) -> StudyChoice:
+    """Return what one model said, or what took its place; without a model the newest of all.
+
+    The job is the newest that no other model's result came from.
+    """
     owner = (launch.session.tenant_id, launch.session.patient_id)
-    result = launch.house.results.newest_for(*owner, [study_uid]).get(study_uid)
-    job = launch.house.jobs.newest_for(*owner, [study_uid]).get(study_uid)
-    return StudyChoice(study_uid, result, job)
+    results = launch.house.results.of_models(*owner, [study_uid])
+    result = standing_for(model_id, results)
+    others = {one.analysis.model.id for one in standing_results(results) if one is not result}
+    jobs = launch.house.jobs.of_models(*owner, [study_uid])
+    own = (job for job in jobs if job.model_id not in others)
+    return StudyChoice(study_uid, result, max(own, key=lambda job: job.created_at, default=None))
 
 
-def _known(launch: OpenLaunch, study_uid: str) -> StudyChoice:
-    choice = _of_study(launch, study_uid)
+def _known(launch: OpenLaunch, study_uid: str, model_id: str | None) -> StudyChoice:
+    choice = _of_study(launch, study_uid, model_id)
     if choice.result is None and choice.job is None:
         raise NotFound("This study is not in this patient's chart.")
     return choice
@@ -156,7 +171,8 @@ def _newest(launch: OpenLaunch) -> tuple[StudyChoice | None, Unread | None]:
     """Return the patient's newest study that has a result or a job, else their newest study."""
     listed, unread = _listed(launch)
     owner = (launch.session.tenant_id, launch.session.patient_id)
-    results = {result.study_uid: result for result in launch.house.results.studies_of(*owner)}
+    standing = launch.house.results.studies_of(*owner)  # of one study the newest comes first
+    results = {result.study_uid: result for result in reversed(standing)}
     studies = {study.study_uid: study for study in listed}
     jobs = launch.house.jobs.newest_for(*owner, [*results, *studies])
     uids = dict.fromkeys([*results, *jobs]) or studies

@@ -31,7 +31,7 @@ def study(launch: OpenLaunch) -> Response:
     others = [
         result
         for result in launch.house.results.studies_of(*owner)
-        if choice is None or result.study_uid != choice.study_uid
+        if shown is None or result.id != shown.id
     ]
     page = render_template(
         "app/study.html",

@@ -52,7 +52,7 @@ def open_chart(
     as_opened = replace(
         session,
         patient=case.patient_id,
-        app_context={"study": case.study_uid},
+        app_context={"study": case.study_uid, **_named(case)},
         imaging_studies=(),
         needs_patient_banner=True,  # no EHR shows one around this page
     )
@@ -85,8 +85,12 @@ class ReadableResults:
         found = self.results.newest_for(tenant_id, patient_id, study_uids)
         return {one.study_uid: one for one in self._allowed(list(found.values()))}
 
+    def of_models(self, tenant_id: str, patient_id: str, study_uids: Sequence[str]) -> list[Result]:
+        """Return the newest result of each of these studies by each model."""
+        return self._allowed(self.results.of_models(tenant_id, patient_id, study_uids))
+
     def studies_of(self, tenant_id: str, patient_id: str) -> list[Result]:
-        """Return the newest result of every study of this patient, newest study first."""
+        """Return the results that stand of every study of this patient, newest study first."""
         return self._allowed(self.results.studies_of(tenant_id, patient_id))
 
     def _allowed(self, found: list[Result]) -> list[Result]:
@@ -132,6 +136,10 @@ class ReadableJobs:
         found = self.jobs.newest_for(tenant_id, patient_id, study_uids)
         return {one.study.study_uid: one for one in self._allowed(list(found.values()))}
 
+    def of_models(self, tenant_id: str, patient_id: str, study_uids: Sequence[str]) -> list[Job]:
+        """Return the newest job of each of these studies for each model."""
+        return self._allowed(self.jobs.of_models(tenant_id, patient_id, study_uids))
+
     def wait_for(self, job: Job) -> Wait:
         """Tell its place in the line."""
         return self.jobs.wait_for(job)
@@ -147,6 +155,12 @@ def _readable(
     studies = [case_of(one).chart_study for one in found]
     allowed = readable.among(study for study in studies if study is not None)
     return [one for one, study in zip(found, studies, strict=True) if study in allowed]
+
+
+def _named(case: Case) -> dict[str, str]:
+    if case.result is not None:
+        return {"result": case.result.id}
+    return {"job": case.job.id} if case.job is not None else {}
 
 
 def _case(name: str, results: Results, jobs: Jobs) -> Case:

@@ -3,7 +3,7 @@
 Source: issue "Worklist" (urgency, age of the study, waiting time; critical findings in time).
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
@@ -11,6 +11,7 @@ from enum import StrEnum
 from cds_service.domain.alert import Reaction, acknowledged_at
 from cds_service.domain.finding import AnalysisStatus, Finding, Result
 from cds_service.domain.job import Job, JobState
+from cds_service.domain.standing import standing_results
 
 _EVER = datetime.max.replace(tzinfo=UTC)
 
@@ -45,7 +46,7 @@ class ChartStudy:
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One study of the ledger: its newest result and its newest job; one of them is there."""
+    """One study of the ledger and one model: the result that stands and a job; one is there."""
 
     patient_id: str
     study_uid: str
@@ -101,6 +102,26 @@ class Case:
         is_open = self.job is not None and self.job.state is JobState.OPEN
         has_reason = self.result is not None and not (self.job and self.job.is_analysing)
         return Urgency.RUNNING if is_open and not has_reason else Urgency.NOT_ANALYSED
+
+
+def cases_of(
+    patient_id: str, study_uid: str, results: Sequence[Result], jobs: Sequence[Job]
+) -> list[Case]:
+    """Return a case for each result of a study that stands; where there is none, of its newest job.
+
+    results, jobs   of this study, oldest first
+
+    A job whose model has no result goes with the newest one that stands.
+    """
+    stands = standing_results(results)
+    own = {job.model_id: job for job in jobs}
+    others = {one.analysis.model.id for one in stands[1:]}
+    newest = next((job for job in reversed(jobs) if job.model_id not in others), None)
+    first = Case(patient_id, study_uid, stands[0] if stands else None, newest)
+    return [
+        first,
+        *(Case(patient_id, study_uid, one, own.get(one.analysis.model.id)) for one in stands[1:]),
+    ]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Choose what is said about a patient's studies: one notice per study, the loudest first.
+"""Choose what is said about a patient's studies: one notice per study and model, the loudest first.
 
 An older study's card gives way to a newer study's about the same finding, when the newer one is at
 least as loud; a critical one only when the newer one is really shown. What a site or an
@@ -139,9 +139,11 @@ def _circumstances(one: _News, news: Sequence[_News], call: HookCall) -> Circums
     later = (n for n in news if n.finding and n.code == one.code and n.is_later_than(one))
     earlier = (n.known.result for n in news if one.replaces(n))
     is_unreviewed = one.is_positive and not one.standing.is_acknowledged
+    is_analysing = job is not None and job.is_analysing
     return Circumstances(
         finding=one.finding,
-        newer_images=job is not None and job.is_analysing,
+        newer_images=is_analysing and not one.known.is_by_another_model,
+        newer_model=is_analysing and one.known.is_by_another_model,
         newer=next((n.known.result for n in later), None),  # the news are in order of age
         earlier=tuple(result for result in earlier if result is not None)[:MAX_EARLIER],
         is_unreviewed_at_discharge=call.hook == Hook.ENCOUNTER_DISCHARGE and is_unreviewed,

@@ -80,6 +80,7 @@ class Circumstances:
 
     finding: Finding | None = None  # that it speaks about; None: the most urgent one
     newer_images: bool = False  # are being analysed
+    newer_model: bool = False  # another than the result's is analysing the study
     newer: Result | None = None  # of a later study, about the same finding
     earlier: tuple[Result, ...] = ()  # whose cards give way to this one
     is_unreviewed_at_discharge: bool = False
@@ -146,12 +147,16 @@ class CardWriter:
         else:
             label = words.gettext("Open details")
         arrived = words.gettext("New images have arrived and are being analysed.")
+        updated = words.gettext(
+            "Another AI model, or a newer version, is analysing this study now."
+        )
         paragraphs = [
             *self._facts(result),
             *(self._dated(words.gettext("Earlier:"), one) for one in about.earlier),
             self._dated(words.gettext("Newer study:"), about.newer) if about.newer else "",
             self._next(advice),
             arrived if about.newer_images else "",
+            updated if about.newer_model else "",
         ]
         return self._card(
             call,

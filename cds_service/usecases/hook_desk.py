@@ -6,6 +6,7 @@ Source: DESIGN "One hook through the house".
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+from cds_service.domain.finding import ModelIdentity
 from cds_service.domain.job import Job
 from cds_service.domain.routing import Route
 from cds_service.domain.study import PatientFacts, StudyReference
@@ -26,7 +27,8 @@ class HookDesk:
     cards: CardLog
     alerts: Alerts
     audit: AuditLog
-    dispatch: Callable[[StudyReference, PatientFacts, bool], Job]  # the last: again
+    # For one model; the last: again.
+    dispatch: Callable[[StudyReference, PatientFacts, ModelIdentity, bool], Job]
     routes: Callable[[str], Sequence[Route]]  # the models enabled for a tenant, one at least
     writer: CardWriter
     clock: Clock
@@ -44,6 +46,7 @@ class HookDesk:
         nobody, nothing = "", ("",)
         self.alerts.policies(nobody)
         self.jobs.newest_for(nobody, nobody, nothing)
-        self.results.newest_for(nobody, nobody, nothing)
+        self.jobs.of_models(nobody, nobody, nothing)
+        self.results.of_models(nobody, nobody, nothing)
         self.results.studies_of(nobody, nobody)
         self.alerts.reactions(nobody, nothing)

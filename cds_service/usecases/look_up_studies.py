@@ -6,14 +6,14 @@ Source: DESIGN "One hook through the house"; CDS Hooks 2.0 "Prefetch Template".
 """
 
 import logging
-from collections.abc import Iterable, Sequence, Set
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from cds_service.domain.finding import Result
 from cds_service.domain.hook import Hook, HookCall
-from cds_service.domain.job import Job, JobState
-from cds_service.domain.routing import route_of
+from cds_service.domain.job import Job
+from cds_service.domain.routing import routes_of
 from cds_service.domain.study import PatientFacts, StudyReference
 from cds_service.domain.tenant import Tenant
 from cds_service.errors import PrefetchUnavailable, UpstreamFailed
@@ -27,7 +27,7 @@ from cds_service.fhir.imaging_study import (
 from cds_service.usecases.gather_prefetch import NEWEST, PATIENT, STUDIES, Gathering
 from cds_service.usecases.hook_desk import HookDesk
 from cds_service.usecases.ports import Resource
-from cds_service.usecases.wants_analysis import wants_analysis
+from cds_service.usecases.read_by_models import Reading, readings_of
 
 log = logging.getLogger(__name__)
 
@@ -37,11 +37,12 @@ _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """One study and what the ledger knows of it: a result, a job, or both."""
+    """One study and what the ledger knows of it from one model: a result, a job, or both."""
 
     study: StudyReference | None  # as the EHR states it, now or to the job
     result: Result | None
     job: Job | None
+    is_by_another_model: bool = False  # the result, than the one that reads it now
 
     @property
     def started(self) -> datetime | None:
@@ -91,9 +92,14 @@ def _from_ledger(call: HookCall, desk: HookDesk, but: Iterable[str] = ()) -> lis
         for one in desk.results.studies_of(call.tenant_id, call.patient_id)
         if one.study_uid not in left_out
     ]
-    uids = [one.study_uid for one in results]
-    jobs = desk.jobs.newest_for(call.tenant_id, call.patient_id, uids) if uids else {}
-    pairs = [(one, jobs.get(one.study_uid)) for one in results]
+    uids = list(dict.fromkeys(one.study_uid for one in results))
+    jobs = desk.jobs.of_models(call.tenant_id, call.patient_id, uids) if uids else []
+    own = {(job.study.study_uid, job.model_id): job for job in jobs}
+    newest = {job.study.study_uid: job for job in sorted(jobs, key=lambda job: job.created_at)}
+    pairs = [
+        (one, own.get((one.study_uid, one.analysis.model.id)) or newest.get(one.study_uid))
+        for one in results
+    ]
     # The job's study names the modality and the body site.
     return [Known(job.study if job else None, result, job) for result, job in pairs]
 
@@ -108,24 +114,26 @@ def _from_list(
         return []
     uids = [study.study_uid for study in studies]
     # Jobs first: a result is stored before its job is done, so none can fall in between.
-    jobs = desk.jobs.newest_for(tenant.id, call.patient_id, uids)
-    results = desk.results.newest_for(tenant.id, call.patient_id, uids)
+    jobs = desk.jobs.of_models(tenant.id, call.patient_id, uids)
+    results = desk.results.of_models(tenant.id, call.patient_id, uids)
     # The age chooses between models; with one alone the patient need not be read for it.
     patient = _patient(gathering, call) if len(routes) > 1 else None
-    wanted = []
-    for study in studies[:MAX_ANALYSED]:
-        model, uid = route_of(routes, study, patient).model, study.study_uid
-        if wants_analysis(study, jobs.get(uid), results.get(uid), model, desk.clock()):
-            wanted.append(study)
-    done = {uid for uid, job in jobs.items() if job.state is JobState.DONE}
-    jobs |= _dispatched(wanted, done, document, gathering, call, tenant, desk)
-    known = []
-    for number, study in enumerate(studies):
-        job, result = jobs.get(study.study_uid), results.get(study.study_uid)
-        is_said = result is not None or (job is not None and number < MAX_ANALYSED)
-        if is_said:
-            known.append(Known(study, result, job))
-    return known
+    readings = [
+        reading
+        for study in studies
+        for reading in readings_of(study, routes_of(routes, study, patient), results, jobs)
+    ]
+    young = set(uids[:MAX_ANALYSED])
+    wanted = [
+        one for one in readings if one.study.study_uid in young and one.wants_analysis(desk.clock())
+    ]
+    asked = _dispatched(wanted, document, gathering, call, tenant, desk)
+    said = (replace(one, job=asked.get(one.key, one.job)) for one in readings)
+    return [
+        Known(one.study, one.said, one.job, one.is_by_another_model)
+        for one in said
+        if one.said is not None or (one.job is not None and one.study.study_uid in young)
+    ]
 
 
 def _newest(studies: Sequence[StudyReference], modalities: frozenset[str]) -> list[StudyReference]:
@@ -143,21 +151,20 @@ def _age(known: Known) -> datetime:
 
 
 def _dispatched(
-    wanted: Sequence[StudyReference],
-    done: Set[str],
+    wanted: Sequence[Reading],
     document: Resource,
     gathering: Gathering,
     call: HookCall,
     tenant: Tenant,
     desk: HookDesk,
-) -> dict[str, Job]:
+) -> dict[tuple[str, str], Job]:
     patient = _patient(gathering, call) if wanted else None
     if patient is None:
         return {}
-    ready = (_with_archive(study, document, gathering, tenant) for study in wanted)
+    ready = ((one, _with_archive(one.study, document, gathering, tenant)) for one in wanted)
     return {
-        study.study_uid: desk.dispatch(study, patient, study.study_uid in done)
-        for study in ready
+        one.key: desk.dispatch(study, patient, one.model, one.is_done)
+        for one, study in ready
         if study
     }
 

@@ -123,6 +123,9 @@ class Jobs(Protocol):
     ) -> dict[str, Job]:
         """Return the newest job of each of these studies; one indexed read."""
 
+    def of_models(self, tenant_id: str, patient_id: str, study_uids: Sequence[str]) -> list[Job]:
+        """Return the newest job of each of these studies for each model; one indexed read."""
+
     def analysing(self, tenant_id: str, patient_id: str) -> list[Job]:
         """Return this patient's jobs whose result is still to come; one indexed read."""
 
@@ -200,8 +203,14 @@ class Results(Protocol):
     ) -> dict[str, Result]:
         """Return the newest result of each of these studies; one indexed read."""
 
+    def of_models(self, tenant_id: str, patient_id: str, study_uids: Sequence[str]) -> list[Result]:
+        """Return the newest result of each of these studies by each model; one indexed read."""
+
     def studies_of(self, tenant_id: str, patient_id: str) -> list[Result]:
-        """Return the newest result of every study of this patient, newest study first."""
+        """Return the results of every study of this patient that stand, newest study first.
+
+        Of one study the newest comes first (`domain/standing.py`).
+        """
 
 
 class Worklist(Protocol):

@@ -122,8 +122,8 @@ def _published(
 def _computed(lease: Lease, tenant: Tenant, bench: Workbench) -> Result:
     """Return the job's result: the stored one if these very images have been analysed."""
     study = lease.job.study
-    newest = bench.results.newest_for(study.tenant_id, study.patient_id, [study.study_uid])
-    known = newest.get(study.study_uid)
+    stored = bench.results.of_models(study.tenant_id, study.patient_id, [study.study_uid])
+    known = next((one for one in stored if one.analysis.model.id == lease.job.model_id), None)
     if known is not None and lease.job.step is JobStep.PUBLISHING:
         return known  # only its write-back was postponed
     lease = bench.leases.advance(lease, JobStep.FETCHING)

@@ -106,6 +106,18 @@ def test_the_newest_job_of_each_study_is_returned(ledger: Ledger) -> None:
     assert found == {"1.2.1": newest, "1.2.2": other}
 
 
+def test_the_newest_job_of_each_model_is_returned(ledger: Ledger) -> None:
+    study = a_study(study_uid="1.2.1")
+    for name, model in (("1", "a"), ("2", "b"), ("3", "a")):
+        ledger.jobs.open(f"key-{name}", study, a_patient(), model)
+        ledger.clock.advance(1)
+
+    found = ledger.jobs.of_models("t-1", "p-1", ["1.2.1", "1.2.9"])
+
+    assert {job.model_id: job.dispatch_key for job in found} == {"a": "key-3", "b": "key-2"}
+    assert ledger.jobs.of_models("t-1", "p-2", ["1.2.1"]) == []
+
+
 def test_a_patient_s_jobs_are_being_analysed_until_there_is_a_result(ledger: Ledger) -> None:
     queued = open_job(ledger, "queued", study_uid="1.2.1")
     running = held(ledger, "running")

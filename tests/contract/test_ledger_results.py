@@ -5,13 +5,14 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from cds_service.domain.finding import Activation, Box, InstanceReason
+from cds_service.domain.finding import Activation, Box, Coding, InstanceReason
 from cds_service.domain.job import Lease
 from cds_service.domain.publication import Publication, PublicationState
 from cds_service.errors import NotFound
 from tests.builders import (
     NOW,
     a_finding,
+    a_model,
     a_patient,
     a_result,
     a_study,
@@ -21,6 +22,7 @@ from tests.builders import (
 from tests.contract.ledgers import Ledger
 
 UID = "1.2.840.99999.1"
+EFFUSION = Coding("http://snomed.info/sct", "60046008", "Pleural effusion")
 
 
 @pytest.fixture
@@ -105,6 +107,24 @@ def test_the_newest_result_of_each_study_is_returned(ledger: Ledger, lease: Leas
         UID: newest,
         "1.2.3": other,
     }
+
+
+def test_of_two_models_each_has_its_newest_result(ledger: Ledger, lease: Lease) -> None:
+    other = an_analysis(model=a_model(id="other"), findings=(a_finding(coding=EFFUSION),))
+    later, latest = (NOW + timedelta(minutes=minutes) for minutes in (1, 2))
+    stored = (
+        a_result(),
+        a_result(id="r-2", key="k-2", analysis=other, computed_at=later),
+        a_result(id="r-3", key="k-3", computed_at=latest),
+    )
+    for result in stored:
+        ledger.results.save(result, lease)
+
+    of_models = ledger.results.of_models("t-1", "p-1", [UID])
+
+    assert {one.id for one in of_models} == {"r-2", "r-3"}
+    assert [one.id for one in ledger.results.studies_of("t-1", "p-1")] == ["r-3", "r-2"]
+    assert ledger.results.of_models("t-1", "p-2", [UID]) == []
 
 
 def test_results_of_another_tenant_or_patient_are_not_returned(

@@ -3,12 +3,21 @@
 from datetime import datetime, timedelta
 from typing import Any
 
-from cds_service.domain.finding import Result
+from cds_service.domain.finding import Coding, Result
 from cds_service.domain.job import Job
 from cds_service.domain.worklist import Case
-from tests.builders import NOW, a_patient, a_result, a_study
+from tests.builders import (
+    NOW,
+    a_finding,
+    a_model,
+    a_patient,
+    a_result,
+    a_study,
+    an_analysis,
+)
 from tests.contract.ledgers import Ledger
 
+EFFUSION = Coding("http://snomed.info/sct", "60046008", "Pleural effusion")
 LONG_AGO = NOW - timedelta(days=365)
 
 
@@ -49,6 +58,18 @@ def test_a_case_is_the_newest_result_and_the_newest_job_of_a_study(ledger: Ledge
     [case] = cases(ledger)
 
     assert case == Case("p-1", "1.2.3.1", newest, ledger.jobs.get(first.id))
+
+
+def test_a_study_that_two_models_have_read_is_two_cases(ledger: Ledger) -> None:
+    """Nothing that one found is hidden behind what the other did not find."""
+    first = ask(ledger, 1)
+    positive = answer(ledger, first, "r-1")
+    ledger.clock.advance(60)
+    effusion = a_finding(coding=EFFUSION, present=False, probability=0.1)
+    analysis = an_analysis(model=a_model(id="other"), findings=(effusion,))
+    negative = answer(ledger, first, "r-2", analysis=analysis)
+
+    assert [case.result for case in cases(ledger)] == [negative, positive]
 
 
 def test_what_has_only_a_job_is_a_case_too(ledger: Ledger) -> None:

@@ -11,6 +11,7 @@ from cds_service.domain.finding import Result
 from cds_service.domain.intake import Door
 from cds_service.domain.job import Job, JobState, JobStep, Lease, Wait, foresee
 from cds_service.domain.publication import Publication
+from cds_service.domain.standing import standing_results
 from cds_service.domain.study import PatientFacts, StudyReference
 from cds_service.domain.tenant import Tenant
 from cds_service.errors import DoorbellSilent, LeaseLost, NotFound, RegistrationRefused
@@ -171,6 +172,15 @@ class FakeJobs:
             and job.study.study_uid in study_uids
         }
 
+    def of_models(self, tenant_id: str, patient_id: str, study_uids: Sequence[str]) -> list[Job]:
+        newest = {
+            (job.study.study_uid, job.model_id): job
+            for job in sorted(self.all, key=lambda job: job.created_at)
+            if (job.study.tenant_id, job.study.patient_id) == (tenant_id, patient_id)
+            and job.study.study_uid in study_uids
+        }
+        return list(newest.values())
+
     def analysing(self, tenant_id: str, patient_id: str) -> list[Job]:
         return [
             job
@@ -324,22 +334,33 @@ class FakeResults:
     def newest_for(
         self, tenant_id: str, patient_id: str, study_uids: Sequence[str]
     ) -> dict[str, Result]:
-        newest = self._newest(tenant_id, patient_id)
-        return {uid: newest[uid] for uid in study_uids if uid in newest}
+        listed = self._in_order(tenant_id, patient_id)
+        return {one.study_uid: one for one in listed if one.study_uid in study_uids}
+
+    def of_models(self, tenant_id: str, patient_id: str, study_uids: Sequence[str]) -> list[Result]:
+        newest = {
+            (one.study_uid, one.analysis.model.id): one
+            for one in self._in_order(tenant_id, patient_id)
+            if one.study_uid in study_uids
+        }
+        return list(newest.values())
 
     def studies_of(self, tenant_id: str, patient_id: str) -> list[Result]:
-        return sorted(
-            self._newest(tenant_id, patient_id).values(),
-            key=lambda result: result.study_started or LONG_AGO,
-            reverse=True,
-        )
+        listed = self._in_order(tenant_id, patient_id)
+        uids = {one.study_uid for one in listed}
+        standing = [
+            one
+            for uid in uids
+            for one in standing_results(result for result in listed if result.study_uid == uid)
+        ]
+        return sorted(standing, key=lambda one: one.study_started or LONG_AGO, reverse=True)
 
-    def _newest(self, tenant_id: str, patient_id: str) -> dict[str, Result]:
-        return {
-            result.study_uid: result
+    def _in_order(self, tenant_id: str, patient_id: str) -> list[Result]:
+        return [
+            result
             for result in sorted(self._by_key.values(), key=lambda result: result.computed_at)
             if (result.tenant_id, result.patient_id) == (tenant_id, patient_id)
-        }
+        ]
 
 
 class FakePublications:

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from cds_service.domain.worklist import Case
+from cds_service.domain.worklist import Case, cases_of
 from tests.fakes.ledger import FakeJobs, FakeResults
 
 
@@ -17,7 +17,8 @@ class FakeWorklist:
         for key, at in self._happenings(tenant_id):
             happened[key] = max(at, happened.get(key, at))
         keys = sorted(happened, key=lambda key: happened[key], reverse=True)
-        return [self._case(tenant_id, *key) for key in keys if happened[key] >= since][:limit]
+        wanted = [key for key in keys if happened[key] >= since][:limit]
+        return [case for key in wanted for case in self._cases(tenant_id, *key)]
 
     def _happenings(self, tenant_id: str) -> list[tuple[tuple[str, str], datetime]]:
         jobs = [
@@ -32,11 +33,12 @@ class FakeWorklist:
         ]
         return [*jobs, *results]
 
-    def _case(self, tenant_id: str, patient_id: str, study_uid: str) -> Case:
-        whose = (tenant_id, patient_id, [study_uid])
-        return Case(
+    def _cases(self, tenant_id: str, patient_id: str, study_uid: str) -> list[Case]:
+        results = self._results.of_models(tenant_id, patient_id, [study_uid])
+        jobs = self._jobs.of_models(tenant_id, patient_id, [study_uid])
+        return cases_of(
             patient_id,
             study_uid,
-            result=self._results.newest_for(*whose).get(study_uid),
-            job=self._jobs.newest_for(*whose).get(study_uid),
+            sorted(results, key=lambda result: result.computed_at),
+            sorted(jobs, key=lambda job: job.created_at),
         )

@@ -3,16 +3,19 @@
 import re
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from cds_service.domain.audit import AuditAction
+from cds_service.domain.finding import Coding
 from cds_service.domain.job import JobStep
 from cds_service.domain.tenant import Tenant
 from cds_service.errors import EhrRefused, EhrTimedOut
 from cds_service.usecases.ports import EhrRecord, Resource
 from tests.builders import (
+    NOW,
     a_finding,
     a_model,
     a_patient,
@@ -213,6 +216,27 @@ def test_the_card_s_study_is_shown_and_not_the_newest(
     ).text
 
     assert re.search(r"<h1>Older film", page)
+
+
+@pytest.mark.parametrize(("clicked", "other"), [("r-1", "r-2"), ("r-2", "r-1")])
+def test_a_card_opens_what_its_own_model_said_and_names_the_other_s(
+    house: House, browser: Browser, tenant: Tenant, launch_of: LaunchOf, clicked: str, other: str
+) -> None:
+    """Both models have read the same study."""
+    effusion = a_finding(coding=Coding("http://snomed.info/sct", "60046008", "Pleural effusion"))
+    second = an_analysis(model=a_model(id="other", title="Other model"), findings=(effusion,))
+    later = NOW + timedelta(minutes=1)
+    house.keep(a_result(), a_result(id="r-2", key="k-2", analysis=second, computed_at=later))
+    titles = {"r-1": a_model().title, "r-2": "Other model"}
+    said = {"r-1": "signs of pneumonia", "r-2": "signs of pleural effusion"}
+
+    page = browser.get(
+        browser.open(tenant.fhir_base, launch_of(imaging_study="s-1", result=clicked))
+    ).text
+
+    shown, _, listed = page.partition('class="others"')
+    assert titles[clicked] in shown and titles[other] not in shown
+    assert said[other] in listed and f"result={other}" in listed
 
 
 def test_the_chart_s_study_is_shown_when_no_card_was_clicked(

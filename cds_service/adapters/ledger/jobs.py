@@ -122,16 +122,14 @@ class SqlJobs:
     ) -> dict[str, Job]:
         """Return the newest job of each of these studies; one indexed read."""
         with reading(self._engine) as connection:
-            rows = connection.execute(
-                sa.select(job)
-                .where(
-                    job.c.tenant_id == tenant_id,
-                    job.c.patient_id == patient_id,
-                    job.c.study_uid.in_(study_uids),
-                )
-                .order_by(job.c.study_uid, job.c.created_at)  # as the index has them
-            )
+            rows = connection.execute(_of_studies(tenant_id, patient_id, study_uids))
             return {row.study_uid: job_from(row) for row in rows}
+
+    def of_models(self, tenant_id: str, patient_id: str, study_uids: Sequence[str]) -> list[Job]:
+        """Return the newest job of each of these studies for each model; one indexed read."""
+        with reading(self._engine) as connection:
+            rows = connection.execute(_of_studies(tenant_id, patient_id, study_uids))
+            return list({(row.study_uid, row.model_id): job_from(row) for row in rows}.values())
 
     def analysing(self, tenant_id: str, patient_id: str) -> list[Job]:
         """Return this patient's jobs whose result is still to come; one indexed read."""
@@ -272,6 +270,20 @@ class SqlJobs:
         sealed = self._vault.open(PURPOSE, row.tenant_id, row.sealed_patient)
         expires_at: datetime = row.lease_expires_at
         return Lease(job_from(row), row.token, row.lease_owner, expires_at, patient_from(sealed))
+
+
+def _of_studies(
+    tenant_id: str, patient_id: str, study_uids: Sequence[str]
+) -> sa.Select[tuple[object, ...]]:
+    return (
+        sa.select(job)
+        .where(
+            job.c.tenant_id == tenant_id,
+            job.c.patient_id == patient_id,
+            job.c.study_uid.in_(study_uids),
+        )
+        .order_by(job.c.study_uid, job.c.created_at)  # as the index has them
+    )
 
 
 def job_row(connection: Connection, job_id: str) -> Row[tuple[object, ...]]:

@@ -5,6 +5,7 @@ Source: DESIGN "Three keys"; ports Results, Publications.
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from itertools import groupby
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Engine, Row
@@ -21,6 +22,7 @@ from cds_service.adapters.ledger.schema import publication, result
 from cds_service.domain.finding import Result
 from cds_service.domain.job import Lease
 from cds_service.domain.publication import Publication, PublicationState
+from cds_service.domain.standing import standing_results
 from cds_service.errors import NotFound
 from cds_service.usecases.ports import Clock
 
@@ -74,24 +76,32 @@ class SqlResults:
         self, tenant_id: str, patient_id: str, study_uids: Sequence[str]
     ) -> dict[str, Result]:
         """Return the newest result of each of these studies; one indexed read."""
-        return self._newest(
-            result.c.tenant_id == tenant_id,
-            result.c.patient_id == patient_id,
-            result.c.study_uid.in_(study_uids),
-        )
+        listed = self._in_order(tenant_id, patient_id, result.c.study_uid.in_(study_uids))
+        return {one.study_uid: one for one in listed}
+
+    def of_models(self, tenant_id: str, patient_id: str, study_uids: Sequence[str]) -> list[Result]:
+        """Return the newest result of each of these studies by each model; one indexed read."""
+        listed = self._in_order(tenant_id, patient_id, result.c.study_uid.in_(study_uids))
+        return list({(one.study_uid, one.analysis.model.id): one for one in listed}.values())
 
     def studies_of(self, tenant_id: str, patient_id: str) -> list[Result]:
-        """Return the newest result of every study of this patient, newest study first."""
-        newest = self._newest(result.c.tenant_id == tenant_id, result.c.patient_id == patient_id)
-        return sorted(newest.values(), key=_study_time, reverse=True)
+        """Return the results of every study that stand, newest study and newest result first."""
+        listed = self._in_order(tenant_id, patient_id)
+        studies = groupby(listed, key=lambda one: one.study_uid)
+        standing = [one for _, results in studies for one in standing_results(results)]
+        return sorted(standing, key=_study_time, reverse=True)
 
-    def _newest(self, *where: sa.ColumnElement[bool]) -> dict[str, Result]:
+    def _in_order(
+        self, tenant_id: str, patient_id: str, *where: sa.ColumnElement[bool]
+    ) -> list[Result]:
         # The order of the index: nothing is sorted, and the newest of a study comes last.
         in_order = (
-            sa.select(result).where(*where).order_by(result.c.study_uid, result.c.computed_at)
+            sa.select(result)
+            .where(result.c.tenant_id == tenant_id, result.c.patient_id == patient_id, *where)
+            .order_by(result.c.study_uid, result.c.computed_at)
         )
         with reading(self._engine) as connection:
-            return {row.study_uid: result_from(row) for row in connection.execute(in_order)}
+            return [result_from(row) for row in connection.execute(in_order)]
 
 
 class SqlPublications:

@@ -3,16 +3,18 @@
 Source: ports Worklist.
 """
 
+from collections.abc import Iterable
 from datetime import datetime
+from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.engine import Engine
+from sqlalchemy.engine import Engine, Row
 
 from cds_service.adapters.ledger.connection import reading
 from cds_service.adapters.ledger.jobs import job_from
 from cds_service.adapters.ledger.results import result_from
 from cds_service.adapters.ledger.schema import job, result
-from cds_service.domain.worklist import Case
+from cds_service.domain.worklist import Case, cases_of
 
 
 class SqlWorklist:
@@ -40,8 +42,8 @@ class SqlWorklist:
         with reading(self._engine) as connection:
             keys = [(row.patient_id, row.study_uid) for row in connection.execute(newest)]
             jobs, results = (
-                {
-                    (row.patient_id, row.study_uid): row
+                [
+                    row
                     for row in connection.execute(
                         sa.select(table)
                         .where(
@@ -51,14 +53,23 @@ class SqlWorklist:
                         )
                         .order_by(made)
                     )
-                }
+                ]
                 for table, made in ((job, job.c.created_at), (result, result.c.computed_at))
             )
+        said, asked = _by_study(results), _by_study(jobs)
         return [
-            Case(
-                *key,
-                result=result_from(results[key]) if key in results else None,
-                job=job_from(jobs[key]) if key in jobs else None,
-            )
+            case
             for key in keys
+            for case in cases_of(
+                *key,
+                [result_from(row) for row in said.get(key, ())],
+                [job_from(row) for row in asked.get(key, ())],
+            )
         ]
+
+
+def _by_study(rows: Iterable[Row[Any]]) -> dict[tuple[str, str], list[Row[Any]]]:
+    found: dict[tuple[str, str], list[Row[Any]]] = {}
+    for row in rows:
+        found.setdefault((row.patient_id, row.study_uid), []).append(row)
+    return found

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any
 
+from cds_service.domain.finding import ModelIdentity
 from cds_service.domain.guards import IntendedUse
 from cds_service.domain.hook import HookCall, Prefetch, PrefetchState
 from cds_service.domain.job import Job
@@ -129,20 +130,29 @@ class House:
         self.jobs = FakeJobs(clock=self.clock)
         self.results = FakeResults(self.jobs)
 
-    def dispatch(self, study: StudyReference, patient: PatientFacts, again: bool = False) -> Job:
+    def dispatch(
+        self,
+        study: StudyReference,
+        patient: PatientFacts,
+        model: ModelIdentity | None = None,
+        again: bool = False,
+    ) -> Job:
         self.dispatched.append(study.study_uid)
         return dispatch_inference(
             study,
             patient,
             jobs=self.jobs,
             doorbell=self.doorbell,
-            model=route_of(self.routes("t-1"), study, patient).model,
+            model=model or route_of(self.routes("t-1"), study, patient).model,
             again=again,
         )
 
     def routes(self, _tenant_id: str) -> list[Route]:
         models = ((self.model, self.use), *self.others)
-        return [Route(model.identity, use) for model, use in models]
+        return [
+            Route(model.identity, use, frozenset(one.code for one in model.findings))
+            for model, use in models
+        ]
 
     def installed(self, model_id: str) -> CardModel | None:
         return {model.identity.id: model for model, _ in self.others}.get(model_id)

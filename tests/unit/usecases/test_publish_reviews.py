@@ -7,14 +7,14 @@ from typing import Any
 import pytest
 
 from cds_service.domain.audit import AuditAction
-from cds_service.domain.finding import Result
+from cds_service.domain.finding import Coding, Result
 from cds_service.domain.review import Reason, Review, ReviewWrite, Verdict, WriteState
 from cds_service.domain.tenant import Tenant, Vendor
 from cds_service.errors import EhrRefused, LedgerUnavailable, SightlineError
 from cds_service.usecases.ports import Resource
 from cds_service.usecases.publish_findings import publish_findings
 from cds_service.usecases.publish_reviews import PUBLISH_FOR, ReviewBench, publish_reviews
-from tests.builders import NOW, PNEUMONIA, a_result, a_tenant
+from tests.builders import NOW, PNEUMONIA, a_finding, a_model, a_result, a_tenant, an_analysis
 from tests.fakes.ledger import FakeAuditLog, FakeClock, FakeResults, FakeTenants
 from tests.fakes.record import FakeEhrWriter
 from tests.fakes.reviews import FakeReviews
@@ -229,6 +229,18 @@ def test_a_review_of_an_older_analysis_leaves_the_newer_one_s_observation_alone(
     assert house.work() == "not-wanted"
 
     assert "newer analysis" in house.write.lost[0] and house.writer.calls == 0
+
+
+def test_another_model_s_newer_analysis_leaves_a_review_of_this_one_to_be_written() -> None:
+    other = a_finding(coding=Coding("http://snomed.info/sct", "60046008", "Pleural effusion"))
+    analysis = an_analysis(model=a_model(id="other"), findings=(other,))
+    later = NOW + timedelta(days=1)
+    house = House(a_result(), a_result(id="r-2", key="k-2", analysis=analysis, computed_at=later))
+    house.say()
+
+    assert house.work() == "done"
+
+    assert house.writer.calls == 1
 
 
 def test_a_result_that_nobody_reviewed_is_not_ours() -> None:

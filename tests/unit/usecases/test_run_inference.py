@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from cds_service.domain.audit import AuditAction
-from cds_service.domain.finding import AnalysisStatus
+from cds_service.domain.finding import AnalysisStatus, Coding
 from cds_service.domain.job import JobState, JobStep, Lease
 from cds_service.domain.publication import PublicationState
 from cds_service.errors import (
@@ -22,7 +22,7 @@ from cds_service.errors import (
 from cds_service.usecases.ports import Budget
 from cds_service.usecases.publish_reviews import ReviewBench
 from cds_service.usecases.run_inference import PUBLISH_FOR, Workbench, run_inference
-from tests.builders import a_patient, a_study, a_tenant
+from tests.builders import a_model, a_patient, a_study, a_tenant
 from tests.fakes.imaging import STUDY_UID, FakeArchive, FakeClassifier, FakeReader, a_header
 from tests.fakes.ledger import (
     FakeAuditLog,
@@ -36,6 +36,7 @@ from tests.fakes.record import FakeEhrWriter
 from tests.fakes.reviews import FakeReviews
 
 ATTEMPTS = 3
+EFFUSION = Coding("http://snomed.info/sct", "60046008", "Pleural effusion")
 
 
 @dataclass
@@ -142,6 +143,26 @@ def test_a_second_job_about_the_same_images_finds_the_first_one_s_result(house: 
     assert house.work() == "done"
 
     assert len(house.results.all) == 1 and house.writer.calls == 1
+
+
+def test_two_models_on_one_study_have_a_result_each_and_neither_runs_twice(house: House) -> None:
+    models = {
+        "cxr_pneumonia_peds": house.classifier,
+        "other": FakeClassifier(identity=a_model(id="other"), finding=EFFUSION),
+    }
+    bench = replace(house.bench, classifiers=models.__getitem__)
+    second = house.jobs.open("k-2", a_study(), a_patient(), "other")[0]
+
+    for job_id in (house.job_id, second.id):
+        assert run_inference(job_id, "worker", bench) == "done"
+    for model in models.values():
+        model.fails_with = InferenceFailed("The model would have run again.")
+    for name, model_id in (("k-3", "cxr_pneumonia_peds"), ("k-4", "other")):
+        job, _ = house.jobs.open(name, a_study(), a_patient(), model_id)
+        assert run_inference(job.id, "worker", bench) == "done"
+
+    assert {one.analysis.model.id for one in house.results.all} == set(models)
+    assert len(house.results.all) == 2 and len(house.observations) == 2
 
 
 def test_the_steps_are_noted_in_order(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
