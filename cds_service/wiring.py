@@ -18,6 +18,8 @@ from sqlalchemy import Engine
 
 from cds_service.adapters import ledger, subscriptions
 from cds_service.adapters.archive import DicomWebArchive, LaunchToken
+from cds_service.adapters.archive_json import ArchiveJson
+from cds_service.adapters.azure_change_feed import AzureChangeFeed
 from cds_service.adapters.backend_token import BackendTokens
 from cds_service.adapters.client_assertion import ClientAssertion
 from cds_service.adapters.egress import Egress
@@ -30,7 +32,9 @@ from cds_service.adapters.jwks import ClientKeys
 from cds_service.adapters.lanes import Lanes
 from cds_service.adapters.model_sheets import sheet_of
 from cds_service.adapters.model_shelf import ModelShelf, enabled_routes, identity_of
+from cds_service.adapters.orthanc_changes import OrthancChanges
 from cds_service.adapters.proxy_certificate import certificate_digest
+from cds_service.adapters.qido_feed import QidoFeed
 from cds_service.adapters.queue import (
     RING_TIMEOUT_S,
     SESSION_TIMEOUT_S,
@@ -54,6 +58,7 @@ from cds_service.domain.study import PatientFacts, StudyReference
 from cds_service.domain.tenant import Tenant
 from cds_service.errors import LedgerUnavailable, ModelMissing, NotFound, SightlineError
 from cds_service.fhir.model_card import logical_id
+from cds_service.intake.archive_polling import poll_archive
 from cds_service.intake.bell import Belfry, subscribe
 from cds_service.intake.fhir_polling import poll_fhir
 from cds_service.intake.inbox import Inbox
@@ -66,7 +71,7 @@ from cds_service.usecases.compose_card import CardModel, CardWriter
 from cds_service.usecases.dispatch_inference import dispatch_inference
 from cds_service.usecases.gather_prefetch import Gatherer
 from cds_service.usecases.hook_desk import HookDesk
-from cds_service.usecases.ports import Budget, OverdueJobs
+from cds_service.usecases.ports import ArchiveFeed, Budget, OverdueJobs
 from cds_service.usecases.publish_reviews import ReviewBench
 from cds_service.usecases.read_study import read_study
 from cds_service.usecases.record_feedback import record_feedback
@@ -354,8 +359,24 @@ def intake_poller(settings: Settings, *, every_s: float) -> Poller:
         {
             Door.FHIR_POLLING: Source(partial(poll_fhir, desk=desk, cursors=cursors), every_s),
             Door.SUBSCRIPTION: Source(_rung(desk, cursors), max(every_s, LOST_BELL_S)),
+            **{
+                door: Source(
+                    partial(poll_archive, desk=desk, cursors=cursors, door=door, feed=feed), every_s
+                )
+                for door, feed in archive_feeds(house).items()
+            },
         },
     )
+
+
+def archive_feeds(house: House) -> dict[Door, ArchiveFeed]:
+    """Build what asks archives which studies have come."""
+    archive = ArchiveJson(house.egress.session_for, house.tokens.auth)
+    return {
+        Door.DICOMWEB_POLLING: QidoFeed(archive, clock),
+        Door.ORTHANC_CHANGES: OrthancChanges(archive),
+        Door.AZURE_CHANGE_FEED: AzureChangeFeed(archive, clock),
+    }
 
 
 def bell_door(settings: Settings, house: House) -> Callable[[str, str], None]:

@@ -7,8 +7,10 @@ threats T7 and T18.
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any
 
 
 class Door(StrEnum):
@@ -59,6 +61,14 @@ def clue_of(study_uid: object, accession: object = None) -> Clue | None:
         return Clue(str(study_uid), text if _is_accession(text) else None)
     except ValueError:
         return None
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What an archive told of since it was last asked, and from where to go on."""
+
+    clues: tuple[Clue, ...]
+    place: Mapping[str, Any]  # JSON
 
 
 def _is_accession(text: str) -> bool:

@@ -14,7 +14,7 @@ from cds_service.domain.card import Feedback, ShownCard
 from cds_service.domain.finding import Activation, Box, Coding, ModelIdentity, Result
 from cds_service.domain.guards import IntendedUse as IntendedUse  # part of the Classifier port
 from cds_service.domain.hook import FhirAuthorization
-from cds_service.domain.intake import Bell, Door
+from cds_service.domain.intake import Bell, Door, Heard
 from cds_service.domain.job import Job, JobStep, Lease, Wait
 from cds_service.domain.publication import Publication
 from cds_service.domain.review import Review, ReviewWrite, WriteLease, WriteState
@@ -66,6 +66,16 @@ class DoorRegister(Protocol):
 
     def set_change_feed(self, tenant_id: str, address: str) -> None:
         """Store the base of its archive's change feed; raise NotFound."""
+
+
+class ArchiveFeed(Protocol):
+    """An archive that can be asked which studies have come."""
+
+    def read(self, tenant: Tenant, place: Mapping[str, Any]) -> Heard:
+        """Return those that came to rest since `place`, which is empty the first time.
+
+        Raises ArchiveFailed, ArchiveRefused, EndpointNotAllowed, or as a token endpoint does.
+        """
 
 
 class IntakeCursors(Protocol):

@@ -199,8 +199,8 @@ class Orthanc:
 
 
 @contextmanager
-def orthanc(folder: Path) -> Iterator[Orthanc]:
-    """Run an empty Orthanc without passwords."""
+def orthanc(folder: Path, **settings: object) -> Iterator[Orthanc]:
+    """Run an empty Orthanc without passwords; `settings` are Orthanc's own, such as StableAge."""
     require("Orthanc", ORTHANC.exists(), "apt-get install orthanc orthanc-dicomweb")
     require(
         "Orthanc's DICOMweb plugin",
@@ -218,6 +218,7 @@ def orthanc(folder: Path) -> Iterator[Orthanc]:
         "IndexDirectory": str(folder / "orthanc"),
         "Plugins": [str(ORTHANC_DICOMWEB)],
         "DicomWeb": {"Enable": True, "Root": "/dicom-web/"},
+        **settings,
     }
     config_file = folder / "orthanc.json"
     config_file.write_text(dumps(configuration))
