@@ -9,6 +9,7 @@ import json
 import os
 import sys
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,8 +19,11 @@ from rich.table import Column, Table
 
 from cds_service.cli_analyze import MODEL_ID
 from cds_service.cli_ehr import data_option, named_ehr, open_ledger
+from cds_service.domain.audit import AuditAction
+from cds_service.domain.finding import ModelIdentity
 from cds_service.errors import ModelMissing, ModelRefused, NotFound, SettingsInvalid
 from cds_service.settings import Settings
+from cds_service.usecases.change_models import ModelChanges
 
 if TYPE_CHECKING:  # numpy and the runtime load only when a command runs
     from cds_service.adapters.model_check import Check
@@ -160,10 +164,15 @@ def draft(source: Path, folder: Path) -> None:
 @data_option
 def import_model(folder: Path, data: Path | None) -> None:
     """Check the model package in a folder and put it into the installation; it is not enabled."""
+    from cds_service.adapters.model_shelf import identity_of
     from cds_service.adapters.model_store import import_package
 
-    card = import_package(folder, _home(data), _shelf(data))
-    click.echo(f"Imported {card.id} {card.version}. Next: sightline models enable {card.id}")
+    model = _changes(data).make(
+        AuditAction.MODEL_IMPORTED,
+        lambda: identity_of(import_package(folder, _home(data), _shelf(data))),
+        named=f"in a folder {folder.name}",
+    )
+    click.echo(f"Imported {model.id} {model.version}. Next: sightline models enable {model.id}")
 
 
 @models.command()
@@ -171,10 +180,16 @@ def import_model(folder: Path, data: Path | None) -> None:
 @ehr_option
 @data_option
 def enable(model_id: str, ehr: str | None, data: Path | None) -> None:
-    """Ask this model first, before those that are enabled already."""
+    """Ask this model first, before those that are enabled already; audited."""
     from cds_service.adapters import model_store
 
-    model_store.enable(model_id, _tenant_id(ehr, data), _home(data), _shelf(data))
+    tenant_id, shelf = _tenant_id(ehr, data), _shelf(data)
+
+    def change() -> ModelIdentity:
+        model_store.enable(model_id, tenant_id, _home(data), shelf)
+        return _identity(model_id, shelf)
+
+    _changes(data).make(AuditAction.MODEL_ENABLED, change, named=model_id, tenant_id=tenant_id)
     click.echo(f"{model_id} is asked first at {ehr or EVERYWHERE}.")
 
 
@@ -186,8 +201,32 @@ def remove(model_id: str, ehr: str | None, data: Path | None) -> None:
     """Ask this model no more. Without --ehr an imported one is deleted; its results stay."""
     from cds_service.adapters import model_store
 
-    model_store.remove(model_id, _tenant_id(ehr, data), _home(data), _shelf(data))
+    tenant_id, shelf = _tenant_id(ehr, data), _shelf(data)
+
+    def change() -> ModelIdentity:
+        model = _identity(model_id, shelf)  # what goes has no card afterwards
+        model_store.remove(model_id, tenant_id, _home(data), shelf)
+        return model
+
+    _changes(data).make(AuditAction.MODEL_REMOVED, change, named=model_id, tenant_id=tenant_id)
     click.echo(f"{model_id} is no longer asked at {ehr or EVERYWHERE}.")
+
+
+def _changes(data: Path | None) -> ModelChanges:
+    """Open the audit log first: what cannot be noted is not done."""
+    from cds_service.adapters.ledger import SqlAuditLog
+
+    return ModelChanges(SqlAuditLog(open_ledger(data)), lambda: datetime.now(UTC))
+
+
+def _identity(model_id: str, shelf: "ModelShelf") -> ModelIdentity:
+    """Return which model it is; one whose card cannot be read is known by its id alone."""
+    from cds_service.adapters.model_shelf import identity_of
+
+    try:
+        return identity_of(shelf.card(model_id))
+    except ModelMissing:
+        return ModelIdentity(model_id, "", "")
 
 
 def _names(data: Path | None) -> dict[str, str]:

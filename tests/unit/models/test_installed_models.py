@@ -1,6 +1,7 @@
 """Packages come in checked, are enabled for every EHR or for one, and go again."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -16,16 +17,31 @@ from cds_service.adapters.pixels import Radiograph
 from cds_service.adapters.runtime import OnnxClassifier
 from cds_service.cli import main
 from cds_service.errors import ModelMissing, ModelRefused, SettingsInvalid, WeightsDigestMismatch
+from models.registry import digest_of
 from tests.builders import a_tenant
 from tests.unit.models.networks import SIZE, a_bright_right, a_foreign_package, halves
 
 DEFAULT = "cxr_pneumonia_peds"
 
 
+@pytest.fixture(scope="module")
+def empty_ledger(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A ledger with every table and no line."""
+    path = tmp_path_factory.mktemp("ledger") / "ledger.sqlite"
+    engine = ledger.connect(f"sqlite:///{path}")
+    ledger.upgrade(engine)
+    with engine.connect() as connection:
+        connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+    engine.dispose()
+    return path
+
+
 @pytest.fixture
-def data(tmp_path: Path) -> Path:
+def data(tmp_path: Path, empty_ledger: Path) -> Path:
+    """The folder of an installation."""
     folder = tmp_path / "data"
     folder.mkdir()
+    shutil.copyfile(empty_ledger, folder / "ledger.sqlite")
     return folder
 
 
@@ -79,7 +95,6 @@ def test_without_an_installation_the_bundled_models_are_shown(
 
 def test_a_model_for_one_ehr_is_asked_there_only_and_first(data: Path, package: Path) -> None:
     engine = ledger.connect(f"sqlite:///{data / 'ledger.sqlite'}")
-    ledger.upgrade(engine)
     ledger.SqlTenants(engine).add(a_tenant(id="t-1", name="North"))
     model_store.import_package(package, data, shelf_of(data))
 
@@ -93,6 +108,48 @@ def test_a_model_for_one_ehr_is_asked_there_only_and_first(data: Path, package: 
     assert sightline("remove", "halves", "--ehr", "North", "--data", data).exit_code == 0
     assert shelf_of(data).enabled().all() == (DEFAULT,)
     assert "halves" in shelf_of(data).ids()  # it stays installed
+
+
+def audited(data: Path) -> list[tuple[str, str, str | None, str]]:
+    engine = ledger.connect(f"sqlite:///{data / 'ledger.sqlite'}")
+    with engine.connect() as connection:
+        rows = connection.exec_driver_sql(
+            "SELECT action, outcome, tenant_id, detail FROM audit_event ORDER BY seq"
+        )
+        return [(*row,) for row in rows]
+
+
+def test_every_change_and_every_try_is_in_the_audit_log(data: Path, package: Path) -> None:
+    engine = ledger.connect(f"sqlite:///{data / 'ledger.sqlite'}")
+    ledger.SqlTenants(engine).add(a_tenant(id="t-1", name="North"))
+
+    for words in (
+        ("import", package),
+        ("enable", "halves", "--ehr", "North"),
+        ("remove", "halves", "--ehr", "North"),
+        ("remove", "halves", "--ehr", "North"),  # not enabled any more
+        ("remove", "halves"),
+        ("enable", "halves"),  # not there any more
+    ):
+        sightline(*words, "--data", data)
+
+    known = f"model halves 1.0.0 {digest_of(halves())}"
+    assert audited(data) == [
+        ("model-imported", "success", None, known),
+        ("model-enabled", "success", "t-1", known),
+        ("model-removed", "success", "t-1", known),
+        ("model-removed", "ModelRefused", "t-1", "model halves"),
+        ("model-removed", "success", None, known),
+        ("model-enabled", "ModelMissing", None, "model halves"),
+    ]
+
+
+def test_what_cannot_be_noted_is_not_done(tmp_path: Path, package: Path) -> None:
+    bare = tmp_path / "bare"
+    bare.mkdir()
+
+    assert sightline("import", package, "--data", bare).exit_code == 2
+    assert not (bare / "models").exists()
 
 
 def test_the_last_model_for_every_ehr_stays(data: Path) -> None:

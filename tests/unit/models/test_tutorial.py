@@ -7,6 +7,7 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
+from cds_service.adapters import ledger
 from cds_service.adapters.model_shelf import ModelShelf
 from cds_service.cli import main
 
@@ -25,6 +26,7 @@ def test_the_tutorial_ends_with_its_model_enabled(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "demo-data").mkdir()
+    ledger.upgrade(ledger.connect(f"sqlite:///{tmp_path / 'demo-data' / 'ledger.sqlite'}"))
     (program,), (entries,) = blocks("python"), blocks("yaml")
     commands = [line.split()[1:] for block in blocks("") for line in block.splitlines()]
     wanted = [words for words in commands if words[:1] == ["models"]]
