@@ -343,7 +343,7 @@ def intake_desk(settings: Settings, house: House) -> IntakeDesk:
         jobs=house.jobs,
         results=house.results,
         audit=house.audit,
-        dispatch=_dispatch(settings, house),
+        dispatch=_ask(settings, house),
         routes=partial(enabled_routes, house.shelf),
         clock=clock,
     )

@@ -14,10 +14,10 @@ from datetime import timedelta
 from urllib.parse import quote
 
 from cds_service.domain.audit import AuditAction, AuditEvent
-from cds_service.domain.finding import Result
+from cds_service.domain.finding import ModelIdentity
 from cds_service.domain.intake import Clue, Reception
 from cds_service.domain.job import Job, JobState
-from cds_service.domain.routing import Route, route_of
+from cds_service.domain.routing import Route, routes_of
 from cds_service.domain.study import PatientFacts, StudyReference
 from cds_service.domain.tenant import Tenant
 from cds_service.errors import EhrAnswerInvalid, EhrRefused
@@ -29,7 +29,7 @@ from cds_service.fhir.imaging_study import (
     stated_in,
 )
 from cds_service.usecases.ports import AuditLog, Clock, EhrRecord, Jobs, Resource, Results
-from cds_service.usecases.wants_analysis import wants_analysis
+from cds_service.usecases.read_by_models import Reading, readings_of
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +47,8 @@ class IntakeDesk:
     jobs: Jobs
     results: Results
     audit: AuditLog
-    dispatch: Callable[[StudyReference, PatientFacts, bool], Job]  # the hooks' own; last: again
+    # As the hooks': a study, its patient, a model that reads it, whether it is done again.
+    dispatch: Callable[[StudyReference, PatientFacts, ModelIdentity, bool], Job]
     routes: Callable[[str], Sequence[Route]]  # the models enabled for a tenant, one at least
     clock: Clock
 
@@ -96,29 +97,33 @@ def take(
     routes = desk.routes(tenant.id)
     if not _is_for(routes, study, desk):
         return Reception.PASSED
-    uid = study.study_uid
+    uids = [study.study_uid]
     # As a hook does: jobs first, a result is stored before its job is done.
-    job = desk.jobs.newest_for(tenant.id, study.patient_id, [uid]).get(uid)
-    result = desk.results.newest_for(tenant.id, study.patient_id, [uid]).get(uid)
+    jobs = desk.jobs.of_models(tenant.id, study.patient_id, uids)
+    results = desk.results.of_models(tenant.id, study.patient_id, uids)
     # The age chooses between models; with one alone the patient need not be read for it.
     patient = _patient(study, tenant, desk) if len(routes) > 1 else None
-    model = route_of(routes, study, patient).model
-    wants = wants_analysis(study, job, result, model, desk.clock())
-    if not wants and not (brought and _lacked_images(job, result)):
+    wanted = [
+        one
+        for one in readings_of(study, routes_of(routes, study, patient), results, jobs)
+        if one.wants_analysis(desk.clock()) or (brought and _lacked_images(one))
+    ]
+    if not wanted:
         return Reception.KNOWN
     patient = patient or _patient(study, tenant, desk)
     if patient is None:
         return Reception.UNKNOWN
     study = _with_archive(study, resource, tenant, desk)
-    desk.dispatch(study, patient, job is not None and job.state is JobState.DONE)
+    for one in wanted:
+        desk.dispatch(study, patient, one.model, one.is_done)
     _note(AuditAction.EHR_READ, "success", study, desk, "Patient for an intake door")
     return Reception.ASKED
 
 
-def _lacked_images(job: Job | None, result: Result | None) -> bool:
-    if job is not None and job.state is not JobState.DONE:
-        return job.state is JobState.FAILED
-    reason = None if result is None else result.analysis.reason
+def _lacked_images(reading: Reading) -> bool:
+    if reading.job is not None and reading.job.state is not JobState.DONE:
+        return reading.job.state is JobState.FAILED
+    reason = None if reading.own is None else reading.own.analysis.reason
     return reason is not None and reason.code in WITHOUT_IMAGES
 
 

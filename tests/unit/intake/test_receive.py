@@ -7,6 +7,7 @@ from urllib.parse import unquote
 import pytest
 
 from cds_service.domain.audit import AuditAction
+from cds_service.domain.finding import Coding
 from cds_service.domain.intake import Clue, Reception, clue_of
 from cds_service.domain.tenant import Tenant
 from cds_service.errors import EhrBusy, ScopeDenied, SightlineError
@@ -247,3 +248,13 @@ def test_what_is_no_uid_leads_nowhere(uid: object) -> None:
 @pytest.mark.parametrize("text", ["", "   ", "A" * 65, "a\nb", 7, None])
 def test_what_cannot_be_an_accession_number_is_left_out(text: object) -> None:
     assert clue_of("1.2.3", text) == Clue("1.2.3", None)
+
+
+def test_every_model_that_reads_a_study_is_asked(a_house: MakeHouse) -> None:
+    other = Coding("http://snomed.info/sct", "36118008", "Pneumothorax")
+    second = a_card_model(identity=a_model(id="pneumothorax"), findings=(other,))
+    house = a_house(others=((second, a_use()),))
+
+    assert heard(house) is Reception.ASKED
+    assert sorted(job.model_id for job in house.jobs.all) == ["cxr_pneumonia_peds", "pneumothorax"]
+    assert heard(house) is Reception.KNOWN
