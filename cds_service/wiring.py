@@ -281,7 +281,7 @@ def hook_services(settings: Settings, house: House) -> Services:
         seal_context=partial(seal_context, vault=house.vault),
         audit=house.audit,
         clock=clock,
-        model=model,
+        models=partial(_everywhere, house.shelf),
         model_sheet=partial(_sheet_with, house.shelf),
         is_ledger_up=lambda: _works(house.tenants.all),
         is_queue_up=lambda: _works(redis.ping),
@@ -494,6 +494,12 @@ def study_at_ehr(
 
 def _doorbell(settings: Settings) -> RqDoorbell:
     return RqDoorbell(redis_client(settings.redis_url, timeout_s=RING_TIMEOUT_S))
+
+
+def _everywhere(shelf: ModelShelf) -> list[CardModel]:
+    """Return the models that are enabled for every EHR, less those that cannot be read."""
+    found = (_installed(shelf, model_id) for model_id in shelf.enabled().everywhere)
+    return [one for one in found if one is not None]
 
 
 def _installed(shelf: ModelShelf, model_id: str) -> CardModel | None:

@@ -58,7 +58,7 @@ def discovery() -> Response:
     here = services()
     authorization = request.headers.get("Authorization")
     dialect = DIALECTS[here.client_trust.discovery_dialect(authorization, _address())]
-    return jsonify({"services": offered.entries(here.model, dialect)})
+    return jsonify({"services": offered.entries(here.models(), dialect)})
 
 
 @blueprint.post("/cds-services/<service_id>")

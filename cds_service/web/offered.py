@@ -5,7 +5,7 @@ One id under several hooks says that the cards of a later hook replace those of 
 Source: CDS Hooks 2.0 "Discovery" (ch2:4-13), "Update Stale Guidance" (ch2:210-213).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from cds_service.domain.dialect import Dialect
@@ -20,9 +20,8 @@ _TITLES = {
     ORDER_SERVICE: "Imaging order check",
 }
 _DESCRIPTIONS = {
-    FINDINGS_SERVICE: "Shows what an AI model ({model}) found in the patient's imaging studies.",
-    ORDER_SERVICE: "Says before a new imaging order that a comparable study was read by an AI "
-    "model ({model}) already.",
+    FINDINGS_SERVICE: "Shows what AI found in the patient's imaging studies.",
+    ORDER_SERVICE: "Says before a new imaging order that AI has read a comparable study already.",
 }
 _PREFETCH: Mapping[str, Mapping[str, str]] = {
     FINDINGS_SERVICE: PREFETCH,
@@ -30,14 +29,17 @@ _PREFETCH: Mapping[str, Mapping[str, str]] = {
 }
 
 
-def entries(model: CardModel, dialect: Dialect) -> list[dict[str, Any]]:
-    """Return the discovery document's services that this dialect knows the hooks of."""
+def entries(models: Sequence[CardModel], dialect: Dialect) -> list[dict[str, Any]]:
+    """Return the discovery document's services that this dialect knows the hooks of.
+
+    models   that are enabled for every EHR; those of one EHR alone are not for everybody to know
+    """
     return [
         cards_json.service_json(
             service_id=service_id,
             hook=hook.value,
             title=_TITLES[service_id],
-            description=_description(service_id, model),
+            description=_description(service_id, models),
             prefetch=_PREFETCH[service_id],
             dialect=dialect,
         )
@@ -47,9 +49,9 @@ def entries(model: CardModel, dialect: Dialect) -> list[dict[str, Any]]:
     ]
 
 
-def _description(service_id: str, model: CardModel) -> str:
-    name = model.identity.title or model.identity.id
-    return f"{_DESCRIPTIONS[service_id].format(model=name)} {model.identity.label}".strip()
+def _description(service_id: str, models: Sequence[CardModel]) -> str:
+    said = (f"{one.identity.title or one.identity.id}: {one.identity.label}" for one in models)
+    return " ".join((_DESCRIPTIONS[service_id], *said)).strip()
 
 
 def require_offered(service_id: str) -> None:

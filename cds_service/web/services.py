@@ -31,7 +31,7 @@ class Services:
     seal_context: Callable[[str, str], str]  # tenant, appContext -> a text for a URL
     audit: AuditLog
     clock: Clock
-    model: CardModel  # of those that are enabled everywhere, the first
+    models: Callable[[], Sequence[CardModel]]  # that are enabled everywhere just now
     model_sheet: Callable[[str], ModelSheet | None]  # of the installed model with this FHIR id
     is_ledger_up: Callable[[], bool]
     is_queue_up: Callable[[], bool]

@@ -94,7 +94,7 @@ def door() -> Iterator[FrontDoor]:
             seal_context=partial(seal_context, vault=VAULT),
             audit=house.audit,
             clock=house.clock,
-            model=house.model,
+            models=lambda: [house.model, *(model for model, _ in house.others)],
             model_sheet=lambda fhir_id: SHEET if fhir_id == "cxr-pneumonia-peds" else None,
             is_ledger_up=lambda: front.is_ledger_up,
             is_queue_up=lambda: front.is_queue_up,

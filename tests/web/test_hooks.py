@@ -11,10 +11,13 @@ import pytest
 from cds_service.domain.card import Outcome, ShownCard
 from cds_service.domain.hook import ORDER_SERVICE, Hook
 from cds_service.errors import EhrTimedOut, LedgerUnavailable
+from tests.builders import a_model
+from tests.fakes.imaging import a_use
 from tests.unit.cards.builders import (
     PUBLIC_URL,
     SERVICE_ID,
     a_bundle,
+    a_card_model,
     a_patient_resource,
     a_study_resource,
     know,
@@ -56,6 +59,20 @@ def test_ch2_4_discovery_lists_the_services_without_a_token(door: FrontDoor) -> 
 
     assert answer.status_code == 200 and empty_values(answer.json) == []
     assert all(one["title"] and one["description"] for one in answer.json["services"])
+
+
+def test_discovery_names_the_models_that_are_enabled_now(door: FrontDoor) -> None:
+    other = a_card_model(identity=a_model(id="other", title="Other model", label="Only a test."))
+    before = door.client.get("/cds-services").json["services"][0]["description"]
+    door.house.others = ((other, a_use()),)
+
+    after = door.client.get("/cds-services").json["services"][0]["description"]
+
+    assert before == (
+        "Shows what AI found in the patient's imaging studies. "
+        "Sightline paediatric pneumonia: Reference model. Not a medical device."
+    )
+    assert after == f"{before} Other model: Only a test."
 
 
 def test_ch2_211_one_id_under_seven_hooks_says_that_later_cards_replace_earlier_ones(
