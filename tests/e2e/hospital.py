@@ -76,10 +76,12 @@ class Hospital:
         facts, studies = self.chart(patient)
         return [self.service.extensions[APP].dispatch(study, facts) for study in studies]
 
-    def analyse(self, patient: str, **bench: Any) -> None:
-        """Do the worker's work on every study of a patient; `bench` replaces its tools."""
+    def analyse(self, patient: str, days_ago: int = 0, **bench: Any) -> None:
+        """Do the worker's work on a patient's studies of that age; `bench` replaces its tools."""
+        latest = datetime.now(UTC) - timedelta(days=days_ago - 1)
         for job in self.asked_for(patient):
-            assert run_inference(job.id, "test", replace(self.bench, **bench)) == "done"
+            if job.study.started is None or job.study.started < latest:
+                assert run_inference(job.id, "test", replace(self.bench, **bench)) == "done"
 
     def take(self, patient: str, step: JobStep) -> None:
         """Leave a patient's first job in the hands of a worker, at this step."""

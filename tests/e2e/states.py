@@ -34,6 +34,16 @@ def beside_the_earlier(hospital: Hospital, page: Page) -> None:
     page.get_by_role("link", name="Compare").click()
 
 
+def with_heat_map(hospital: Hospital, page: Page) -> None:
+    _go(page, hospital.launch("p101"))
+    page.get_by_text("Heat map", exact=True).click()
+
+
+def older_than_a_queued_one(hospital: Hospital, page: Page) -> None:
+    _go(page, hospital.launch("p-newer"))
+    page.locator(".others a").click()
+
+
 def ended(hospital: Hospital, page: Page) -> None:
     _go(page, hospital.launch("p108"))
     hospital.end_sessions()
@@ -92,6 +102,8 @@ STATES = (
     State("not-found", ("no signs of pneumonia",), of_patient("p102")),
     State("model-card", ("Model card of", "Not yet measured here", "0.9936 to"), the_model_card),
     State("compared", ("Earlier studies", "over time", "As a table"), beside_the_earlier),
+    State("heat-map", ("The heat map leaves it clear.",), with_heat_map),
+    State("newer", ("A newer study exists; its AI analysis is not",), older_than_a_queued_one),
     State("uncertain", ("the AI cannot tell", "no help on it"), of_patient("p109")),
     State("partly", ("Partly analysed", "1 of 2 images was analysed"), of_patient("p-partly")),
     State("not-analysed", ("Made for children aged 1-5", "as usual"), of_patient("p103")),
@@ -118,6 +130,7 @@ def fill(hospital: Hospital) -> None:
     """Bring the ledger into all of these states."""
     for number, patient in enumerate(("p-partly", "p-running", "p-queued", "p-grave")):
         _admit(hospital, patient, number)
+    _admit(hospital, "p-newer", 4, days_ago=(1, 40))
     for patient in ("p101", "p102", "p103", "p106", "p107", "p110"):
         hospital.analyse(patient)
     bench = hospital.bench
@@ -132,17 +145,22 @@ def fill(hospital: Hospital) -> None:
     hospital.crash("p105")
     hospital.take("p-running", JobStep.READING)
     hospital.asked_for("p-queued")
+    hospital.analyse("p-newer", days_ago=40)
 
 
-def _admit(hospital: Hospital, patient: str, number: int) -> None:
-    """Bring one more child with a frontal film into the hospital."""
+def _admit(hospital: Hospital, patient: str, number: int, days_ago: tuple[int, ...] = (1,)) -> None:
+    """Bring one more child into the hospital, with a frontal film of each of these days."""
     person = Person(f"SBX-900{number}", "Furtherly", f"Ada-{number}", "F", 3, 100)
-    film = StudyRow(f"A-9000{number}", 1, time(9, 30), Picture.PRESENT, nth=0)
-    row = PatientRow(patient, person, "Cough", "one more", (film,))
+    films = tuple(
+        StudyRow(f"A-9{days:02}0{number}", days, time(9, 30), Picture.PRESENT, nth=0)
+        for days in days_ago
+    )
+    row = PatientRow(patient, person, "Cough", "one more", films)
     config, sandbox = hospital.sandbox.config, hospital.sandbox
     today = config.now().date()
-    for instance in instances(row, film, Pictures.in_folder(PICTURES), today):
-        sandbox.archive.store(instance)
+    for film in films:
+        for instance in instances(row, film, Pictures.in_folder(PICTURES), today):
+            sandbox.archive.store(instance)
     for resource in chart(row, config, today):
         sandbox.fhir.update(resource)
 
