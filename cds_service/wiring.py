@@ -52,6 +52,7 @@ from cds_service.domain.finding import Coding, ModelIdentity
 from cds_service.domain.inbox import MEBIBYTE, Quota
 from cds_service.domain.intake import Door
 from cds_service.domain.job import Job, JobState
+from cds_service.domain.line import Priority
 from cds_service.domain.model_sheet import ModelSheet
 from cds_service.domain.routing import routes_of
 from cds_service.domain.study import PatientFacts, StudyReference
@@ -343,7 +344,7 @@ def intake_desk(settings: Settings, house: House) -> IntakeDesk:
         jobs=house.jobs,
         results=house.results,
         audit=house.audit,
-        dispatch=_ask(settings, house),
+        dispatch=_ask(settings, house, Priority.ROUTINE),
         routes=partial(enabled_routes, house.shelf),
         clock=clock,
     )
@@ -462,13 +463,21 @@ def _dispatch(settings: Settings, house: House) -> Callable[..., Job]:
 
 
 def _ask(
-    settings: Settings, house: House
+    settings: Settings, house: House, usual: Priority = Priority.ASKED
 ) -> Callable[[StudyReference, PatientFacts, ModelIdentity, bool], Job]:
+    """Return what asks one model; one that looks for something urgent goes before the `usual`."""
     doorbell = _doorbell(settings)
 
     def ask(study: StudyReference, patient: PatientFacts, model: ModelIdentity, again: bool) -> Job:
+        is_urgent = any(one.critical for one in house.shelf.card(model.id).findings)
         return dispatch_inference(
-            study, patient, jobs=house.jobs, doorbell=doorbell, model=model, again=again
+            study,
+            patient,
+            jobs=house.jobs,
+            doorbell=doorbell,
+            model=model,
+            again=again,
+            priority=Priority.CRITICAL if is_urgent else usual,
         )
 
     return ask

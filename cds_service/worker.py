@@ -56,13 +56,21 @@ class BeatingLeases:
         self._lease_s = lease_s
         self._deadline = deadline
         self._step = JobStep.QUEUED
+        self.job_id = ""  # of the job that is or was in work, for the log
         self._stop = threading.Event()
         self._turn = threading.Lock()  # else a beat could write the step before over a new one
 
+    def take_in_turn(self, rung_id: str, owner: str) -> Lease | None:
+        """Take the lease of the job whose turn it is, and start to beat."""
+        return self._begun(self._leases.take_in_turn(rung_id, owner))
+
     def take(self, job_id: str, owner: str) -> Lease | None:
-        """Take the lease and start to beat."""
-        lease = self._leases.take(job_id, owner)
+        """Take the lease of this job, and start to beat."""
+        return self._begun(self._leases.take(job_id, owner))
+
+    def _begun(self, lease: Lease | None) -> Lease | None:
         if lease is not None:
+            self.job_id = lease.job.id
             self._step = JobStep.QUEUED
             self._deadline.value = time.monotonic() + JOB_DEADLINE_LEASES * self._lease_s
             self._stop = threading.Event()
@@ -113,30 +121,32 @@ class WorkerProcess:
         self._leases = leases
         self._name = f"worker-{os.getpid()}-{token_hex(4)}"
 
-    def do(self, job_id: str) -> str:
-        """Do one job; whatever ends it is a code for the log.
+    def do(self, rung_id: str) -> str:
+        """Do one job, whichever's turn it is at this ring; what ends it is a code for the log.
 
         This is the outermost frame: RQ would log an exception whole, text and traceback, and
         a decoder's panic is a BaseException (pylibjpeg-rle 2.2.0).
         """
         started = time.monotonic()
+        self._leases.job_id = rung_id
         try:
-            code = self._done(job_id)
+            code = self._done(rung_id)
         except BaseException as error:
             if isinstance(error, KeyboardInterrupt | SystemExit):
                 raise
             code = type(error).__name__
-            log.error("job failed unexpectedly: job=%s error=%s", job_id, code)
+            log.error("job failed unexpectedly: job=%s error=%s", self._leases.job_id, code)
         finally:
             self._leases.rest()
-        log.info("job=%s code=%s ms=%d", job_id, code, (time.monotonic() - started) * 1000)
+        elapsed_ms = (time.monotonic() - started) * 1000
+        log.info("job=%s code=%s ms=%d", self._leases.job_id, code, elapsed_ms)
         return code
 
-    def _done(self, job_id: str) -> str:
-        result_id = reviewed_result(job_id)
+    def _done(self, rung_id: str) -> str:
+        result_id = reviewed_result(rung_id)
         if result_id is not None:
             return publish_reviews(result_id, self._bench.reviews)
-        return run_inference(job_id, self._name, self._bench)
+        return run_inference(rung_id, self._name, self._bench)
 
 
 def run_job(job_id: str) -> str:

@@ -5,6 +5,7 @@ Source: DESIGN "Three keys", "One hook through the house" point 4.
 
 from cds_service.domain.finding import ModelIdentity, dispatch_key
 from cds_service.domain.job import Job
+from cds_service.domain.line import Priority
 from cds_service.domain.study import PatientFacts, StudyReference
 from cds_service.errors import DoorbellSilent
 from cds_service.usecases.ports import Doorbell, Jobs
@@ -18,6 +19,7 @@ def dispatch_inference(
     doorbell: Doorbell,
     model: ModelIdentity,
     again: bool = False,
+    priority: Priority = Priority.ASKED,
 ) -> Job:
     """Return the job for this study as the EHR states it, made now or before.
 
@@ -34,7 +36,7 @@ def dispatch_inference(
         model.digest,
         model.configuration,
     )
-    job, made = jobs.open(key, study, patient, model.id, again=again)
+    job, made = jobs.open(key, study, patient, model.id, again=again, priority=priority)
     if made:
         try:
             doorbell.ring(job.id)

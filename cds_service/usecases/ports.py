@@ -16,6 +16,7 @@ from cds_service.domain.guards import IntendedUse as IntendedUse  # part of the 
 from cds_service.domain.hook import FhirAuthorization
 from cds_service.domain.intake import Bell, Door, Heard
 from cds_service.domain.job import Job, JobStep, Lease, Wait
+from cds_service.domain.line import Priority
 from cds_service.domain.publication import Publication
 from cds_service.domain.review import Review, ReviewWrite, WriteLease, WriteState
 from cds_service.domain.study import (
@@ -115,11 +116,13 @@ class Jobs(Protocol):
         model_id: str,
         *,
         again: bool = False,
+        priority: Priority = Priority.ASKED,
     ) -> tuple[Job, bool]:
         """Return the job of this key and whether this call made it (one atomic insert).
 
         A key whose job has failed is opened again; one that is open or done is returned as is.
         With `again` a done one is opened too: another result has taken the place of its own.
+        The priority is that of the job when it is made or opened again.
         """
 
     def get(self, job_id: str) -> Job:
@@ -145,6 +148,12 @@ class Jobs(Protocol):
 
 class Leases(Protocol):
     """Leases with a fencing token, on the ledger's clock."""
+
+    def take_in_turn(self, rung_id: str, owner: str) -> Lease | None:
+        """Take the lease of the job whose turn it is (`domain/line.py`); None when none waits.
+
+        A ring says that there is work; which job is done is the ledger's to say.
+        """
 
     def take(self, job_id: str, owner: str) -> Lease | None:
         """Take the lease and raise the token by one; None when done, failed or leased."""

@@ -70,14 +70,14 @@ class Workbench:
     reviews: ReviewBench  # for what clinicians said about results
 
 
-def run_inference(job_id: str, owner: str, bench: Workbench) -> str:
-    """Do the job if it is free; return a code for the log.
+def run_inference(rung_id: str, owner: str, bench: Workbench) -> str:
+    """Do the job whose turn it is, at the ring for any; return a code for the log.
 
     The code is "done", "not-mine", "lease-lost", "postponed" (the write-back waits for an EHR that
     is away) or the class of the error that ended it. Raises LedgerUnavailable when the job cannot
     even be taken or given back: its lease then runs out.
     """
-    lease = bench.leases.take(job_id, owner)
+    lease = bench.leases.take_in_turn(rung_id, owner)
     if lease is None:
         return "not-mine"
     try:

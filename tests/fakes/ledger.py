@@ -10,6 +10,7 @@ from cds_service.domain.card import Feedback, Outcome, ShownCard
 from cds_service.domain.finding import Result
 from cds_service.domain.intake import Door
 from cds_service.domain.job import Job, JobState, JobStep, Lease, Wait, foresee
+from cds_service.domain.line import Priority, Waiting, in_turn
 from cds_service.domain.publication import Publication
 from cds_service.domain.standing import standing_results
 from cds_service.domain.study import PatientFacts, StudyReference
@@ -95,6 +96,8 @@ class _Entry:
     rung_at: datetime | None = None
     started_at: datetime | None = None
     crashes: int = 0
+    priority: Priority = Priority.ASKED
+    due_at: datetime = LONG_AGO
 
     @property
     def is_open(self) -> bool:
@@ -126,8 +129,10 @@ class FakeJobs:
         model_id: str,
         *,
         again: bool = False,
+        priority: Priority = Priority.ASKED,
     ) -> tuple[Job, bool]:
         now = self._clock()
+        due_at = now + priority.patience
         for entry in self._entries.values():
             if entry.job.dispatch_key == dispatch_key:
                 may_open = {JobState.FAILED, JobState.DONE} if again else {JobState.FAILED}
@@ -136,6 +141,7 @@ class FakeJobs:
                 if entry.job.state is JobState.DONE:
                     self._set(entry, created_at=now, result_id=None)
                 entry.patient, entry.rung_at = patient, now
+                entry.priority, entry.due_at = priority, due_at
                 self._set(
                     entry,
                     study=study,
@@ -156,7 +162,7 @@ class FakeJobs:
             created_at=now,
             updated_at=now,
         )
-        self._entries[job.id] = _Entry(job, patient, rung_at=now)
+        self._entries[job.id] = _Entry(job, patient, rung_at=now, priority=priority, due_at=due_at)
         return job, True
 
     def get(self, job_id: str) -> Job:
@@ -196,10 +202,12 @@ class FakeJobs:
             for entry in self._entries.values()
             if entry.job.state is JobState.DONE and entry.started_at is not None
         ]
-        before = sum(
-            entry.job.is_analysing and entry.job.created_at < job.created_at
+        line = [one.job_id for one in self._line(job.id)]
+        in_work = sum(
+            entry.job.is_analysing and entry.expires_at is not None
             for entry in self._entries.values()
         )
+        before = in_work + line.index(job.id) if job.id in line else 0
         return foresee(
             before=before,
             usual_s=median(durations[-20:]) if durations else None,
@@ -208,6 +216,26 @@ class FakeJobs:
             rung_at=this.rung_at,
             queued_at=this.job.updated_at,
         )
+
+    def take_in_turn(self, rung_id: str, owner: str) -> Lease | None:
+        line = self._line(rung_id)
+        return self.take(line[0].job_id if line else rung_id, owner)
+
+    def _line(self, with_job: str) -> list[Waiting]:
+        now = self._clock()
+        served: dict[str, datetime] = {}
+        for entry in self._entries.values():
+            tenant_id = entry.job.study.tenant_id
+            if entry.started_at is not None:
+                served[tenant_id] = max(served.get(tenant_id, LONG_AGO), entry.started_at)
+        waiting = (
+            Waiting(job_id, entry.job.study.tenant_id, entry.priority, entry.due_at)
+            for job_id, entry in self._entries.items()
+            if entry.is_open
+            and entry.expires_at is None
+            and (job_id == with_job or (entry.rung_at is not None and entry.rung_at <= now))
+        )
+        return in_turn(waiting, served, now)
 
     def take(self, job_id: str, owner: str) -> Lease | None:
         entry = self._entry(job_id)

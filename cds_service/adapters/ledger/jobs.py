@@ -26,11 +26,13 @@ from cds_service.adapters.ledger.leases import (
     note_expired,
     update_held,
 )
+from cds_service.adapters.ledger.line import line
 from cds_service.adapters.ledger.schema import job
 from cds_service.adapters.vault import Vault
 from cds_service.domain.job import Job, JobState, JobStep, Lease, Wait, foresee
+from cds_service.domain.line import Priority
 from cds_service.domain.study import PatientFacts, StudyReference
-from cds_service.errors import NotFound
+from cds_service.errors import LedgerUnavailable, NotFound, SightlineError
 from cds_service.usecases.ports import Clock
 
 RING_AGAIN = timedelta(seconds=30)  # a ring was heard, but every worker is busy, or died
@@ -73,6 +75,7 @@ class SqlJobs:
         model_id: str,
         *,
         again: bool = False,
+        priority: Priority = Priority.ASKED,
     ) -> tuple[Job, bool]:
         """Return the job of this key, and whether this call made it or opened it again."""
         sealed = self._vault.seal(PURPOSE, study.tenant_id, patient_bytes(patient))
@@ -87,6 +90,8 @@ class SqlJobs:
                 "error": None,
                 "rung_at": now,
                 "updated_at": now,
+                "priority": priority,
+                "due_at": now + priority.patience,
             }
             made = insert_if_new(
                 connection,
@@ -156,16 +161,7 @@ class SqlJobs:
                 .limit(RECENT)
             )
             durations = [(row.updated_at - row.started_at).total_seconds() for row in recent]
-            before = connection.execute(
-                sa.select(sa.func.count())
-                .select_from(job)
-                # A write-back that waits for its EHR keeps no worker busy.
-                .where(
-                    is_open,
-                    job.c.step != JobStep.PUBLISHING,
-                    job.c.created_at < wanted.created_at,
-                )
-            ).scalar_one()
+            before = _before(connection, now, wanted.id)
         return foresee(
             before=before,
             usual_s=median(durations) if durations else None,
@@ -176,6 +172,26 @@ class SqlJobs:
         )
 
     # --- Leases ---
+
+    def take_in_turn(self, rung_id: str, owner: str) -> Lease | None:
+        """Take the lease of the job whose turn it is; None when none waits.
+
+        rung_id   the job that the ring named, which stands in the line too
+        """
+        while True:
+            with reading(self._engine) as connection:
+                first = _first(connection, self._now(connection), rung_id)
+            try:
+                lease = self.take(first or rung_id, owner)
+            except LedgerUnavailable:
+                raise
+            except SightlineError:  # sealed with another key: it must not hold up the others
+                if first is None or first == rung_id:
+                    raise
+                return self.take(rung_id, owner)
+            # Another worker may have been faster; then somebody else is first in the line.
+            if lease is not None or first is None:
+                return lease
 
     def take(self, job_id: str, owner: str) -> Lease | None:
         """Take the lease and raise the token by one; None when done, failed or leased."""
@@ -284,6 +300,27 @@ def _of_studies(
         )
         .order_by(job.c.study_uid, job.c.created_at)  # as the index has them
     )
+
+
+def _first(connection: Connection, now: datetime, rung_id: str) -> str | None:
+    waiting = line(now, with_job=rung_id)
+    first = sa.select(waiting.c.id).order_by(waiting.c.place).limit(1)
+    return connection.execute(first).scalar_one_or_none()
+
+
+def _before(connection: Connection, now: datetime, job_id: str) -> int:
+    """Count the jobs in work, and those in the line before this one."""
+    waiting = line(now, with_job=job_id)
+    place = sa.select(waiting.c.place).where(waiting.c.id == job_id)
+    in_line = connection.execute(place).scalar_one_or_none()
+    if in_line is None:
+        return 0
+    in_work = connection.execute(
+        sa.select(sa.func.count())
+        .select_from(job)
+        .where(is_open, job.c.lease_expires_at.is_not(None), job.c.step != JobStep.PUBLISHING)
+    )
+    return int(in_work.scalar_one()) + int(in_line) - 1
 
 
 def job_row(connection: Connection, job_id: str) -> Row[tuple[object, ...]]:

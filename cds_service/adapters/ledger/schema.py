@@ -142,11 +142,14 @@ job = sa.Table(
     sa.Column("lease_expires_at", UtcTime),  # null: nobody holds it
     sa.Column("rung_at", UtcTime),  # of a ring that no worker has answered yet
     sa.Column("swept_by", sa.String),  # marks the rows of one sweep
+    sa.Column("priority", sa.Integer, nullable=False),  # domain/line.py: 0 comes first
+    sa.Column("due_at", UtcTime, nullable=False),  # from then on it counts as critical
     sa.Column("created_at", UtcTime, nullable=False),
     sa.Column("started_at", UtcTime),
     sa.Column("updated_at", UtcTime, nullable=False),
     sa.Index(None, "tenant_id", "patient_id", "study_uid", "created_at"),
     sa.Index(None, "tenant_id", "created_at"),
+    sa.Index(None, "tenant_id", "started_at"),
     sa.Index(None, "state", "created_at"),
     sa.Index(None, "swept_by"),
 )
