@@ -88,8 +88,7 @@ def windowed_png(frame: Frame) -> bytes:
 def outline_svg(regions: tuple[Region, ...]) -> str:
     """Draw the regions' outlines, smoothed; the line stays thin however large the page."""
     paths = "".join(
-        f'<path vector-effect="non-scaling-stroke" d="M{_path(region)} Z"/>'
-        for region in regions
+        f'<path vector-effect="non-scaling-stroke" d="M{_path(region)} Z"/>' for region in regions
     )
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {OUTLINE_SIDE} {OUTLINE_SIDE}" '

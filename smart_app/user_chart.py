@@ -140,6 +140,10 @@ class ReadableJobs:
         """Return the newest job of each of these studies for each model."""
         return self._allowed(self.jobs.of_models(tenant_id, patient_id, study_uids))
 
+    def analysing(self, tenant_id: str, patient_id: str) -> list[Job]:
+        """Return this patient's jobs whose result is still to come."""
+        return self._allowed(self.jobs.analysing(tenant_id, patient_id))
+
     def wait_for(self, job: Job) -> Wait:
         """Tell its place in the line."""
         return self.jobs.wait_for(job)
