@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
+from urllib.parse import urlencode
 
 from cds_service.domain.study import PatientFacts, StudyReference
 from cds_service.domain.vocabulary import marked
@@ -18,7 +19,8 @@ from cds_service.errors import (
     ScopeDenied,
     UpstreamFailed,
 )
-from cds_service.fhir.imaging_study import patient_in, studies_in
+from cds_service.fhir.imaging_study import has_identifier, patient_in, resources, studies_in
+from smart_app.grant import BY_IDENTIFIER
 from smart_app.language import _, day_text
 from smart_app.open_launch import OpenLaunch
 
@@ -79,17 +81,32 @@ def patient_of(launch: OpenLaunch) -> PatientFacts | None:
 def study_of(launch: OpenLaunch, imaging_study_id: str) -> StudyReference:
     """Read one ImagingStudy of the launch; raise NotFound, EhrBusy or EhrTimedOut.
 
+    imaging_study_id   its logical id, or "identifier=<system>|<value>" from the launch's context
+
     One whose subject is another patient is not found: the launch's context is not believed.
     """
     unknown = NotFound("This study is not in this patient's chart.")
     try:
-        document = _read(launch, f"ImagingStudy/{imaging_study_id}")
+        document = _named_by_launch(launch, imaging_study_id)
     except (EhrRefused, EhrAnswerInvalid, ScopeDenied) as error:
         raise unknown from error
     studies = _studies_in(launch, document)
     if not studies:
         raise unknown
     return studies[0]
+
+
+def _named_by_launch(launch: OpenLaunch, name: str) -> Json:
+    if not name.startswith(BY_IDENTIFIER):
+        return _read(launch, f"ImagingStudy/{name}")
+    token = name.removeprefix(BY_IDENTIFIER)
+    system, _bar, value = token.partition("|")
+    sought = token if system else value  # "|x" would be an identifier that has no system
+    query = urlencode({"patient": launch.session.patient_id, "identifier": sought})
+    found = _read(launch, f"ImagingStudy?{query}")
+    # A server that does not know the parameter answers with every study.
+    named = [study for study in resources(found) if has_identifier(study, system, value)]
+    return {"resourceType": "Bundle", "entry": [{"resource": study} for study in named]}
 
 
 def studies_of(launch: OpenLaunch) -> list[StudyReference]:

@@ -23,6 +23,7 @@ DEFAULT_LIFE_S = 300  # when a server does not say how long its token lives
 _FHIR_ID = re.compile(r"[A-Za-z0-9\-.]{1,64}")
 _IMAGING_STUDY = re.compile(r"(?:.*/)?ImagingStudy/([A-Za-z0-9\-.]{1,64})(?:/_history/.*)?")
 _APP_CONTEXT_KEYS = ("study", "job", "result")
+BY_IDENTIFIER = "identifier="
 LOCALE_LIMIT = 35  # characters of a BCP 47 tag (RFC 5646 4.4.1)
 TEXT_LIMIT = 1024  # characters of what we keep from a token response
 
@@ -44,7 +45,7 @@ class Grant:
     access: Access
     id_token: str = field(repr=False)
     patient_id: str | None  # None: in a launch of kind "user"
-    imaging_studies: tuple[str, ...]  # logical ids from fhirContext, role "launch"
+    imaging_studies: tuple[str, ...]  # from fhirContext, role "launch": see `_imaging_studies`
     app_context: Mapping[str, str]  # of "study", "job", "result", what the card's link carried
     needs_patient_banner: bool
     style_url: str | None  # as the EHR says it: not checked yet
@@ -163,7 +164,10 @@ def _seconds(value: object) -> int:
 
 
 def _imaging_studies(context: object) -> tuple[str, ...]:
-    """Return the ImagingStudies that the launch is about; no role means "launch"."""
+    """Return the ImagingStudies that the launch is about; no role means "launch".
+
+    Each is a logical id, or "identifier=<system>|<value>" where the launch names it so.
+    """
     found = []
     for item in context if isinstance(context, list) else []:
         if not isinstance(item, dict) or item.get("role", "launch") != "launch":
@@ -171,7 +175,14 @@ def _imaging_studies(context: object) -> tuple[str, ...]:
         match = _IMAGING_STUDY.fullmatch(str(item.get("reference", "")))
         if match:
             found.append(match.group(1))
+        elif item.get("type") == "ImagingStudy" and isinstance(item.get("identifier"), dict):
+            found += _by_identifier(item["identifier"])
     return tuple(found)
+
+
+def _by_identifier(identifier: Mapping[str, Any]) -> list[str]:
+    system, value = (_text(identifier, name) for name in ("system", "value"))
+    return [f"{BY_IDENTIFIER}{system or ''}|{value}"] if value else []
 
 
 def app_context_in(text: object) -> dict[str, str]:

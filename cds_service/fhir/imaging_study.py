@@ -107,6 +107,14 @@ def endpoint_id(document: Json, study_uid: str) -> str | None:
     return None
 
 
+def has_identifier(resource: Json, system: str, value: str) -> bool:
+    """Tell whether this is one of the resource's identifiers; system "" stands for any."""
+    return any(
+        one.get("value") == value and (not system or one.get("system") == system)
+        for one in _objects(resource.get("identifier"))
+    )
+
+
 def archive_address(endpoint: Json) -> str | None:
     """Return the address of a dicom-wado-rs Endpoint, without a trailing slash; else None."""
     is_wado = _object(endpoint.get("connectionType")).get("code") == WADO_RS

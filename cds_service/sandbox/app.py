@@ -9,13 +9,19 @@ from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response as AnyResponse
 
-from cds_service.sandbox import archive_server, auth_server, chart, fhir_server
+from cds_service.sandbox import (
+    archive_server,
+    auth_server,
+    chart,
+    fhir_server,
+    imaging_access_server,
+)
 from cds_service.sandbox.config import SandboxConfig
 from cds_service.sandbox.fhir_messages import json_response, refusal_response
 from cds_service.sandbox.outcomes import SandboxRefusal, operation_outcome
 from cds_service.sandbox.parts import EXTENSION, open_sandbox
 
-_FOR_MACHINES = ("/fhir", "/dicom-web", "/auth")
+_FOR_MACHINES = ("/fhir", "/dicom-web", "/auth", "/imaging")
 _ISSUE_CODES = {404: "not-found", 405: "not-supported", 413: "too-long"}
 _log = logging.getLogger(__name__)
 
@@ -24,7 +30,7 @@ def create_sandbox(config: SandboxConfig) -> Flask:
     """Return the sandbox EHR as a WSGI app; its parts are in `extensions["sandbox"]`."""
     app = Flask(__name__)
     app.extensions[EXTENSION] = open_sandbox(config)
-    for module in (fhir_server, auth_server, archive_server, chart):
+    for module in (fhir_server, auth_server, archive_server, imaging_access_server, chart):
         app.register_blueprint(module.blueprint)
     app.register_error_handler(SandboxRefusal, refusal_response)
     app.register_error_handler(HTTPException, _http_error)

@@ -50,6 +50,11 @@ class SandboxConfig:
         return f"{self.origin}/auth"
 
     @property
+    def imaging_base(self) -> str:
+        """The FHIR base of SMART Imaging Access: the launch's own way to its images."""
+        return f"{self.origin}/imaging"
+
+    @property
     def archive_base(self) -> str:
         """The DICOMweb base URL, as it stands in Endpoint.address."""
         return f"{self.origin}/dicom-web"

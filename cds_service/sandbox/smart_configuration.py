@@ -9,6 +9,7 @@ from cds_service.sandbox.authorization import SIGHTLINE_SCOPES
 from cds_service.sandbox.client_assertion import ALGORITHMS
 from cds_service.sandbox.config import SandboxConfig
 
+IMAGING_ACCESS = "smart-imaging-access"  # Argonaut; of the server beside, not of this one
 CAPABILITIES = (
     "launch-ehr",
     "launch-standalone",
@@ -47,6 +48,7 @@ def smart_configuration(config: SandboxConfig) -> dict[str, Any]:
         "authorization_response_iss_parameter_supported": True,
         "scopes_supported": SIGHTLINE_SCOPES.split(),
         "capabilities": list(CAPABILITIES),
+        "associated_endpoints": [{"url": config.imaging_base, "capabilities": [IMAGING_ACCESS]}],
     }
 
 

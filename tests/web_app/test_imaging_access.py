@@ -3,17 +3,30 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from io import BytesIO
 from typing import Any
 
 import pytest
 from flask import Flask, Response, jsonify, request
+from pydicom import dcmread
+from pydicom.uid import UID
 
 from cds_service.domain.tenant import Tenant
+from cds_service.sandbox.parts import Sandbox
 from cds_service.sandbox.smart_configuration import smart_configuration
+from tests.builders import a_finding
 from tests.contract.wado_server import BOUNDARY, multipart
 from tests.fakes.imaging import STUDY_UID, FakeArchive
 from tests.web_app.conftest import LaunchOf
-from tests.web_app.house import Browser, House, a_seen_result, listening
+from tests.web_app.house import (
+    Browser,
+    House,
+    a_fhir_patient,
+    a_fhir_study,
+    a_radiograph,
+    a_seen_result,
+    listening,
+)
 
 WADO = f'multipart/related; type="application/dicom"; boundary={BOUNDARY}'
 
@@ -158,3 +171,31 @@ def test_our_own_credentials_are_no_way_around_the_ehr_s_refusal(
         assert pictured(browser, tenant, launch_of("p-1")) == 502
 
     assert archive.fetched == []
+
+
+def test_the_sandbox_gives_its_pictures_for_the_launch_s_own_token(
+    browser: Browser, house: House, tenant: Tenant, sandbox: Sandbox
+) -> None:
+    film, uid = a_film(), "1.2.840.99999.77"
+    sandbox.archive.store(film)
+    sandbox.fhir.update(a_fhir_patient("p-77", "Heron"))
+    sandbox.fhir.update(a_fhir_study("s-77", "p-77", uid))
+    house.keep(a_seen_result(film, patient_id="p-77", study_uid=uid, imaging_study_id="s-77"))
+    archive = own_credentials(house)
+
+    assert pictured(browser, tenant, LaunchOf(sandbox)("p-77")) == 200
+    assert archive.fetched == []
+
+
+def a_film() -> bytes:
+    """The radiograph of `a_finding`, in a study of its own."""
+    dataset = dcmread(BytesIO(a_radiograph()))
+    finding = a_finding()
+    dataset.StudyInstanceUID = "1.2.840.99999.77"
+    dataset.SeriesInstanceUID = finding.series_uid
+    dataset.SOPInstanceUID = UID(finding.sop_uid)
+    dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
+    dataset.Modality, dataset.StudyDate = "DX", "20260102"
+    stream = BytesIO()
+    dataset.save_as(stream)
+    return stream.getvalue()

@@ -139,6 +139,22 @@ def test_imaging_studies_of_the_launch_are_read_from_the_context() -> None:
     assert a_grant(fhirContext=context).imaging_studies == ("s-1", "s-2")
 
 
+@pytest.mark.requirement("@191")
+def test_a_study_of_the_launch_may_be_named_by_its_identifier() -> None:
+    uid = {"system": "urn:dicom:uid", "value": "urn:oid:1.2.3"}
+    context = [
+        {"type": "ImagingStudy", "identifier": uid},
+        {"type": "ImagingStudy", "identifier": {"value": "A-7"}, "role": "launch"},
+        {"type": "Encounter", "identifier": uid},
+        {"type": "ImagingStudy", "identifier": {"system": "urn:dicom:uid"}},
+        {"type": "ImagingStudy", "identifier": "urn:oid:1.2.3"},
+        {"identifier": uid},
+    ]
+
+    named = ("identifier=urn:dicom:uid|urn:oid:1.2.3", "identifier=|A-7")
+    assert a_grant(fhirContext=context).imaging_studies == named
+
+
 @pytest.mark.parametrize("context", [None, "{", "[]", "null", '"text"', 7, '{"study": 7}'])
 def test_a_foreign_app_context_is_none_of_ours(context: object) -> None:
     assert a_grant(appContext=context).app_context == {}
