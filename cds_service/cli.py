@@ -3,6 +3,7 @@
 import os
 import sys
 from pathlib import Path
+from threading import Event, Thread
 
 import click
 
@@ -15,6 +16,7 @@ from cds_service.cli_keys import keys
 from cds_service.cli_lint import lint_cds
 from cds_service.cli_mismatches import mismatches
 from cds_service.cli_models import models
+from cds_service.cli_push import dimse, token
 from cds_service.cli_route import route
 from cds_service.errors import SightlineError
 from cds_service.settings import Settings
@@ -80,11 +82,14 @@ def demo(port: int, data: Path | None, state: Path | None) -> None:
 @click.option("--processes", default=1, show_default=True, help="Worker processes to keep alive.")
 def worker(processes: int) -> None:
     """Analyse studies until SIGTERM (settings: SIGHTLINE_* in the environment)."""
-    from cds_service.wiring import sweep
+    from cds_service.intake.settle_inbox import keep_settling
+    from cds_service.wiring import inbox_keeper, sweep
     from cds_service.worker import Supervisor
 
     settings = Settings.from_env(os.environ)
     configure_logging(settings.log_level)
+    keeping = (inbox_keeper(settings), Event())
+    Thread(target=keep_settling, args=keeping, name="inbox", daemon=True).start()
     Supervisor(settings, processes, sweep(settings)).run()
 
 
@@ -97,7 +102,9 @@ def upgrade() -> None:
 
 
 ehr.add_command(alerts)
+intake.add_command(token)
 main.add_command(analyze)
+main.add_command(dimse)
 main.add_command(ehr)
 main.add_command(keys)
 main.add_command(intake)

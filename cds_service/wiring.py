@@ -11,7 +11,9 @@ from dataclasses import astuple, dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache, partial
 from secrets import token_urlsafe
+from ssl import SSLContext
 from threading import Semaphore
+from typing import TYPE_CHECKING
 
 from redis.exceptions import RedisError
 from sqlalchemy import Engine
@@ -62,7 +64,7 @@ from cds_service.fhir.model_card import logical_id
 from cds_service.intake.archive_polling import poll_archive
 from cds_service.intake.bell import Belfry, subscribe
 from cds_service.intake.fhir_polling import poll_fhir
-from cds_service.intake.inbox import Inbox
+from cds_service.intake.inbox import Arrival, Inbox
 from cds_service.intake.poller import Poll, Poller, Source
 from cds_service.intake.receive import IntakeDesk
 from cds_service.intake.settle_inbox import Settlement, settle_inbox
@@ -87,6 +89,9 @@ from cds_service.web.services import Services
 from cds_service.web.stow import UPLOADS, StowDoor
 from models.contract import ModelCard
 from smart_app import AppServices, Measured, ModelFacts, Share, card_language
+
+if TYPE_CHECKING:  # pynetdicom is an extra
+    from cds_service.adapters.dimse.listener import Caller, DimseListener
 
 log = logging.getLogger(__name__)
 
@@ -316,6 +321,35 @@ def stow_door(settings: Settings, house: House) -> StowDoor:
         certificate_header=header,
         body_limit_bytes=settings.inbox_mb * MEBIBYTE,
         turns=Semaphore(UPLOADS),
+    )
+
+
+def dimse_listener(
+    settings: Settings,
+    tenant: Tenant,
+    address: tuple[str, int],
+    ae_title: str,
+    callers: "tuple[Caller, ...]",
+    *,
+    tls: SSLContext | None,
+    associations: int,
+) -> "DimseListener":
+    """Build the listener at which one EHR's archive pushes; it listens from now on."""
+    from cds_service.adapters.dimse.listener import DimseListener, Reception  # an extra
+
+    taking = inbox(settings, open_house(settings))
+
+    def is_open() -> bool:
+        with suppress(SightlineError):
+            return taking.tenant_at(Door.DIMSE, tenant.id).id == tenant.id
+        return False
+
+    def take(arrival: Arrival, said: tuple[str, str]) -> None:
+        taking.take(tenant.id, arrival, taking.look(arrival), said=said)
+
+    reception = Reception(is_open, partial(taking.begin, tenant.id), take)
+    return DimseListener(
+        address, ae_title, callers, reception, tls=tls, associations=associations
     )
 
 

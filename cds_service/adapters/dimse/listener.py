@@ -1,0 +1,271 @@
+"""Listen for associations: who may call, how many, how long, and how large a PDU may be.
+
+Source: DICOM PS3.8 9.1.5 (ARTIM), 9.3 (PDUs), D.1 (maximum length), PS3.15 B.
+"""
+
+import logging
+import socket
+import ssl
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from ipaddress import ip_address, ip_network
+from typing import Any, cast
+
+from pydicom.uid import UID
+from pynetdicom import AE, ALL_TRANSFER_SYNTAXES, AllStoragePresentationContexts, _config, evt
+from pynetdicom.association import Association
+from pynetdicom.presentation import build_context
+from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
+from pynetdicom.transport import AssociationServer, AssociationSocket, RequestHandler
+
+from cds_service.adapters.dimse.messages import Begin, Incoming, StoreMessages, announced
+from cds_service.adapters.inbox_header import is_taken
+from cds_service.domain.inbox import Failure
+from cds_service.errors import InboxFull, InstanceRefused, SightlineError
+
+log = logging.getLogger(__name__)
+
+PDU_BYTES = 128 * 1024  # of the variable field: also an association request fits
+PDU_S = 30.0  # for one PDU to arrive whole, and for the TLS handshake before the first
+IDLE_S = 30.0  # between two PDUs
+ASSOCIATIONS = 8
+_OVER_THE_LIMIT = 2  # connections more than that, so that a caller is told why (PS3.8 9.3.4)
+_UNKNOWN_CALLER = (0x01, 0x01, 0x03)  # rejected permanently, by the user: calling AE title
+_SUCCESS = 0x0000
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """One archive that may call: its AE title, and the address or network it calls from."""
+
+    ae_title: str
+    network: str
+
+    def is_at(self, address: str) -> bool:
+        """Tell whether this address is one of the caller's."""
+        return ip_address(address) in ip_network(self.network)
+
+
+@dataclass(frozen=True, slots=True)
+class Reception:
+    """What becomes of a call: the inbox, seen from here."""
+
+    is_open: Callable[[], bool]
+    begin: Begin
+    take: Callable[[Any, tuple[str, str]], None]  # raises InstanceRefused, InboxFull
+
+
+class DimseListener:
+    """One AE title on one interface, for one tenant."""
+
+    def __init__(
+        self,
+        address: tuple[str, int],
+        ae_title: str,
+        callers: tuple[Caller, ...],
+        reception: Reception,
+        *,
+        tls: ssl.SSLContext | None = None,
+        associations: int = ASSOCIATIONS,
+        idle_s: float = IDLE_S,
+        pdu_s: float = PDU_S,
+    ) -> None:
+        """Bind, and listen from now on; OSError when the address cannot be had."""
+        # They write UIDs and AE titles, and quote what was received.
+        _config.LOG_HANDLER_LEVEL = "none"
+        logging.getLogger("pynetdicom").setLevel(logging.CRITICAL + 1)
+        self._ae = AE(ae_title)
+        self._ae.require_called_aet = True
+        self._ae.maximum_associations = associations
+        self._ae.maximum_pdu_size = PDU_BYTES
+        self._ae.acse_timeout = self._ae.network_timeout = self._ae.dimse_timeout = idle_s
+        self._ae.supported_contexts = _contexts()
+        self._server = _Server(
+            self._ae,
+            address,
+            _Gate(callers, reception, tls, associations + _OVER_THE_LIMIT, pdu_s),
+            [
+                (evt.EVT_REQUESTED, _reject_unless, [callers]),
+                (evt.EVT_C_STORE, _store, [reception]),
+                (evt.EVT_CONN_CLOSE, _close),
+            ],
+        )
+        self._ae._servers.append(cast(Any, self._server))  # which `shutdown` stops
+
+    @property
+    def port(self) -> int:
+        """The port that was bound."""
+        return int(self._server.server_address[1])
+
+    def run(self) -> None:
+        """Answer calls until `stop`."""
+        self._server.serve_forever(poll_interval=0.1)
+
+    def stop(self) -> None:
+        """Hang up and listen no more. For another thread than the one in `run`.
+
+        pynetdicom's own way aborts in states in which it cannot, and its threads end in tracebacks.
+        """
+        for association in self._server.active_associations:
+            association.dul.kill_dul()
+            if isinstance(association.dul.socket, _Socket):
+                association.dul.socket.hang_up()
+            _erase_arrivals(association)
+        self._server.shutdown()
+
+
+@dataclass(frozen=True, slots=True)
+class _Gate:
+    """Who may connect, and within which bounds."""
+
+    callers: tuple[Caller, ...]
+    reception: Reception
+    tls: ssl.SSLContext | None
+    connections: int
+    pdu_s: float
+
+
+class _Server(AssociationServer):
+    """The listening socket; turns away before a byte is read."""
+
+    def __init__(
+        self, ae: AE, address: tuple[str, int], gate: _Gate, handlers: list[evt.EventHandlerType]
+    ) -> None:
+        self.gate = gate
+        super().__init__(
+            ae,
+            address,
+            ae.ae_title,
+            ae.supported_contexts,
+            evt_handlers=handlers,
+            request_handler=_Handler,
+        )
+
+    def verify_request(self, request: Any, client_address: Any) -> bool:  # noqa: ANN401
+        """Tell whether this connection is let in: a known address, an open door, and room."""
+        if not any(caller.is_at(client_address[0]) for caller in self.gate.callers):
+            log.warning("DIMSE: a connection from an address that is not allowed")
+            return False
+        if len(self.active_associations) >= self.gate.connections:
+            log.warning("DIMSE: too many connections")
+            return False
+        return self.gate.reception.is_open()
+
+    def get_request(self) -> tuple[socket.socket, Any]:
+        """Accept; the handshake of TLS waits for the association's own thread.
+
+        Done here, one caller that stays silent would keep all others waiting.
+        """
+        connection, address = super().get_request()
+        if self.gate.tls is not None:
+            connection = self.gate.tls.wrap_socket(
+                connection, server_side=True, do_handshake_on_connect=False
+            )
+        return connection, address
+
+    def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ANN401
+        """Name the kind of error only; socketserver would print a traceback."""
+        log.exception("DIMSE: a connection failed", exc_info=False)
+
+
+class _Handler(RequestHandler):
+    """One connection, on a guarded socket and with guarded messages."""
+
+    server: _Server
+
+    def _create_association(self) -> Association:
+        association = super()._create_association()
+        association.dul.event_queue.get_nowait()  # Evt5 of the socket that is replaced
+        association.dul.socket = None
+        association.set_socket(_Socket(association, self.request, self.server.gate.pdu_s))
+        association.dimse = StoreMessages(association, self.server.gate.reception.begin)
+        return association
+
+
+class _Socket(AssociationSocket):
+    """A connection on which no PDU is longer, or takes longer, than allowed."""
+
+    def __init__(self, association: Association, connection: socket.socket, pdu_s: float) -> None:
+        super().__init__(association, client_socket=connection)
+        self._pdu_s = pdu_s
+
+    def recv(self, nr_bytes: int) -> bytearray:
+        """Read so many bytes; OSError, which closes the connection, for more than a PDU has."""
+        if self.socket is None or nr_bytes > PDU_BYTES:
+            self.hang_up()
+            raise OSError("a PDU longer than was negotiated")
+        try:
+            return self._read(self.socket, nr_bytes)
+        except OSError:
+            self.hang_up()
+            raise
+
+    def hang_up(self) -> None:
+        """Close for the other side at once: pynetdicom does when its timers run out."""
+        if self.socket is not None:
+            with suppress(OSError):
+                self.socket.shutdown(socket.SHUT_RDWR)
+
+    def _read(self, connection: socket.socket, nr_bytes: int) -> bytearray:
+        deadline = time.monotonic() + self._pdu_s
+        read = bytearray()
+        while len(read) < nr_bytes:
+            connection.settimeout(max(deadline - time.monotonic(), 0.001))
+            piece = connection.recv(nr_bytes - len(read))
+            if not piece:
+                break
+            read += piece
+        return read
+
+
+def _contexts() -> list[Any]:
+    syntaxes = [syntax for syntax in ALL_TRANSFER_SYNTAXES if is_taken(str(syntax))]
+    storage = (UID(str(one.abstract_syntax)) for one in AllStoragePresentationContexts)
+    contexts = [build_context(sop_class, syntaxes) for sop_class in storage]
+    return [*contexts, build_context(Verification)]
+
+
+def _reject_unless(event: evt.Event, callers: tuple[Caller, ...]) -> None:
+    """Reject an AE title that is not this address's; pynetdicom knows titles alone."""
+    association = event.assoc
+    requested = association.requestor.primitive
+    title = "" if requested is None else str(requested.calling_ae_title).strip()
+    address = str(association.requestor.address)
+    if any(one.ae_title == title and one.is_at(address) for one in callers):
+        return
+    log.warning("DIMSE: a calling AE title that is not allowed from its address")
+    association.acse.send_reject(*_UNKNOWN_CALLER)
+    association.is_rejected = True
+    association.kill()
+
+
+def _store(event: evt.Event, reception: Reception) -> int:
+    """Answer one C-STORE with its status (PS3.4 B.2.3)."""
+    incoming = getattr(event.request, "_dataset_path", None)
+    if not isinstance(incoming, Incoming):
+        return Failure.NOT_UNDERSTOOD
+    try:
+        if incoming.failure is not None:
+            return incoming.failure
+        reception.take(incoming.arrival, announced(event.request))
+    except InstanceRefused as error:
+        return error.failure
+    except InboxFull:
+        return Failure.OUT_OF_RESOURCES
+    except SightlineError as error:
+        log.warning("DIMSE: not stored: %s", type(error).__name__)
+        return Failure.PROCESSING
+    finally:
+        incoming.discard()
+    return _SUCCESS
+
+
+def _close(event: evt.Event) -> None:
+    _erase_arrivals(event.assoc)
+
+
+def _erase_arrivals(association: Association) -> None:
+    if isinstance(association.dimse, StoreMessages):
+        association.dimse.close()

@@ -1,0 +1,216 @@
+"""`sightline intake token` and `sightline dimse`: the doors at which an archive pushes.
+
+Source: docs/how-to/feed-studies.md; DICOM PS3.18 10.5, PS3.4 B, PS3.15 B.
+"""
+
+import os
+import signal
+import ssl
+import threading
+from datetime import UTC, datetime
+from hashlib import sha256
+from importlib.util import find_spec
+from ipaddress import ip_network
+from pathlib import Path
+from secrets import token_urlsafe
+from typing import TYPE_CHECKING
+
+import click
+
+from cds_service.cli_ehr import data_option, named_ehr, open_ledger
+from cds_service.domain.audit import AuditAction, AuditEvent
+from cds_service.domain.inbox import CredentialKind
+from cds_service.domain.intake import Door
+from cds_service.domain.tenant import Tenant
+from cds_service.errors import RegistrationRefused, SettingsInvalid
+from cds_service.settings import Settings
+from cds_service.telemetry import configure_logging
+
+if TYPE_CHECKING:  # SQLAlchemy and pynetdicom load only when a command runs
+    from sqlalchemy import Engine
+
+    from cds_service.adapters.dimse.listener import Caller
+
+_AE_TITLE_LIMIT = 16  # characters; PS3.5 6.2, AE
+
+
+@click.command()
+@click.option("--ehr", "name", required=True, metavar="NAME", help="Its name here.")
+@click.option(
+    "--certificate",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Accept this client certificate (PEM) instead of making a token.",
+)
+@click.option("--revoke", is_flag=True, help="Accept none of its tokens and certificates any more.")
+@data_option
+def token(name: str, certificate: Path | None, revoke: bool, data: Path | None) -> None:
+    """Make a token with which the archive of the EHR with this name may push by STOW-RS.
+
+    It is printed once; only its digest is kept.
+    """
+    from cds_service.adapters.ledger import SqlPushCredentials, SqlTenants
+
+    engine = open_ledger(data)
+    tenant = named_ehr(name, SqlTenants(engine).all())
+    credentials = SqlPushCredentials(engine)
+    if revoke:
+        count = credentials.remove_all(tenant.id)
+        _note(engine, AuditAction.PUSH_REVOKED, tenant, f"{count} credentials")
+        click.echo(f"{tenant.name}: {count} tokens and certificates are accepted no more.")
+        return
+    made = token_urlsafe(32) if certificate is None else None
+    if made is None:
+        kind, digest = CredentialKind.CERTIFICATE, _fingerprint(certificate)
+    else:
+        kind, digest = CredentialKind.TOKEN, sha256(made.encode()).hexdigest()
+    if not credentials.add(tenant.id, kind, digest):
+        raise RegistrationRefused("This certificate is registered already.")
+    _note(engine, AuditAction.PUSH_ALLOWED, tenant, kind.value)
+    click.echo(made or f"{tenant.name}: the certificate with the SHA-256 {digest} may push.")
+    click.echo(f"Push to /dicom-web/{tenant.id}/studies below the service's address.", err=True)
+
+
+@click.command()
+@click.option("--ehr", "name", required=True, metavar="NAME", help="Its name here.")
+@click.option(
+    "--bind",
+    default="127.0.0.1:11112",
+    show_default=True,
+    metavar="ADDRESS:PORT",
+    help="One interface of this machine, by its address.",
+)
+@click.option("--aet", default="SIGHTLINE", show_default=True, help="Our AE title.")
+@click.option(
+    "--from",
+    "callers",
+    required=True,
+    multiple=True,
+    metavar="AET@NETWORK",
+    help="Who may call, such as PACS@10.1.2.3 or PACS@10.1.2.0/24; several times for several.",
+)
+@click.option("--tls-certificate", type=click.Path(dir_okay=False, path_type=Path))
+@click.option("--tls-key", type=click.Path(dir_okay=False, path_type=Path))
+@click.option(
+    "--tls-clients",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Certificates (PEM) that clients must show, or their authority's.",
+)
+@click.option("--associations", default=8, show_default=True, type=click.IntRange(1, 100))
+def dimse(
+    name: str,
+    bind: str,
+    aet: str,
+    callers: tuple[str, ...],
+    tls_certificate: Path | None,
+    tls_key: Path | None,
+    tls_clients: Path | None,
+    associations: int,
+) -> None:
+    """Take the images that an archive sends by C-STORE, until SIGTERM (settings: SIGHTLINE_*)."""
+    if find_spec("pynetdicom") is None:
+        raise SettingsInvalid("pynetdicom is not installed: install sightline[dimse].")
+    from cds_service.adapters.ledger import SqlTenants
+    from cds_service.wiring import dimse_listener
+
+    settings = Settings.from_env(os.environ)
+    configure_logging(settings.log_level)
+    tenant = named_ehr(name, SqlTenants(open_ledger(None)).all())
+    if not tenant.opened(Door.DIMSE):
+        raise RegistrationRefused(
+            f"The door {Door.DIMSE.value} is closed: sightline intake open --ehr NAME dimse"
+        )
+    try:
+        listening = dimse_listener(
+            settings,
+            tenant,
+            address_of(bind),
+            _ae_title(aet),
+            tuple(map(caller_of, callers)),
+            tls=_tls(tls_certificate, tls_key, tls_clients),
+            associations=associations,
+        )
+    except OSError as error:
+        raise SettingsInvalid(f"--bind {bind} cannot be had: {error.strerror}.") from None
+    for number in (signal.SIGTERM, signal.SIGINT):
+        # `stop` waits for `run`, which this very thread is in.
+        signal.signal(number, lambda *_: threading.Thread(target=listening.stop).start())
+    click.echo(f"{tenant.name}: {aet} listens on port {listening.port}", err=True)
+    listening.run()
+
+
+def address_of(bind: str) -> tuple[str, int]:
+    """Return address and port; raise SettingsInvalid unless one interface is named."""
+    host, _, port = bind.rpartition(":")
+    try:
+        network, number = ip_network(host.strip("[]")), int(port)
+    except ValueError:
+        raise SettingsInvalid(f"--bind is {bind!r}: it must be ADDRESS:PORT.") from None
+    if network.network_address.is_unspecified:
+        raise SettingsInvalid(
+            "--bind names every interface: name the one that the archive reaches."
+        )
+    if not 0 <= number <= 65535:
+        raise SettingsInvalid(f"--bind is {bind!r}: there is no such port.")
+    return str(network.network_address), number
+
+
+def caller_of(text: str) -> "Caller":
+    """Return who may call; raise SettingsInvalid."""
+    from cds_service.adapters.dimse.listener import Caller
+
+    title, _, network = text.rpartition("@")
+    try:
+        return Caller(_ae_title(title), str(ip_network(network)))
+    except ValueError:
+        raise SettingsInvalid(f"--from is {text!r}: it must be AET@ADDRESS.") from None
+
+
+def _ae_title(text: str) -> str:
+    title = text.strip()
+    if not 0 < len(title) <= _AE_TITLE_LIMIT or not title.isascii() or "\\" in title:
+        raise SettingsInvalid(f"{text!r} is no AE title: it has 1 to 16 characters.")
+    return title
+
+
+def _tls(certificate: Path | None, key: Path | None, clients: Path | None) -> ssl.SSLContext | None:
+    if certificate is None or key is None:
+        if certificate or key or clients:
+            raise SettingsInvalid("TLS needs both --tls-certificate and --tls-key.")
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    try:
+        context.load_cert_chain(certificate, key)
+        if clients is not None:
+            context.load_verify_locations(clients)
+            context.verify_mode = ssl.CERT_REQUIRED
+    except (OSError, ssl.SSLError):
+        raise SettingsInvalid("A file of the --tls options cannot be used.") from None
+    return context
+
+
+def _fingerprint(certificate: Path | None) -> str:
+    from cds_service.adapters.proxy_certificate import pem_digest
+
+    try:
+        digest = None if certificate is None else pem_digest(certificate.read_bytes())
+    except OSError:
+        digest = None
+    if digest is None:
+        raise RegistrationRefused("The file of the certificate cannot be read, or it is not PEM.")
+    return digest
+
+
+def _note(engine: "Engine", action: AuditAction, tenant: Tenant, detail: str) -> None:
+    from cds_service.adapters.ledger import SqlAuditLog
+
+    SqlAuditLog(engine).record(
+        AuditEvent(
+            action=action,
+            at=datetime.now(UTC),
+            tenant_id=tenant.id,
+            agent="administrator",
+            outcome="success",
+            detail=detail,
+        )
+    )
