@@ -1,4 +1,4 @@
-"""`python -m benchmarks [start memory study viewer hook install]`: take and print the figures."""
+"""`python -m benchmarks [start memory study intake viewer hook install]`: print the figures."""
 
 import argparse
 from collections.abc import Callable, Iterable
@@ -10,12 +10,13 @@ from benchmarks.ehr import Ehr
 from benchmarks.figures import Figure, MeasurementFailed
 from benchmarks.hook_latency import hook_latency
 from benchmarks.install_size import install_size
+from benchmarks.intake import intake
 from benchmarks.memory import idle_memory
 from benchmarks.running_demo import running_demo
 from benchmarks.study_time import study_time
 from benchmarks.viewer import viewer
 
-OF_THE_DEMO = ("start", "memory", "study", "viewer")
+OF_THE_DEMO = ("start", "memory", "study", "intake", "viewer")
 ALL = (*OF_THE_DEMO, "hook", "install")
 
 
@@ -55,6 +56,8 @@ def _demo_figures(wanted: Iterable[str]) -> Iterable[Figure]:
         ehr = Ehr(demo, demo.data / "sandbox")
         if "study" in wanted:
             yield from study_time(ehr)
+        if "intake" in wanted:
+            yield from intake(demo, ehr)
         if "viewer" in wanted:
             yield from viewer(demo)
         if {"memory", "study"} <= set(wanted):

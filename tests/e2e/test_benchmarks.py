@@ -5,8 +5,11 @@ from contextlib import contextmanager
 
 import pytest
 
-from benchmarks import hook_latency
+from benchmarks import hook_latency, intake
+from benchmarks.ehr import Ehr
 from benchmarks.figures import Figure, MeasurementFailed
+from benchmarks.running_demo import running_demo
+from cds_service import wiring
 
 pytestmark = [pytest.mark.real, pytest.mark.slow, pytest.mark.xdist_group("e2e")]
 
@@ -39,3 +42,18 @@ def test_a_small_run_measures_both_kinds_of_result(monkeypatch: pytest.MonkeyPat
     assert all(" warning card" in line for line in lines[3:] if " known, mixed" in line)
     assert 0 < figures["hook: known result, p50, worst round"].value < float("inf")
     assert figures["hook: calls refused or failed"].conditions.startswith("of 20 calls; ")
+
+
+def test_each_door_brings_a_new_study_to_its_result(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(intake, "STUDIES", 1)
+
+    with running_demo() as demo:
+        figures = list(intake.intake(demo, Ehr(demo, demo.data / "sandbox")))
+        tenants = wiring.open_house(demo.settings()).tenants.all()
+
+    medians = [one.name for one in figures if one.name.endswith("median")]
+    assert medians == [
+        f"intake: {door}, median" for door in ("subscription", "fhir-polling", "dicomweb-polling")
+    ]
+    assert all(0 < one.value < intake.TIMEOUT_S for one in figures)
+    assert [one.doors for one in tenants] == [()]  # closed again, as the demo keeps them
