@@ -63,6 +63,7 @@ def test_a_patient_chosen_at_sign_in_is_the_patient_of_the_session(
     assert page.status_code == 200 and "Finch, Ada May" in page.text
 
 
+@pytest.mark.requirement("@36", "@93")
 def test_a_user_s_own_session_has_no_patient_and_opens_no_chart(
     browser: Browser, house: House, tenant: Tenant
 ) -> None:

@@ -65,6 +65,7 @@ def _change(house: House, tenant: Tenant, **changes: Any) -> None:
     house.tenants.add(replace(tenant, **changes))
 
 
+@pytest.mark.requirement("@195", "@196", "@202")
 def test_a_page_is_in_the_language_of_the_user_s_record(
     browser: Browser, house: House, tenant: Tenant, launch_of: LaunchOf, user: str
 ) -> None:
@@ -151,6 +152,7 @@ def test_a_rule_for_a_role_opens_the_app_for_its_holder_alone(
     assert refused.status_code == 403
 
 
+@pytest.mark.requirement("@147")
 @pytest.mark.usefixtures("narrow_client")
 def test_a_role_that_may_not_be_read_is_not_had(
     browser: Browser, house: House, tenant: Tenant, launch_of: LaunchOf, user: str

@@ -167,6 +167,7 @@ class Failing:
         raise self._error
 
 
+@pytest.mark.requirement("@93")
 def test_the_worklist_shows_the_studies_that_the_user_can_read(house: House, sign_in: Open) -> None:
     house.keep(a_row(0), a_row(1, finding={"present": False}))
 
@@ -430,6 +431,7 @@ def test_an_ehr_that_refuses_everything_is_not_asked_without_end(
     assert len(refusing.asked) == readable.REFUSALS
 
 
+@pytest.mark.requirement("@8", "@9")
 def test_what_is_kept_of_the_answers_is_sealed_and_ends_within_a_minute(
     house: House, sign_in: Open, keyspace: redis.Redis
 ) -> None:
@@ -586,6 +588,7 @@ def test_a_patient_s_chart_session_reaches_no_other_chart_and_no_worklist(
     assert "Wrenaa" not in chart.text + worklist.text
 
 
+@pytest.mark.requirement("@147")
 def test_without_the_scope_to_read_observations_a_user_is_told_which_one(
     house: House, sign_in: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -652,6 +655,7 @@ def test_an_ehr_that_does_not_tell_makes_an_honest_page(
     assert words in page and "Wrenaa" not in page
 
 
+@pytest.mark.requirement("@147")
 def test_without_the_scopes_the_page_says_which(
     house: House, sign_in: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
