@@ -43,7 +43,7 @@ class WeightsChanged(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class FindingCode:
-    """What the model looks for, as a coded concept."""
+    """What the model looks for, or where, as a coded concept."""
 
     system: str
     code: str
@@ -62,6 +62,7 @@ class FindingOutput:
     threshold: float  # a calibrated probability, 0..1
     abstain_low: float  # from here ...
     abstain_high: float  # ... to here the model does not decide
+    body_site: FindingCode | None = None  # where it is looked for; None: the card does not say
 
     def __post_init__(self) -> None:
         name = self.coding.code
@@ -251,11 +252,7 @@ def _findings(card: Entries) -> tuple[FindingOutput, ...]:
 
 def _finding(finding: Entries, point: Entries, *, column: int) -> FindingOutput:
     return FindingOutput(
-        coding=FindingCode(
-            system=finding.get("system", str),
-            code=finding.get("code", str),
-            display=finding.get("display", str),
-        ),
+        coding=_coded(finding),
         critical=finding.get("critical", bool),
         column=column,
         calibration_slope=point.get("calibration.slope", float),
@@ -263,6 +260,15 @@ def _finding(finding: Entries, point: Entries, *, column: int) -> FindingOutput:
         threshold=point.get("threshold", float),
         abstain_low=point.get("abstain.low", float),
         abstain_high=point.get("abstain.high", float),
+        body_site=_coded(finding.under("body_site")) if finding.has("body_site") else None,
+    )
+
+
+def _coded(entry: Entries) -> FindingCode:
+    return FindingCode(
+        system=entry.get("system", str),
+        code=entry.get("code", str),
+        display=entry.get("display", str),
     )
 
 

@@ -6,7 +6,7 @@ Source: DESIGN "One job through the house", step 4; onnxruntime 1.32 `SessionOpt
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from functools import cache, partial
 
 import numpy as np
@@ -268,12 +268,13 @@ def _heat(heat: FloatArray, pixels: Pixels, method: MapMethod) -> Heat:
 
 def _image_finding(output: FindingOutput, logit: float, heat: Heat | None) -> ImageFinding:
     probability = probability_of(float(logit), output)
-    code = output.coding
+    site = output.body_site
     return ImageFinding(
-        coding=Coding(code.system, code.code, code.display),
+        coding=Coding(*astuple(output.coding)),
         probability=probability,
         threshold=output.threshold,
         present=decide(probability, output),
         critical=output.critical,
         heat=heat,
+        body_site=Coding(*astuple(site)) if site else None,
     )

@@ -91,6 +91,7 @@ class Finding:
     region: Box | None = None
     activation: Activation | None = None
     guards: tuple[str, ...] = ()  # codes of the checks that its image passed; none: not kept
+    body_site: Coding | None = None  # where it was looked for; None: the model card does not say
     frame: int = 1  # of its image, from 1
 
 

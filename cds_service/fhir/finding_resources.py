@@ -9,6 +9,7 @@ Source: FHIR R4 Observation, DiagnosticReport, Device, Provenance; HL7 AI Transp
 """
 
 from collections.abc import Iterator
+from dataclasses import asdict
 from typing import Any
 from uuid import UUID, uuid5
 
@@ -37,6 +38,10 @@ AIAST: Json = {
     "system": "http://terminology.hl7.org/CodeSystem/v3-ObservationValue",
     "code": "AIAST",
     "display": "Artificial Intelligence asserted",
+}
+AI_ROLE: Json = {
+    "system": f"{AI_TRANSPARENCY}/CodeSystem/AIdeviceTypeCS",
+    "code": "Artificial-Intelligence",
 }
 PRESENT: Json = {"system": SNOMED, "code": "52101004", "display": "Present"}
 ABSENT: Json = {"system": SNOMED, "code": "272519000", "display": "Absent"}
@@ -81,6 +86,11 @@ def device_uuid(model: ModelIdentity) -> UUID:
     return uuid5(SIGHTLINE_NAMESPACE, f"device|{model.id}|{model.version}|{model.digest}")
 
 
+def model_card_uuid(model: ModelIdentity) -> UUID:
+    """Name the model card as a document: one per model version and weights."""
+    return uuid5(SIGHTLINE_NAMESPACE, f"model card|{model.id}|{model.version}|{model.digest}")
+
+
 def report_uuid(result: Result) -> UUID:
     """Name the report: one per tenant, study and model."""
     parts = (result.tenant_id, result.study_uid, result.analysis.model.id)
@@ -91,19 +101,13 @@ def ai_device(model: ModelIdentity) -> Json:
     """Describe the model as a Device (AI-Device profile: the type is exactly this coding)."""
     return {
         "resourceType": "Device",
+        "extension": [model_card_extension(_model_card(model))],
         "identifier": [_identifier(device_uuid(model))],
         "status": "active",
         "manufacturer": "Sightline",
         "deviceName": [{"name": model.title or model.id, "type": "model-name"}],
         "modelNumber": model.id,
-        "type": {
-            "coding": [
-                {
-                    "system": f"{AI_TRANSPARENCY}/CodeSystem/AIdeviceTypeCS",
-                    "code": "Artificial-Intelligence",
-                }
-            ]
-        },
+        "type": {"coding": [AI_ROLE]},
         "version": [{"value": model.version}],
         "property": [
             {
@@ -113,6 +117,23 @@ def ai_device(model: ModelIdentity) -> Json:
         ],
         "safety": [{"text": model.label}],
         "note": [{"text": model.label}],
+    }
+
+
+def model_card_extension(reference: Json) -> Json:
+    """Point from an AI device at its model card."""
+    return {
+        "url": f"{AI_TRANSPARENCY}/StructureDefinition/aitransparency.modelCardDescription",
+        "valueReference": reference,
+    }
+
+
+def _model_card(model: ModelIdentity) -> Json:
+    """Refer to the model card by its identifier: it lies on our FHIR endpoint, not at the EHR."""
+    return {
+        "type": "DocumentReference",
+        "identifier": _identifier(model_card_uuid(model)),
+        "display": f"Model card of {model.title or model.id}, version {model.version}",
     }
 
 
@@ -168,9 +189,6 @@ def _observation(result: Result, finding: Finding, device_url: str) -> Json:
                 ]
             }
         ],
-        "bodySite": {
-            "coding": [{"system": SNOMED, "code": "51185008", "display": "Thoracic structure"}]
-        },
         "method": {
             "coding": [{"system": DCM, "code": "110004", "display": "Computer Aided Detection"}]
         },
@@ -180,6 +198,8 @@ def _observation(result: Result, finding: Finding, device_url: str) -> Json:
             _number("122411", "Threshold Value", finding.threshold),
         ],
     }
+    if finding.body_site is not None:
+        observation["bodySite"] = {"coding": [asdict(finding.body_site)]}
     if result.study_started is not None:
         observation["effectiveDateTime"] = result.study_started.isoformat()
     if result.imaging_study_id is not None:
@@ -243,12 +263,14 @@ def _provenance(result: Result, target_urls: list[str], device_url: str) -> Json
         "agent": [
             {
                 "type": {"coding": [{"system": participant, "code": "author"}]},
+                "role": [{"coding": [AI_ROLE]}],
                 "who": {"reference": device_url},
             }
         ],
+        "entity": [{"role": "derivation", "what": _model_card(result.analysis.model)}],
     }
     if result.imaging_study_id is not None:
-        provenance["entity"] = [{"role": "source", "what": _study_reference(result)}]
+        provenance["entity"].append({"role": "source", "what": _study_reference(result)})
     return provenance
 
 

@@ -9,14 +9,20 @@ its build of 2026-04); FHIR R4 Device, DocumentReference, Provenance.
 
 import re
 from base64 import b64encode
-from uuid import UUID, uuid5
 
 from fhir.resources.R4B.bundle import Bundle
 
-from cds_service.domain.finding import SIGHTLINE_NAMESPACE, ModelIdentity
+from cds_service.domain.finding import ModelIdentity
 from cds_service.domain.model_sheet import ModelSheet
 from cds_service.fhir.chai_card import chai_card
-from cds_service.fhir.finding_resources import AI_TRANSPARENCY, URI, Json, ai_device
+from cds_service.fhir.finding_resources import (
+    AI_TRANSPARENCY,
+    URI,
+    Json,
+    ai_device,
+    model_card_extension,
+    model_card_uuid,
+)
 
 INPUTS = f"{AI_TRANSPARENCY}/CodeSystem/AIinputsCS"
 
@@ -35,10 +41,7 @@ def model_device(sheet: ModelSheet, *, page_url: str) -> Json:
         "meta": _profile("AI-Device"),
         "extension": [
             *_kind(sheet),
-            {
-                "url": f"{AI_TRANSPARENCY}/StructureDefinition/aitransparency.modelCardDescription",
-                "valueReference": {"reference": f"DocumentReference/{here}"},
-            },
+            model_card_extension({"reference": f"DocumentReference/{here}"}),
         ],
         "manufacturer": sheet.developer,
         "url": page_url,
@@ -67,7 +70,7 @@ def model_document(sheet: ModelSheet, *, page_url: str) -> Json:
         "resourceType": "DocumentReference",
         "id": logical_id(sheet.identity),
         "meta": _profile("AI-ModelCard"),
-        "identifier": [{"system": URI, "value": f"urn:uuid:{_document_uuid(sheet)}"}],
+        "identifier": [{"system": URI, "value": f"urn:uuid:{model_card_uuid(sheet.identity)}"}],
         "status": "current",
         "type": {"coding": [{"system": INPUTS, "code": "AIModelCard", "display": "AI Model-Card"}]},
         "category": [
@@ -147,11 +150,6 @@ def model_bundle(sheet: ModelSheet, *, page_url: str, fhir_base: str) -> Json:
     }
     Bundle.model_validate(bundle)
     return bundle
-
-
-def _document_uuid(sheet: ModelSheet) -> UUID:
-    model = sheet.identity
-    return uuid5(SIGHTLINE_NAMESPACE, f"model card|{model.id}|{model.version}|{model.digest}")
 
 
 def _profile(name: str) -> Json:

@@ -234,6 +234,7 @@ def _finding(
         series_uid=header.series_uid or "",
         sop_uid=header.sop_uid or "",
         critical=said.critical,
+        body_site=said.body_site,
         frame=frame,
         region=said.heat.region if said.heat else None,
         activation=said.heat.activation if said.heat else None,

@@ -467,6 +467,7 @@ class ImageFinding:
     present: bool | None
     critical: bool = False  # the model card says that this finding is critical
     heat: Heat | None = None
+    body_site: Coding | None = None  # where it is looked for, by the model card
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,6 +32,9 @@ GOLDEN_INPUTS = 4
 Torch = Any  # modules and tensors of a library that is not there at run time
 SNOMED = "http://snomed.info/sct"
 LABELS = "https://github.com/mlmed/torchxrayvision"  # codes of labels that are no single concept
+CHEST = {"system": SNOMED, "code": "51185008", "display": "Thoracic structure"}
+UNCODED = "uncoded: no single SNOMED CT concept is known to mean what the library's label means"
+# Where each was found: docs/reference/models.md, "Bringing a model".
 CODES = {
     "Atelectasis": ("46621007", "Atelectasis"),
     "Cardiomegaly": ("8186001", "Cardiomegaly"),
@@ -39,6 +42,7 @@ CODES = {
     "Edema": ("19242006", "Pulmonary edema"),
     "Effusion": ("60046008", "Pleural effusion"),
     "Emphysema": ("87433001", "Pulmonary emphysema"),
+    "Fibrosis": ("51615001", "Pulmonary fibrosis"),
     "Fracture": ("125605004", "Fracture of bone"),
     "Infiltration": ("409609008", "Radiologic infiltrate of lung"),
     "Mass": ("309529002", "Lung mass"),
@@ -175,6 +179,8 @@ def _findings(network: Torch) -> list[dict[str, Any]]:
                 "code": code,
                 "display": display.replace("_", " "),
                 "critical": label == "Pneumothorax",
+                "body_site": CHEST,
+                **({} if label in CODES else {"note": UNCODED}),
                 "operating_point": {
                     "calibration": {"slope": 1.0, "intercept": 0.0},
                     "threshold": threshold,

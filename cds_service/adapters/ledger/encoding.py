@@ -139,6 +139,7 @@ def _activation_from(document: Document) -> Activation:
 
 def _finding_from(document: Document) -> Finding:
     region, activation = document["region"], document["activation"]
+    site = document.get("body_site")
     return Finding(
         coding=coding_from(document["coding"]),
         probability=document["probability"],
@@ -152,5 +153,6 @@ def _finding_from(document: Document) -> Finding:
         else Box(region["left"], region["top"], region["width"], region["height"]),
         activation=None if activation is None else _activation_from(activation),
         guards=tuple(document.get("guards", ())),
+        body_site=None if site is None else coding_from(site),
         frame=document.get("frame", 1),
     )

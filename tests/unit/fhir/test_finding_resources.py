@@ -1,11 +1,18 @@
 """The resources that a result becomes."""
 
+from dataclasses import replace
+
 import pytest
 from fhir.resources.R4B.bundle import Bundle
 
-from cds_service.domain.finding import finding_uuid, tracking_uid
+from cds_service.adapters.model_sheets import sheet_of
+from cds_service.adapters.model_shelf import ModelShelf
+from cds_service.domain.finding import Coding, finding_uuid, tracking_uid
 from cds_service.fhir.finding_resources import AIAST, Json, finding_bundle
+from cds_service.fhir.model_card import model_document
 from tests.builders import a_finding, a_model, a_result, an_analysis, not_analysed
+
+SHEET = sheet_of(ModelShelf(None, "cxr_pneumonia_peds"), "cxr_pneumonia_peds")
 
 
 def _resources(bundle: Json, kind: str) -> list[Json]:
@@ -52,6 +59,42 @@ def test_present_absent_and_uncertain_have_a_code_each(
 
     assert observation["valueCodeableConcept"]["coding"][0]["code"] == code
     assert observation["interpretation"][0]["coding"][0]["code"] == interpretation
+
+
+def test_the_body_site_is_the_model_cards_and_without_one_there_is_none() -> None:
+    site = Coding("http://snomed.info/sct", "51185008", "Thoracic structure")
+    stated = a_result(analysis=an_analysis(findings=(a_finding(body_site=site),)))
+
+    (with_site,) = _resources(finding_bundle(stated), "Observation")
+    (without,) = _resources(finding_bundle(a_result()), "Observation")
+
+    assert with_site["bodySite"] == {
+        "coding": [
+            {
+                "system": "http://snomed.info/sct",
+                "code": "51185008",
+                "display": "Thoracic structure",
+            }
+        ]
+    }
+    assert "bodySite" not in without
+
+
+def test_provenance_and_device_lead_to_the_model_card_that_our_endpoint_has() -> None:
+    """As AI-Provenance has it: the device as agent, the model card as what was derived from."""
+    result = a_result()
+    card = model_document(SHEET, page_url="https://ai.example.org/app/models/m")["identifier"][0]
+
+    bundle = finding_bundle(replace(result, analysis=an_analysis(model=SHEET.identity)))
+
+    (provenance,), (device,) = _resources(bundle, "Provenance"), _resources(bundle, "Device")
+    entities = {one["role"]: one["what"] for one in provenance["entity"]}
+    (agent,) = provenance["agent"]
+    assert entities["derivation"]["identifier"] == card
+    assert entities["derivation"]["type"] == "DocumentReference"
+    assert entities["source"]["reference"] == "ImagingStudy/s-1"
+    assert agent["role"][0]["coding"][0]["code"] == "Artificial-Intelligence"
+    assert device["extension"][0]["valueReference"]["identifier"] == card
 
 
 def test_an_observation_is_preliminary_and_says_that_an_ai_asserted_it() -> None:

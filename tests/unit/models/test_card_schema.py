@@ -15,6 +15,7 @@ from tests.unit.models.networks import a_finding_entry, a_foreign_card, halves
 SCHEMA = json.loads((files("models") / "card.schema.json").read_text(encoding="utf-8"))
 WEIGHTS = halves()
 
+A_SITE = {"system": "http://snomed.info/sct", "code": "51185008", "display": "Thoracic structure"}
 A_TEST = {"element": "ViewPosition", "one_of": ["AP"]}
 TEXTS = ("version", "title", "developer", "label", "input__name", "output__scores__name")
 WRONG: list[dict[str, Any]] = [
@@ -48,6 +49,8 @@ WRONG: list[dict[str, Any]] = [
     {"output__findings": [a_finding_entry("left", code=1)]},
     {"output__findings": [a_finding_entry("left", critical="no")]},
     {"output__findings": [a_finding_entry("left", operating_point={"threshold": 0.5})]},
+    {"output__findings": [a_finding_entry("left", body_site={"code": "51185008"})]},
+    {"output__findings": [a_finding_entry("left", body_site="chest")]},
     {"operating_point__scope": {}},
     {"intended_use__modalities": []},
     {"intended_use__modalities": None},
@@ -94,6 +97,7 @@ RIGHT: list[dict[str, Any]] = [
     {"output__activation": "[N, 2, 7, 7], local logits"},
     {"operating_point__scope": {"threshold": -1}},
     {"output__findings": [a_finding_entry("right", column=1)]},
+    {"output__findings": [a_finding_entry("left", body_site=A_SITE)]},
     {"intended_use__views": ["AP", "PA"]},
     {"intended_use__frame": 2},
     {"routing": {"rule": {"any": [A_TEST, {"not": {"all": [A_TEST]}}]}}},
