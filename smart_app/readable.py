@@ -41,11 +41,16 @@ class ReadableSet:
     ) -> None:
         self._handle, self._session, self._tenant, self._house = handle, session, tenant, house
         self._store = SealedStore(house.redis, house.vault)
-        self._refused = 0
+        self._refused, self._gave_up = 0, False
         now = house.clock().timestamp()
         kept = self._store.get(KIND, handle) or {}
         # "Patient/1": [when it was asked, what it says; None where it cannot be read]
         self._kept = {name: one for name, one in kept.items() if 0 <= now - one[0] < KEPT_S}
+
+    @property
+    def gave_up(self) -> bool:
+        """Whether the EHR refused so often that it was not asked about all of them."""
+        return self._gave_up
 
     def among(self, studies: Iterable[ChartStudy]) -> set[ChartStudy]:
         """Return those whose Patient and ImagingStudy both can be read; raise UpstreamFailed."""
@@ -73,13 +78,15 @@ class ReadableSet:
         now = self._house.clock().timestamp()
         for start in range(0, len(missing), IDS_PER_SEARCH):
             chunk = missing[start : start + IDS_PER_SEARCH]
-            found = self._search(kind, chunk)
-            self._kept |= {f"{kind}/{one}": [now, found.get(one)] for one in chunk}
+            self._kept |= {
+                f"{kind}/{one}": [now, known] for one, known in self._search(kind, chunk).items()
+            }
         self._store.put(KIND, self._handle, self._kept, KEPT_S)
 
     def _search(self, kind: str, ids: list[str]) -> dict[str, Any]:
-        """Return what is known of those that can be read, by id."""
+        """Return what is known of those that were asked about, by id; None: cannot be read."""
         if self._refused >= REFUSALS:
+            self._gave_up = True
             return {}
         try:
             answer = self._house.ehr.read(
@@ -93,12 +100,15 @@ class ReadableSet:
             # search when one resource in it is not for this user.
             self._refused += 1
             half = len(ids) // 2
-            return self._search(kind, ids[:half]) | self._search(kind, ids[half:]) if half else {}
-        return {
-            str(one["id"]): known
+            if not half:
+                return {ids[0]: None}
+            return self._search(kind, ids[:half]) | self._search(kind, ids[half:])
+        found = {
+            str(one["id"]): self._known(one)
             for one in resources(answer)
-            if one.get("resourceType") == kind and (known := self._known(one)) is not None
+            if one.get("resourceType") == kind
         }
+        return {one: found.get(one) for one in ids}
 
     def _known(self, resource: Json) -> dict[str, Any] | list[str] | None:
         if resource["resourceType"] == "Patient":

@@ -15,7 +15,7 @@ from cds_service.domain.audit import AuditAction, AuditEvent
 from cds_service.domain.vocabulary import marked
 from cds_service.domain.worklist import Choice, Entry, Urgency
 from cds_service.errors import EhrRefused, NotFound, ScopeDenied, UpstreamFailed
-from cds_service.usecases.read_worklist import CASE_LIMIT, WINDOW, WorklistPage, read_worklist
+from cds_service.usecases.read_worklist import BATCH, WINDOW, WorklistPage, read_worklist
 from smart_app import words
 from smart_app.chart import Banner, banner_in
 from smart_app.language import _
@@ -28,6 +28,7 @@ from smart_app.user_chart import CHART_MARK, chart_name
 log = logging.getLogger(__name__)
 
 LAST_PAGE = 999  # what an address may ask for
+FIRST_DAY = date(1900, 1, 1)
 STATES = {
     Urgency.CRITICAL: marked("Critical"),
     Urgency.POSITIVE: marked("Found"),
@@ -78,7 +79,7 @@ def worklist(launch: OpenLaunch) -> Response:
             looked_for=launch.house.looked_for,
             modalities=launch.house.modalities,
             days=WINDOW.days,
-            case_limit=CASE_LIMIT,
+            batch=BATCH,
             limit_min=launch.tenant.critical_limit_min,
             read_at=words.minute(launch.house.clock()),
             address_of=lambda page_number: _address(launch, choice, page_number),
@@ -104,7 +105,7 @@ def _read(
             worklist=house.worklist,
             alerts=house.alerts,
             readable=readable,
-            now=house.clock(),
+            clock=house.clock,
         )
     except (UpstreamFailed, ScopeDenied) as error:
         log.warning("app: no worklist, %s, tenant=%s", type(error).__name__, launch.tenant.id)
@@ -186,9 +187,10 @@ def _one_of(words_of: type[Word], text: str | None) -> Word | None:
 
 def _day(text: str | None) -> date | None:
     try:
-        return date.fromisoformat(text) if text else None
+        day = date.fromisoformat(text) if text else None
     except ValueError:
         return None
+    return day if day is not None and day >= FIRST_DAY else None
 
 
 def _address(launch: OpenLaunch, choice: Choice, number: int) -> str:

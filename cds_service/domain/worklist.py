@@ -104,6 +104,15 @@ class Case:
         return Urgency.RUNNING if is_open and not has_reason else Urgency.NOT_ANALYSED
 
 
+@dataclass(frozen=True, slots=True)
+class Window:
+    """What of the ledger is looked at."""
+
+    since: datetime  # asked for or analysed since then
+    first: date | None = None  # days on which the images were taken, as the EHR states them
+    last: date | None = None
+
+
 def cases_of(
     patient_id: str, study_uid: str, results: Sequence[Result], jobs: Sequence[Job]
 ) -> list[Case]:

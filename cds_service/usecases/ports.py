@@ -26,7 +26,7 @@ from cds_service.domain.study import (
     StudyReference,
 )
 from cds_service.domain.tenant import Tenant
-from cds_service.domain.worklist import Case, ChartStudy
+from cds_service.domain.worklist import Case, ChartStudy, Window
 
 Clock = Callable[[], datetime]  # aware, UTC
 NewId = Callable[[], str]  # opaque, unguessable
@@ -235,8 +235,20 @@ class Results(Protocol):
 class Worklist(Protocol):
     """The studies of one EHR that something happened to lately."""
 
-    def cases(self, tenant_id: str, *, since: datetime, limit: int) -> list[Case]:
-        """Return those asked for or analysed since then; of more than `limit` the newest."""
+    def cases(
+        self,
+        tenant_id: str,
+        window: Window,
+        *,
+        limit: int,
+        skip: int = 0,
+        only_critical: bool = False,
+    ) -> list[Case]:
+        """Return the cases of at most `limit` studies, the newest first, after `skip` of them.
+
+        only_critical   studies that a result in the window found something critical in; it may
+                        not stand any more
+        """
 
 
 class ReadableStudies(Protocol):
@@ -244,6 +256,10 @@ class ReadableStudies(Protocol):
 
     def among(self, studies: Iterable[ChartStudy]) -> set[ChartStudy]:
         """Return those whose Patient and ImagingStudy both can be read; raise UpstreamFailed."""
+
+    @property
+    def gave_up(self) -> bool:
+        """Whether the EHR refused so often that it was not asked about all of them."""
 
 
 class Publications(Protocol):

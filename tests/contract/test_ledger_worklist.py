@@ -1,11 +1,11 @@
 """The studies of the worklist: the same on the fake, SQLite and PostgreSQL."""
 
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
 from cds_service.domain.finding import Coding, Result
 from cds_service.domain.job import Job
-from cds_service.domain.worklist import Case
+from cds_service.domain.worklist import Case, Window
 from tests.builders import (
     NOW,
     a_finding,
@@ -14,6 +14,7 @@ from tests.builders import (
     a_result,
     a_study,
     an_analysis,
+    not_analysed,
 )
 from tests.contract.ledgers import Ledger
 
@@ -45,8 +46,11 @@ def answer(ledger: Ledger, job: Job, name: str, **changes: Any) -> Result:
     return saved
 
 
-def cases(ledger: Ledger, since: datetime = LONG_AGO, limit: int = 100) -> list[Case]:
-    return ledger.worklist.cases("t-1", since=since, limit=limit)
+def cases(
+    ledger: Ledger, since: datetime = LONG_AGO, limit: int = 100, **changes: Any
+) -> list[Case]:
+    days = {name: changes.pop(name) for name in ("first", "last") if name in changes}
+    return ledger.worklist.cases("t-1", Window(since, **days), limit=limit, **changes)
 
 
 def test_a_case_is_the_newest_result_and_the_newest_job_of_a_study(ledger: Ledger) -> None:
@@ -89,6 +93,39 @@ def test_cases_are_those_of_the_time_and_of_too_many_the_newest(ledger: Ledger) 
     assert uids() == ["3", "2", "1", "0"]
     assert uids(since=NOW + timedelta(seconds=60)) == ["3", "2", "1"]
     assert uids(limit=2) == ["3", "2"]
+    assert uids(limit=2, skip=2) == ["1", "0"] and uids(limit=2, skip=4) == []
+
+
+def test_days_are_those_on_which_the_images_were_taken_where_they_were(ledger: Ledger) -> None:
+    late = datetime.fromisoformat("2026-01-02T23:30:00-05:00")  # the third in UTC
+    answer(ledger, ask(ledger, 1, started=late), "r-1", study_started=late)
+    ask(ledger, 2, started=late)
+    ask(ledger, 3, started=late + timedelta(days=1))
+    ask(ledger, 4, started=None)
+
+    def uids(**days: Any) -> set[str]:
+        return {case.study_uid[-1] for case in cases(ledger, **days)}
+
+    assert uids(last=date(2026, 1, 2)) == uids(first=date(2026, 1, 2), last=date(2026, 1, 2))
+    assert uids(last=date(2026, 1, 2)) == {"1", "2"}
+    assert uids(first=date(2026, 1, 3)) == {"3"} and uids(first=date(2026, 1, 4)) == set()
+
+
+def test_the_critical_ones_are_found_among_many(ledger: Ledger) -> None:
+    said: tuple[dict[str, Any], ...] = (
+        {"present": True, "critical": True},
+        {"present": True, "critical": False},
+        {"present": False, "critical": True},
+        {"present": None, "critical": True},
+    )
+    for number, finding in enumerate(said):
+        analysis = an_analysis(findings=(a_finding(**finding),))
+        answer(ledger, ask(ledger, number), f"r-{number}", analysis=analysis)
+    words = not_analysed("age", 'made for "critical":true,"present":true')
+    answer(ledger, ask(ledger, 8), "r-8", analysis=words)
+    ask(ledger, 9)
+
+    assert [case.study_uid[-1] for case in cases(ledger, only_critical=True)] == ["0"]
 
 
 def test_an_old_job_with_a_new_result_is_of_the_time(ledger: Ledger) -> None:

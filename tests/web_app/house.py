@@ -33,7 +33,7 @@ from cds_service.domain.finding import Activation, Result
 from cds_service.domain.job import Job
 from cds_service.domain.study import PatientFacts, StudyReference
 from cds_service.domain.tenant import Tenant
-from cds_service.domain.worklist import Case
+from cds_service.domain.worklist import Case, Window
 from cds_service.sandbox.authorization import SIGHTLINE_SCOPES
 from cds_service.sandbox.parts import Sandbox
 from cds_service.usecases.ports import EhrRecord
@@ -193,9 +193,9 @@ class LatestWork:
 
     house: House
 
-    def cases(self, tenant_id: str, *, since: datetime, limit: int) -> list[Case]:
+    def cases(self, tenant_id: str, window: Window, **bounds: Any) -> list[Case]:
         held = FakeWorklist(self.house.jobs, self.house.results)
-        return held.cases(tenant_id, since=since, limit=limit)
+        return held.cases(tenant_id, window, **bounds)
 
 
 @dataclass

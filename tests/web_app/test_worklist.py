@@ -167,6 +167,19 @@ class Failing:
         raise self._error
 
 
+class Slow:
+    """An EHR whose every answer takes so many seconds."""
+
+    def __init__(self, record: EhrRecord, clock: FakeClock, seconds: float) -> None:
+        self._record, self._clock, self._seconds = record, clock, seconds
+        self.reads = 0
+
+    def read(self, tenant: Tenant, path: str, **options: Any) -> Resource:
+        self.reads += 1
+        self._clock.advance(self._seconds)
+        return self._record.read(tenant, path, **options)
+
+
 @pytest.mark.requirement("@93")
 def test_the_worklist_shows_the_studies_that_the_user_can_read(house: House, sign_in: Open) -> None:
     house.keep(a_row(0), a_row(1, finding={"present": False}))
@@ -385,6 +398,95 @@ def test_an_earlier_day_that_is_asked_for_is_looked_at(house: House, sign_in: Op
     assert opened.names() == [] and opened.names(f"?from={earlier}") == ["Wrenaa"]
 
 
+def test_the_last_day_alone_looks_back_from_itself(house: House, sign_in: Open) -> None:
+    house.keep(a_row(0, hours=24 * 40), a_row(1), a_row(2, hours=24 * 80))
+
+    last = (datetime.now(UTC) - timedelta(days=38)).date()
+
+    assert sign_in().names(f"?to={last}") == ["Wrenaa"]
+
+
+def test_a_past_range_is_not_cut_by_what_is_newer(
+    house: House, sign_in: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(read_worklist, "BATCH", 3)
+    monkeypatch.setattr(read_worklist, "BATCHES", 1)
+    house.keep(a_row(0, hours=24 * 40), *(a_row(number) for number in range(1, 9)))
+
+    first = (datetime.now(UTC) - timedelta(days=45)).date()
+    page = sign_in().page(f"?from={first}&to={first + timedelta(days=10)}")
+
+    assert "Wrenaa, Ada May" in page and "Not all studies could be looked at" not in page
+
+
+@pytest.mark.parametrize("day", ["0001-01-01", "1899-12-31", "99999-01-01", "2026-13-01"])
+def test_a_day_that_no_image_is_of_is_not_asked_for(house: House, sign_in: Open, day: str) -> None:
+    house.keep(a_row(0))
+
+    assert sign_in().names(f"?from={day}&to={day}") == ["Wrenaa"]
+
+
+def test_a_critical_finding_is_shown_however_many_newer_studies_the_user_cannot_read(
+    house: House, sign_in: Open
+) -> None:
+    unread = [
+        a_row(100 + number, hours=1 + number / 1000, patient_id="w-0") for number in range(520)
+    ]
+    house.keep(a_row(1, hours=30, finding={"critical": True}), a_row(2, hours=31), *unread)
+    asked = Refusing(house.ehr, leaves_out=True)
+    house.swap(ehr=asked)
+    opened = sign_in()
+
+    page = opened.page()
+
+    assert opened.names() == ["Wrenab", "Wrenac"]
+    assert page.count("data-overdue") == 1 and "Not all studies could be looked at" not in page
+    assert re.search(r"ws-1\b", asked.asked[0]), "what is critical is asked about first"
+
+
+def test_an_acknowledged_critical_finding_is_no_alarm(
+    house: House, sign_in: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It stands in its own batch: as urgent as any, and no more than once on the page."""
+    monkeypatch.setattr(read_worklist, "BATCH", 2)
+    done = a_row(1, hours=30, finding={"critical": True})
+    house.keep(done, a_row(2, hours=1), a_row(3, hours=2))
+    said = Review("t-1", done.id, CODE, Verdict.AGREE, "Practitioner/2", datetime.now(UTC))
+    house.reviews.record(said, to_chart=False)
+
+    assert sign_in().names() == ["Wrenad", "Wrenac", "Wrenab"]
+
+
+def test_a_page_that_could_not_look_at_everything_says_so_and_never_nothing(
+    house: House, sign_in: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(read_worklist, "BATCH", 2)
+    monkeypatch.setattr(read_worklist, "BATCHES", 2)
+    house.keep(*(a_row(number, hours=1 + number) for number in range(6)))
+    house.swap(ehr=Refusing(house.ehr, *(f"Patient/w-{one}" for one in range(4)), leaves_out=True))
+
+    page = sign_in().page()
+
+    assert "Not all studies could be looked at" in page and "Nothing on your worklist" not in page
+
+
+def test_an_ehr_that_takes_too_long_is_asked_no_further_and_the_page_says_so(
+    house: House, sign_in: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(read_worklist, "CHUNK", 1)
+    clock = FakeClock(datetime.now(UTC))
+    house.now = clock
+    house.keep(*(a_row(number) for number in range(6)))
+    opened = sign_in()
+    slow = Slow(house.ehr, clock, read_worklist.READ_S / 2)
+    house.swap(ehr=slow)
+
+    page = opened.page()
+
+    assert slow.reads == 4 and "Wrenaa" in page and "Wrenac" not in page
+    assert "Not all studies could be looked at" in page
+
+
 def test_pages_are_turned_and_keep_what_is_chosen(house: House, sign_in: Open) -> None:
     house.keep(*(a_row(number, hours=1 + number / 10) for number in range(45)))
     opened = sign_in()
@@ -425,10 +527,23 @@ def test_an_ehr_that_refuses_everything_is_not_asked_without_end(
     hidden = [f"ImagingStudy/ws-{number}" for number in range(50)]
     refusing = Refusing(house.ehr, *hidden, leaves_out=False)
     house.swap(ehr=refusing)
+    page = sign_in().page()
+
+    assert "Wren" not in page and "Not all studies could be looked at" in page
+    assert len(refusing.asked) == readable.REFUSALS
+
+
+def test_what_was_not_asked_about_is_not_taken_for_refused(
+    house: House, sign_in: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(readable, "REFUSALS", 8)
+    house.keep(*(a_row(number, hours=9 - number) for number in range(8)))
+    hidden = [f"ImagingStudy/ws-{number}" for number in range(7)]
+    house.swap(ehr=Refusing(house.ehr, *hidden, leaves_out=False))
     opened = sign_in()
 
-    assert opened.names() == []
-    assert len(refusing.asked) == readable.REFUSALS
+    assert "Not all studies could be looked at" in opened.page()
+    assert opened.names() == ["Wrenah"]
 
 
 @pytest.mark.requirement("@8", "@9")

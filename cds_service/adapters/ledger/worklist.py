@@ -4,7 +4,6 @@ Source: ports Worklist.
 """
 
 from collections.abc import Iterable
-from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
@@ -14,7 +13,12 @@ from cds_service.adapters.ledger.connection import reading
 from cds_service.adapters.ledger.jobs import job_from
 from cds_service.adapters.ledger.results import result_from
 from cds_service.adapters.ledger.schema import job, result
-from cds_service.domain.worklist import Case, cases_of
+from cds_service.domain.worklist import Case, Window, cases_of
+
+# How the ledger writes a finding that is there and critical. Free text cannot hold either: a quote
+# in it is escaped. A result that has them in two findings is read too, and judged by its values.
+_CRITICAL = ('%"critical":true%', '%"present":true%')
+_DAY = 10  # characters of an ISO 8601 time: the day, by the EHR's own offset
 
 
 class SqlWorklist:
@@ -23,21 +27,26 @@ class SqlWorklist:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def cases(self, tenant_id: str, *, since: datetime, limit: int) -> list[Case]:
-        """Return those asked for or analysed since then; of more than `limit` the newest."""
-        lately = sa.union_all(
-            sa.select(job.c.patient_id, job.c.study_uid, job.c.created_at.label("at")).where(
-                job.c.tenant_id == tenant_id, job.c.created_at >= since
-            ),
-            sa.select(result.c.patient_id, result.c.study_uid, result.c.computed_at).where(
-                result.c.tenant_id == tenant_id, result.c.computed_at >= since
-            ),
-        ).subquery()
+    def cases(
+        self,
+        tenant_id: str,
+        window: Window,
+        *,
+        limit: int,
+        skip: int = 0,
+        only_critical: bool = False,
+    ) -> list[Case]:
+        """Return the cases of at most `limit` studies, the newest first, after `skip` of them."""
+        found = [_results_in(tenant_id, window, only_critical)]
+        if not only_critical:
+            found.append(_jobs_in(tenant_id, window))
+        lately = sa.union_all(*found).subquery()
         newest = (
             sa.select(lately.c.patient_id, lately.c.study_uid)
             .group_by(lately.c.patient_id, lately.c.study_uid)
-            .order_by(sa.func.max(lately.c.at).desc())
+            .order_by(sa.func.max(lately.c.at).desc(), lately.c.patient_id, lately.c.study_uid)
             .limit(limit)
+            .offset(skip)
         )
         with reading(self._engine) as connection:
             keys = [(row.patient_id, row.study_uid) for row in connection.execute(newest)]
@@ -66,6 +75,34 @@ class SqlWorklist:
                 [job_from(row) for row in asked.get(key, ())],
             )
         ]
+
+
+def _results_in(
+    tenant_id: str, window: Window, only_critical: bool
+) -> sa.Select[tuple[str, str, Any]]:
+    text = sa.cast(result.c.analysis, sa.String)
+    return sa.select(
+        result.c.patient_id, result.c.study_uid, result.c.computed_at.label("at")
+    ).where(
+        result.c.tenant_id == tenant_id,
+        result.c.computed_at >= window.since,
+        *_taken_in(result.c.study_started, window),
+        *(text.like(pattern) for pattern in (_CRITICAL if only_critical else ())),
+    )
+
+
+def _jobs_in(tenant_id: str, window: Window) -> sa.Select[tuple[str, str, Any]]:
+    return sa.select(job.c.patient_id, job.c.study_uid, job.c.created_at.label("at")).where(
+        job.c.tenant_id == tenant_id,
+        job.c.created_at >= window.since,
+        *_taken_in(job.c.study["started"].as_string(), window),
+    )
+
+
+def _taken_in(started: sa.ColumnElement[Any], window: Window) -> list[sa.ColumnElement[bool]]:
+    day = sa.func.substr(started, 1, _DAY)
+    first = [] if window.first is None else [day >= window.first.isoformat()]
+    return first if window.last is None else [*first, day <= window.last.isoformat()]
 
 
 def _by_study(rows: Iterable[Row[Any]]) -> dict[tuple[str, str], list[Row[Any]]]:
