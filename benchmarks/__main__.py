@@ -12,18 +12,21 @@ from benchmarks.hook_latency import hook_latency
 from benchmarks.install_size import install_size
 from benchmarks.intake import intake
 from benchmarks.memory import idle_memory
+from benchmarks.pipeline import SHORT, pipeline
 from benchmarks.running_demo import running_demo
 from benchmarks.study_time import study_time
 from benchmarks.viewer import viewer
 
 OF_THE_DEMO = ("start", "memory", "study", "intake", "viewer")
-ALL = (*OF_THE_DEMO, "hook", "install")
+ALL = (*OF_THE_DEMO, "hook", "pipeline", "install")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("figures", nargs="*", help=f"some of {' '.join(ALL)} (default: all)")
-    wanted = parser.parse_args().figures or ALL
+    parser.add_argument("--studies", type=int, default=SHORT, help="of the pipeline's memory figure")
+    given = parser.parse_args()
+    wanted = given.figures or ALL
     if unknown := set(wanted) - set(ALL):
         parser.error(f"there is no figure {', '.join(sorted(unknown))}")
     for line in conditions():
@@ -33,6 +36,8 @@ def main() -> None:
         _report(lambda: _demo_figures(wanted))
     if "hook" in wanted:
         _report(hook_latency)
+    if "pipeline" in wanted:
+        _report(lambda: pipeline(given.studies))
     if "install" in wanted:
         _report(lambda: [install_size()])
     print(f"\nload at the end: {load()}")

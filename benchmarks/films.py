@@ -24,7 +24,6 @@ from pydicom.uid import (
     JPEGLosslessSV1,
     JPEGLSLossless,
     RLELossless,
-    generate_uid,
 )
 
 from benchmarks.figures import MeasurementFailed
@@ -42,13 +41,13 @@ SYNTAXES: tuple[UID, ...] = (
 )
 
 
-def film(syntax: UID = ExplicitVRLittleEndian, *, study_uid: str = "") -> bytes:
+def film(syntax: UID = ExplicitVRLittleEndian, *, study_uid: str = "2.25.2500") -> bytes:
     """Return one DICOM file; the same pixels at every call."""
     dataset = Dataset()
     dataset.file_meta = FileMetaDataset()
     dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
     dataset.SOPClassUID = DigitalXRayImageStorageForPresentation
-    dataset.StudyInstanceUID = study_uid or generate_uid(entropy_srcs=["benchmark"])
+    dataset.StudyInstanceUID = study_uid
     dataset.SeriesInstanceUID = f"{dataset.StudyInstanceUID}.1"
     dataset.SOPInstanceUID = f"{dataset.StudyInstanceUID}.1.1"
     dataset.Modality, dataset.BodyPartExamined, dataset.ViewPosition = "DX", "CHEST", "AP"
