@@ -78,10 +78,19 @@ def close(name: str, door: str, data: Path | None) -> None:
 @name_option
 @data_option
 def status(name: str, data: Path | None) -> None:
-    """Show which doors of the EHR with this name are open."""
-    tenant = _tenant(open_ledger(data), name)
+    """Show which doors of the EHR with this name are open, and when each last read."""
+    from cds_service.adapters.ledger import SqlIntakeCursors
+
+    engine = open_ledger(data)
+    tenant, cursors = _tenant(engine, name), SqlIntakeCursors(engine)
     for door in Door:
-        click.echo(f"{door.value:<20}{'open' if tenant.opened(door) else 'closed'}")
+        row = f"{door.value:<20}{'open' if tenant.opened(door) else 'closed':<8}"
+        kept_at = cursors.kept_at(tenant.id, door)
+        if kept_at is not None:
+            waiting = len(cursors.position(tenant.id, door).get("waiting", ()))
+            row += f"read {kept_at:%Y-%m-%d %H:%M:%S} UTC"
+            row += f", {waiting} waiting for the EHR" if waiting else ""
+        click.echo(row.rstrip())
     if tenant.change_feed:
         click.echo(f"{'change feed':<20}{tenant.change_feed}")
 

@@ -55,6 +55,7 @@ def poll_fhir(
     place = _place(cursors.position(tenant.id, door), desk.clock())
     for _ in range(READS_PER_ROUND):
         page, place = _read(place, tenant, desk)
+        _require_searched(page, place)
         for resource in resources(page):
             study = stated_in(resource, tenant.id)
             if study is not None:
@@ -92,6 +93,17 @@ def _begun_anew(place: Place) -> Place:
     """Keep what is certain: oldest first, everything up to the newest that was seen is done."""
     is_done = place.in_order and place.newest is not None
     return Place(since=str(place.newest) if is_done else place.since)
+
+
+def _require_searched(page: Resource, place: Place) -> None:
+    """Refuse what was changed earlier than asked for.
+
+    An EHR that does not know the parameter may ignore it, and answer its whole record each time.
+    """
+    earliest = datetime.fromisoformat(place.since) - OVERLAP - timedelta(seconds=1)
+    moments = (last_updated(resource) for resource in resources(page))
+    if any(moment is not None and moment < earliest for moment in moments):
+        raise EhrAnswerInvalid("The EHR does not search ImagingStudy by _lastUpdated.")
 
 
 def _after(page: Resource, place: Place, now: datetime) -> Place:

@@ -4,6 +4,7 @@ Source: ports IntakeCursors, IntakeBells.
 """
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
@@ -33,6 +34,13 @@ class SqlIntakeCursors:
                 sa.select(intake_cursor.c.position).where(_is(tenant_id, door))
             ).scalar_one_or_none()
         return {} if kept is None else dict(kept)
+
+    def kept_at(self, tenant_id: str, door: Door) -> datetime | None:
+        """Return when this door last read; None before its first time."""
+        with reading(self._engine) as connection:
+            return connection.execute(
+                sa.select(intake_cursor.c.updated_at).where(_is(tenant_id, door))
+            ).scalar_one_or_none()
 
     def keep(self, tenant_id: str, door: Door, position: Mapping[str, Any]) -> None:
         """Put this in its place."""

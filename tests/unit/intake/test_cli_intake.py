@@ -7,10 +7,10 @@ import pytest
 import sqlalchemy as sa
 from click.testing import CliRunner, Result
 
-from cds_service.adapters.ledger import SqlTenants, connect, schema, upgrade
+from cds_service.adapters.ledger import SqlIntakeCursors, SqlTenants, connect, schema, upgrade
 from cds_service.cli import main
 from cds_service.domain.intake import Door
-from tests.builders import a_tenant
+from tests.builders import NOW, a_tenant
 
 Run = Callable[..., Result]
 NAME = "General Hospital"
@@ -111,3 +111,12 @@ def test_a_door_that_cannot_work_is_not_opened(
     assert result.exit_code == 2
     assert why in result.output
     assert SqlTenants(engine).get("t-1").doors == ()
+
+
+def test_the_status_says_when_a_door_last_read_and_what_waits(run: Run, engine: sa.Engine) -> None:
+    run("open", "orthanc-changes", "--feed", "http://archive.example.org:8042")
+    cursors = SqlIntakeCursors(engine, clock=lambda: NOW)
+    cursors.keep("t-1", Door.ORTHANC_CHANGES, {"place": {"after": 7}, "waiting": [{"uid": "1.2"}]})
+
+    line = "orthanc-changes     open    read 2026-01-05 09:00:00 UTC, 1 waiting for the EHR"
+    assert line in run("status").output.splitlines()

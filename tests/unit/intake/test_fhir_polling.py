@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from cds_service.domain.intake import Door, Reception
-from cds_service.errors import EhrBusy
+from cds_service.errors import EhrAnswerInvalid, EhrBusy
 from cds_service.intake import fhir_polling
 from cds_service.intake.fhir_polling import poll_fhir
 from tests.builders import a_tenant
@@ -155,3 +155,15 @@ def test_a_study_whose_patient_is_kept_from_us_does_not_hold_up_the_others(
 
     assert polled.poll() == 1
     assert polled.asked == ["2"]
+
+
+def test_an_ehr_that_ignores_the_time_is_not_read_to_its_end(a_house: MakeHouse) -> None:
+    polled = Polled(a_house(), ignores_time=True)
+    for number in range(1, 6):
+        polled.record.add(number, "2025-12-01T08:00:00Z")
+
+    with pytest.raises(EhrAnswerInvalid, match="does not search ImagingStudy by _lastUpdated"):
+        polled.poll()
+
+    assert len(polled.record.searches) == 1
+    assert polled.asked == []
