@@ -24,7 +24,8 @@ ALL = (*OF_THE_DEMO, "hook", "pipeline", "install")
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("figures", nargs="*", help=f"some of {' '.join(ALL)} (default: all)")
-    parser.add_argument("--studies", type=int, default=SHORT, help="of the pipeline's memory figure")
+    studies = "of the pipeline's memory figure"
+    parser.add_argument("--studies", type=int, default=SHORT, help=studies)
     given = parser.parse_args()
     wanted = given.figures or ALL
     if unknown := set(wanted) - set(ALL):
