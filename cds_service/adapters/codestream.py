@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from pydicom.uid import (
+    UID,
     JPEG2000TransferSyntaxes,
     JPEGLSTransferSyntaxes,
     JPEGTransferSyntaxes,
@@ -21,6 +22,8 @@ from pydicom.uid import (
 from cds_service.adapters.jpeg_scan import check_scan, read_frame
 from cds_service.errors import UnreadableInstance
 
+# Spectral selection and full progression, Huffman coded (PS3.6 annex A).
+RETIRED_JPEG = frozenset({UID("1.2.840.10008.1.2.4.53"), UID("1.2.840.10008.1.2.4.55")})
 _SOC_SIZ, _SOT, _SOD, _EOC = b"\xff\x4f\xff\x51", b"\xff\x90", b"\xff\x93", b"\xff\xd9"
 _PADDING = b"\0\xff"  # to an even length: zero (PS3.5 A.4), or ones, seen in the field
 _CODESTREAM_BOX = b"jp2c"
@@ -49,7 +52,7 @@ def check_codestream(transfer_syntax: str, frame: bytes, matrix: Matrix) -> None
         _check_rle(frame, matrix)
     elif transfer_syntax in JPEG2000TransferSyntaxes:
         _check_jpeg_2000(frame, matrix)
-    elif transfer_syntax in (*JPEGTransferSyntaxes, *JPEGLSTransferSyntaxes):
+    elif transfer_syntax in (*JPEGTransferSyntaxes, *JPEGLSTransferSyntaxes, *RETIRED_JPEG):
         if not frame.rstrip(_PADDING).endswith(_EOC):
             raise damaged()
         header = read_frame(frame)

@@ -2,9 +2,6 @@
 
 A decoder is given the very frame that was checked, and no other part of the object.
 
-There is one decoder for each transfer syntax and no second try: a more lenient one would accept
-what the first found broken, and results would depend on which ran. No decoder here is copyleft.
-
 Source: DICOM PS3.3 C.7.6.3 (Image Pixel), PS3.5 8, A.4; pydicom 3 `pydicom.pixels.decoders`.
 """
 
@@ -13,51 +10,25 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from pydicom import Dataset
-from pydicom.encaps import encapsulate, generate_frames, get_frame
+from pydicom.encaps import generate_frames, get_frame
 from pydicom.pixels.decoders.base import get_decoder
-from pydicom.pixels.utils import as_pixel_options
 from pydicom.uid import (
     HTJ2K,
     JPEG2000,
-    UID,
-    HTJ2KLossless,
-    HTJ2KLosslessRPCL,
     ImplicitVRLittleEndian,
-    JPEG2000Lossless,
     JPEGBaseline8Bit,
     JPEGExtended12Bit,
-    JPEGLossless,
-    JPEGLosslessSV1,
-    JPEGLSLossless,
     JPEGLSNearLossless,
-    RLELossless,
 )
 
-from cds_service.adapters.codestream import Matrix, check_codestream, damaged
-from cds_service.errors import (
-    StudyOutOfScope,
-    StudyTooLarge,
-    UnreadableInstance,
-    UnsupportedTransferSyntax,
-)
+from cds_service.adapters.codestream import RETIRED_JPEG, Matrix, check_codestream, damaged
+from cds_service.adapters.decoders import Decoders, decoded_frame
+from cds_service.adapters.palette import grey_levels
+from cds_service.errors import StudyOutOfScope, StudyTooLarge, UnreadableInstance
 
 MAX_PIXELS = 64 * 1024 * 1024  # of a frame; the largest mammography detectors have 20 million
 MAX_FRAMES = 4096  # the longest cine loops and tomosynthesis stacks seen have about 1000
 
-DECODERS: dict[UID, str] = {
-    JPEGBaseline8Bit: "gdcm",
-    JPEGExtended12Bit: "gdcm",
-    JPEGLossless: "gdcm",
-    JPEGLosslessSV1: "gdcm",
-    JPEGLSLossless: "pyjpegls",
-    JPEGLSNearLossless: "pyjpegls",
-    JPEG2000Lossless: "gdcm",
-    JPEG2000: "gdcm",
-    HTJ2KLossless: "pylibjpeg",
-    HTJ2KLosslessRPCL: "pylibjpeg",
-    HTJ2K: "pylibjpeg",
-    RLELossless: "pylibjpeg",
-}
 # PS3.3 A.2 - A.4, A.26, A.27: one image each; more frames of them are one image cut in slabs.
 _SINGLE_FRAME = frozenset(
     {
@@ -67,7 +38,7 @@ _SINGLE_FRAME = frozenset(
         *(f"1.2.840.10008.5.1.4.1.1.1{kind}" for kind in ("", ".1", ".1.1", ".2", ".2.1")),
     }
 )
-_LOSSY = frozenset({JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless, JPEG2000, HTJ2K})
+_LOSSY = RETIRED_JPEG | {JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless, JPEG2000, HTJ2K}
 _LOSSY_ERROR = 0.05  # of the range: how far lossy coding may leave the stated extremes
 # Mean step between neighbours over mean deviation. Measured: radiographs 0.02-0.3, the noisiest CT
 # at hand 0.54, a film that had decoded to garbage 0.98.
@@ -76,52 +47,59 @@ _ROUGHEST = 0.8
 _LARGEST_OF_BLANK = 0.03
 _GREY = frozenset({"MONOCHROME1", "MONOCHROME2"})
 _COLOUR = frozenset({"RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT"})
+_PALETTE = "PALETTE COLOR"
 _COLOUR_ERROR = 2  # grey levels that lossy colour coding leaves between equal channels
 
 StoredValues = NDArray[np.integer[Any]]
 
 
-def stored_values(dataset: Dataset, number: int = 1) -> StoredValues:
-    """Return the stored values (rows, columns) of one grey frame, counted from 1.
+def stored_values(
+    dataset: Dataset, decoders: Decoders, number: int = 1
+) -> tuple[StoredValues, str | None]:
+    """Return the stored values (rows, columns) of one grey frame, from 1, and what decoded it.
 
-    Colour images whose channels are equal count as grey. Raises StudyUnusable for what is not
-    grey, cannot be decoded here, is larger than MAX_PIXELS or MAX_FRAMES or is damaged, and for a
-    frame that is not there; anything else that a decoder throws passes through.
+    Colour images whose channels are equal count as grey; of a grey palette the levels are
+    returned. Raises StudyUnusable for what is not grey, cannot be decoded here, is larger than
+    MAX_PIXELS or MAX_FRAMES or is damaged, and for a frame that is not there; anything else that
+    a decoder throws passes through.
     """
     syntax = dataset.file_meta.get("TransferSyntaxUID", ImplicitVRLittleEndian)
     photometric = str(dataset.get("PhotometricInterpretation", ""))
     _check_kind(dataset, photometric)
     matrix = _matrix(dataset)
     frames = _checked_frames(dataset, number)
-    # Unused bits are looked at, not shifted away: they show when Bits Stored is a lie.
-    options: dict[str, Any] = {
-        "correct_unused_bits": int(dataset.PixelRepresentation) == 1,
-        "view_only": True,  # nothing here writes to it, and a copy of a film is 10 MB
-    }
-    source: Dataset | bytes = dataset
+    name = None
     if syntax.is_encapsulated:
-        _check_decoder(syntax, int(dataset.BitsStored))
+        name = decoders.name_for(syntax, int(dataset.BitsStored), matrix.samples)
         frame = _encoded_frame(dataset, number, frames)
         check_codestream(syntax, frame, matrix)
-        source, number = encapsulate([frame]), 1
-        options |= as_pixel_options(dataset, number_of_frames=1)
-        options.pop("extended_offsets", None)
+        decoded = decoded_frame(name, syntax, frame, dataset)
     else:
         is_halved = photometric == "YBR_FULL_422"  # C.7.6.3.1.2: two samples a pixel, not three
         samples = 2 if is_halved else matrix.samples
         _check_native_length(len(dataset.PixelData), matrix, samples, frames)
-    decoded, _ = get_decoder(syntax).as_array(
-        source,
-        index=number - 1,
-        raw=photometric in _GREY,
-        decoding_plugin=DECODERS.get(syntax, ""),
-        **options,
-    )
+        decoded = _native(dataset, number, is_grey=photometric not in _COLOUR)
     stored = decoded if decoded.ndim == 2 else _grey_of_colour(decoded)
     if stored.shape != (matrix.rows, matrix.columns):
         raise damaged()
-    _check_values(stored, dataset, is_lossy=syntax in _LOSSY)
-    return stored
+    _check_range(stored, dataset, is_lossy=syntax in _LOSSY)
+    if photometric == _PALETTE:
+        stored = grey_levels(stored, dataset)
+    _check_texture(stored)
+    return stored, name
+
+
+def _native(dataset: Dataset, number: int, *, is_grey: bool) -> StoredValues:
+    syntax = dataset.file_meta.get("TransferSyntaxUID", ImplicitVRLittleEndian)
+    decoded, _ = get_decoder(syntax).as_array(
+        dataset,
+        index=number - 1,
+        raw=is_grey,
+        # Unused bits are looked at, not shifted away: they show when Bits Stored is a lie.
+        correct_unused_bits=int(dataset.PixelRepresentation) == 1,
+        view_only=True,  # nothing here writes to it, and a copy of a film is 10 MB
+    )
+    return decoded
 
 
 def _checked_frames(dataset: Dataset, number: int) -> int:
@@ -154,9 +132,7 @@ def _check_kind(dataset: Dataset, photometric: str) -> None:
         if len(dataset) == 0:  # pydicom's answer to a file that ends inside an element
             raise UnreadableInstance("damaged-pixels", "the file ends too early")
         raise UnreadableInstance("no-image", "it holds no image")
-    if str(dataset.get("QualityControlImage", "")).upper() == "YES":
-        raise StudyOutOfScope("quality-control", "it is a quality control image")
-    if photometric not in _GREY | _COLOUR:
+    if photometric not in {*_GREY, *_COLOUR, _PALETTE}:
         raise StudyOutOfScope("colour", "it is not a grey image")
 
 
@@ -176,17 +152,6 @@ def _matrix(dataset: Dataset) -> Matrix:
     return matrix
 
 
-def _check_decoder(syntax: UID, bits_stored: int) -> None:
-    plugin = DECODERS.get(syntax)
-    # gdcm reads 8 bits of JPEG Extended, and the only others that read 12 are not permissive.
-    is_beyond_gdcm = syntax == JPEGExtended12Bit and bits_stored != 8
-    if plugin is None or is_beyond_gdcm or plugin not in get_decoder(syntax).available_plugins:
-        name = syntax.name.split("(")[0].strip() if syntax.is_transfer_syntax else "unknown"
-        raise UnsupportedTransferSyntax(
-            "no-decoder", f"its image format cannot be decoded here ({name})"
-        )
-
-
 def _check_native_length(length: int, matrix: Matrix, samples: int, frames: int) -> None:
     """Refuse pixel data that are short, or long enough that Rows must be wrong."""
     row = matrix.columns * samples * matrix.bytes_per_sample
@@ -201,8 +166,8 @@ def _grey_of_colour(decoded: StoredValues) -> StoredValues:
     return decoded[..., 0]
 
 
-def _check_values(stored: StoredValues, dataset: Dataset, *, is_lossy: bool) -> None:
-    """Refuse values that the header rules out, noise, and an image without contrast."""
+def _check_range(stored: StoredValues, dataset: Dataset, *, is_lossy: bool) -> None:
+    """Refuse values that the header rules out."""
     low, high = int(stored.min()), int(stored.max())
     half = 1 << int(dataset.BitsStored) - 1
     floor, ceiling = (-half, half - 1) if low < 0 else (0, 2 * half - 1)
@@ -213,6 +178,11 @@ def _check_values(stored: StoredValues, dataset: Dataset, *, is_lossy: bool) -> 
         floor, ceiling = max(floor, smallest - error), min(ceiling, largest + error)
     if low < floor or high > ceiling:
         raise damaged()
+
+
+def _check_texture(stored: StoredValues) -> None:
+    """Refuse noise, and an image without contrast."""
+    low, high = int(stored.min()), int(stored.max())
     sample = stored[:: max(1, stored.shape[0] // 512)].astype(np.float32)
     departures = sample - sample.mean()
     deviation = float(np.abs(departures, out=departures).mean())

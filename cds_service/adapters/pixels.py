@@ -24,17 +24,13 @@ from pydicom.pixels.processing import apply_modality_lut, apply_voi_lut
 
 from cds_service.adapters.codestream import damaged
 from cds_service.adapters.decode import StoredValues, stored_values
+from cds_service.adapters.decoders import Decoders, first_usable
 from cds_service.adapters.functional_groups import of_frame
 from cds_service.adapters.header import hostile_input, parse, read_header
 from cds_service.domain.study import InstanceHeader
-from cds_service.errors import StudyOutOfScope
 
 FloatImage = NDArray[np.float32]
 GreyImage = NDArray[np.float32] | NDArray[np.integer[Any]]
-
-_SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"  # and its multi-frame kinds below it
-# PS3.3 C.8.6.1: pictures of a screen, drawings and papers. Digitised films (DF) are radiographs.
-_NOT_FILMS = frozenset({"DRW", "DV", "SD", "SYN", "WSD"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +43,7 @@ class Radiograph:
 
     grey: GreyImage = field(repr=False)
     is_polarity_known: bool = True  # False: the header contradicts itself, larger may be darker
+    notes: tuple[str, ...] = ()  # codes of how it was read: the decoder, "inverted"
 
     @property
     def values(self) -> FloatImage:
@@ -57,7 +54,8 @@ class Radiograph:
     def negative(self) -> "Radiograph":
         """Return the image with black and white exchanged, in the same range of values."""
         values = self.values
-        return Radiograph(np.float32(values.min() + values.max()) - values)
+        exchanged = np.float32(values.min() + values.max()) - values
+        return Radiograph(exchanged, notes=(*self.notes, "inverted"))
 
     @property
     def rows(self) -> int:
@@ -73,7 +71,9 @@ class Radiograph:
 class DicomReader:
     """Read instances from strangers; every failure is a StudyUnusable."""
 
-    def __init__(self) -> None:
+    def __init__(self, decoders: Decoders | None = None) -> None:
+        """`decoders`: as measured at start; without it the first that is installed of each."""
+        self._decoders = first_usable() if decoders is None else decoders
         # Their messages may quote header values, and every failure is raised here anyway.
         logging.getLogger("pydicom").setLevel(logging.CRITICAL + 1)
         gdcm.Trace.WarningOff()
@@ -86,25 +86,19 @@ class DicomReader:
     def pixels(self, instance: bytes, frame: int = 1) -> Radiograph:
         """Decode one frame, counted from 1, and apply modality LUT, VOI LUT and polarity.
 
-        A VOI window is not applied: the model's own scaling does what a linear window does.
+        A linear VOI window is not applied: the model's own scaling does what it does.
         Where the header contradicts itself about black and white, the image is what Photometric
         Interpretation says, and its polarity is not known.
         Raises UnreadableInstance, UnsupportedTransferSyntax, StudyTooLarge, or StudyOutOfScope
-        for what is not one grey image of a patient.
+        for what is not one grey image.
         """
         dataset = parse(instance, pixels=True)
         with hostile_input("damaged-pixels", "its image data are damaged"):
-            _check_source(dataset)
             says_dark, is_known = _polarity(dataset)
-            stored = stored_values(dataset, frame)
+            stored, decoder = stored_values(dataset, self._decoders, frame)
             grey = _displayed(of_frame(dataset, frame), stored, is_inverted=says_dark)
-            return Radiograph(grey, is_known)
-
-
-def _check_source(dataset: Dataset) -> None:
-    is_capture = str(dataset.get("SOPClassUID", "")).startswith(_SECONDARY_CAPTURE)
-    if is_capture and str(dataset.get("ConversionType", "")).upper() in _NOT_FILMS:
-        raise StudyOutOfScope("secondary-capture", "it is a picture of a screen or a paper")
+            notes = (f"decoded-by-{decoder}",) if decoder else ()
+            return Radiograph(grey, is_known, (*notes, "inverted") if says_dark else notes)
 
 
 def _polarity(dataset: Dataset) -> tuple[bool, bool]:
@@ -123,15 +117,23 @@ def _polarity(dataset: Dataset) -> tuple[bool, bool]:
 def _displayed(dataset: Dataset, stored: StoredValues, *, is_inverted: bool) -> GreyImage:
     values: NDArray[np.generic] = _in_modality_units(stored, dataset)
     is_shown_as_stored = values is stored and not is_inverted and stored.itemsize <= 2
-    if is_shown_as_stored and not dataset.get("VOILUTSequence"):
+    has_curve = _has_voi_curve(dataset)
+    if is_shown_as_stored and not has_curve:
         return np.ascontiguousarray(stored)
-    if dataset.get("VOILUTSequence"):
+    if has_curve:
         values = apply_voi_lut(values, dataset, prefer_lut=True)
     low, high = float(np.float32(values.min())), float(np.float32(values.max()))
     if not (isfinite(low) and isfinite(high) and low < high):
         raise damaged()
     grey = np.ascontiguousarray(values, dtype=np.float32)
     return np.subtract(np.float32(low + high), grey, out=grey) if is_inverted else grey
+
+
+def _has_voi_curve(dataset: Dataset) -> bool:
+    """Tell whether a VOI transformation bends the grey scale; a linear window does not."""
+    is_sigmoid = str(dataset.get("VOILUTFunction", "")).upper() == "SIGMOID"
+    has_window = "WindowCenter" in dataset and "WindowWidth" in dataset
+    return bool(dataset.get("VOILUTSequence")) or (is_sigmoid and has_window)
 
 
 def _in_modality_units(stored: StoredValues, dataset: Dataset) -> NDArray[np.generic]:

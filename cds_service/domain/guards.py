@@ -44,6 +44,9 @@ _BODY_PARTS = frozenset(
         *("SPINE", "STERNUM", "TOE", "WRIST"),
     }
 )
+_SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"  # and its multi-frame kinds below it
+# PS3.3 C.8.6.1: pictures of a screen, drawings and papers. Digitised films (DF) are radiographs.
+_NOT_FILMS = frozenset({"DRW", "DV", "SD", "SYN", "WSD"})
 _LATERAL_VIEWS = frozenset({"LL", "RL", "LATERAL", "LAT", "LLD", "RLD"})
 
 
@@ -128,9 +131,21 @@ def _refusals(
     elif use.views and view not in use.views:
         what = "a lateral view" if view in _LATERAL_VIEWS else "another view"
         yield StudyOutOfScope("view", f"{made_for}, this is {what}")
+    yield from _origin_refusals(header)
     if min(header.rows, header.columns) < _SMALLEST_SIDE:
         yield StudyOutOfScope("too-small", "the image is too small")
     yield from _age_refusals(header, use, overrides, facts)
+
+
+def _origin_refusals(header: InstanceHeader) -> Iterator[StudyOutOfScope]:
+    """Refuse what is no image of a patient as the device made it."""
+    if header.is_quality_control:
+        yield StudyOutOfScope("quality-control", "it is a quality control image")
+    is_capture = (header.sop_class or "").startswith(_SECONDARY_CAPTURE)
+    if is_capture and header.conversion_type in _NOT_FILMS:
+        yield StudyOutOfScope("secondary-capture", "it is a picture of a screen or a paper")
+    if header.has_burned_in_text:
+        yield StudyOutOfScope("burned-in-text", "text is burned into the image")
 
 
 def _age_refusals(

@@ -74,6 +74,9 @@ class InstanceHeader:
     patient_sex: str | None = field(repr=False)  # DICOM: M, F, O
     accession: str | None = field(default=None, repr=False)
     patient_name: str | None = field(default=None, repr=False)  # DICOM PN
+    conversion_type: str = ""  # of a secondary capture: DF, DRW, DV, ...
+    is_quality_control: bool = False  # a phantom, or a test of the device
+    has_burned_in_text: bool = False  # that identifies or describes the patient
     transfer_syntax: str = ""
     photometric: str = ""
     rows: int = 0

@@ -146,6 +146,7 @@ class _Run:
                 pixels = self.reader.pixels(instance.data, self._frame_of(header))
             finally:
                 self.read_s += self.timer() - started
+            self.notes.update(pixels.notes)
             self._classify(header, pixels, (*guards, "pixels"))
             self.used.add(digest)
         except StudyUnusable as refusal:

@@ -454,6 +454,10 @@ class Pixels(Protocol):
     def columns(self) -> int:
         """Width in pixels."""
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Codes of how it was read, such as the decoder."""
+
 
 class ImageReader(Protocol):
     """DICOM bytes to a header and to pixels."""

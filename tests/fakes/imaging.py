@@ -96,6 +96,7 @@ class FakePixels:
     probability: float
     rows: int = 512
     columns: int = 512
+    notes: tuple[str, ...] = ()
 
 
 @dataclass

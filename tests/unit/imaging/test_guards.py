@@ -125,3 +125,23 @@ def test_the_checks_that_were_made_are_named_and_a_silent_header_claims_none() -
 
     assert whole == ("modality", "body-part", "view", "age", "size")
     assert silent == ("modality", "view", "age", "size")
+
+
+CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
+
+
+@pytest.mark.parametrize(
+    ("header", "code"),
+    [
+        ({"sop_class": CAPTURE, "conversion_type": "WSD"}, "secondary-capture"),
+        ({"sop_class": f"{CAPTURE}.4", "conversion_type": "DV"}, "secondary-capture"),
+        ({"sop_class": CAPTURE, "conversion_type": "DF"}, ""),
+        ({"is_quality_control": True}, "quality-control"),
+        ({"has_burned_in_text": True}, "burned-in-text"),
+    ],
+    ids=str,
+)
+def test_what_is_no_image_of_a_patient_as_it_was_taken_is_refused_before_it_is_decoded(
+    header: dict[str, object], code: str
+) -> None:
+    assert refusal(**header).partition(":")[0] == code

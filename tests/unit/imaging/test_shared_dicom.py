@@ -121,11 +121,7 @@ def test_what_the_model_is_not_for_is_refused_with_its_reason(
     ("name", "code"),
     [
         ("966", "damaged-pixels"),
-        ("RG2_JPLY", "no-decoder"),
-        ("RG2_JPLY_fixed", "no-decoder"),
         ("emri_small_jpeg_2k_lossless_too_short", "damaged-pixels"),
-        (CT + "JPEGProcess6_8TransferSyntax_1.2.840.10008.1.2.4.53", "no-decoder"),
-        (CT + "JPEGProcess10_12TransferSyntax_1.2.840.10008.1.2.4.55", "no-decoder"),
         ("JPEGLossless_1s_1f_i_16_16_bad", "damaged-pixels"),
         ("no-pixel-data", "no-image"),
         ("parametric_map_float", "no-image"),
@@ -134,7 +130,6 @@ def test_what_the_model_is_not_for_is_refused_with_its_reason(
         ("US1_J2KR", "colour"),
         ("US-YBR_FULL_422-EVRLE", "colour"),
         ("HTJ2K_08_RGB", "colour"),
-        ("mlut_18", "secondary-capture"),
     ],
 )
 def test_pixels_that_are_no_grey_image_are_refused_by_the_reader_too(
@@ -144,6 +139,44 @@ def test_pixels_that_are_no_grey_image_are_refused_by_the_reader_too(
         image(folder, name)
 
     assert refused.value.code == code
+
+
+WITH_CODECS = (
+    "RG2_JPLY_fixed",
+    CT + "JPEGProcess2_4TransferSyntax_1.2.840.10008.1.2.4.51",
+    CT + "JPEGProcess6_8TransferSyntax_1.2.840.10008.1.2.4.53",
+    CT + "JPEGProcess10_12TransferSyntax_1.2.840.10008.1.2.4.55",
+)
+
+
+@pytest.mark.parametrize("name", WITH_CODECS)
+def test_twelve_bits_and_retired_processes_need_the_extra(
+    folder: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cds_service.adapters.decoders.find_spec", lambda _name: None)
+
+    with pytest.raises(StudyUnusable) as refused:
+        DicomReader().pixels((folder / f"{name}.dcm").read_bytes())
+
+    assert refused.value.code == "no-decoder"
+
+
+@pytest.mark.parametrize("name", WITH_CODECS)
+def test_with_the_extra_twelve_bits_and_retired_processes_are_read(folder: Path, name: str) -> None:
+    pytest.importorskip("imagecodecs", reason="the extra [codecs] is not installed")
+
+    film = image(folder, name)
+
+    assert film.notes == ("decoded-by-imagecodecs",) and film.rows >= 512
+
+
+def test_three_lossy_processes_give_one_picture(folder: Path) -> None:
+    pytest.importorskip("imagecodecs", reason="the extra [codecs] is not installed")
+
+    sequential, spectral, progressive = (image(folder, name) for name in WITH_CODECS[1:])
+
+    assert np.array_equal(sequential.values, spectral.values)
+    assert np.array_equal(sequential.values, progressive.values)
 
 
 @pytest.mark.parametrize("name", ["bad_sequence", "966_fixed", "ELSCINT1_JP2vsJ2K"])
