@@ -11,6 +11,7 @@ from cds_service.domain.audit import AuditAction
 from cds_service.domain.finding import AnalysisStatus, Coding
 from cds_service.domain.job import JobState, JobStep, Lease
 from cds_service.domain.publication import PublicationState
+from cds_service.domain.study import PatientFacts, StudyReference
 from cds_service.errors import (
     ArchiveFailed,
     EhrRefused,
@@ -49,13 +50,15 @@ class House:
     classifier: FakeClassifier = field(default_factory=FakeClassifier)
     writer: FakeEhrWriter = field(default_factory=FakeEhrWriter)
     audit: FakeAuditLog = field(default_factory=FakeAuditLog)
+    study: StudyReference = field(default_factory=a_study)
+    patient: PatientFacts = field(default_factory=a_patient)
 
     def __post_init__(self) -> None:
         self.jobs = FakeJobs(attempts=ATTEMPTS, clock=self.clock)
         self.results = FakeResults(self.jobs)
         self.publications = FakePublications(self.jobs)
         self.archive = FakeArchive({STUDY_UID: [self.reader.holding(b"film", 0.93)]})
-        self.job_id = self.jobs.open("k-1", a_study(), a_patient(), "cxr_pneumonia_peds")[0].id
+        self.job_id = self.jobs.open("k-1", self.study, self.patient, "cxr_pneumonia_peds")[0].id
 
     @property
     def reviewing(self) -> ReviewBench:
@@ -304,9 +307,8 @@ def test_images_of_somebody_else_alert_the_administrator_and_name_nobody(
     assert alert.detail == "patient-id-differs" and alert.study_uid == STUDY_UID
 
 
-def test_an_accession_number_of_another_study_is_a_mismatch(house: House) -> None:
-    study = a_study(accession="A-1", other_accessions=("A-2",))
-    house.job_id = house.jobs.open("k-2", study, a_patient(), "cxr_pneumonia_peds")[0].id
+def test_an_accession_number_of_another_study_is_a_mismatch() -> None:
+    house = House(study=a_study(accession="A-1", other_accessions=("A-2",)))
     other = a_header(accession="A-3")
     house.archive = FakeArchive({STUDY_UID: [house.reader.holding(b"other", 0.9, other)]})
 
@@ -315,11 +317,8 @@ def test_an_accession_number_of_another_study_is_a_mismatch(house: House) -> Non
     assert house.results.all[0].analysis.notes == ("accession-differs",)
 
 
-def test_a_name_spelled_otherwise_is_noted_for_the_administrator_and_shown_all_the_same(
-    house: House,
-) -> None:
-    facts = a_patient(names=("Meier Anna",))
-    house.job_id = house.jobs.open("k-2", a_study(), facts, "cxr_pneumonia_peds")[0].id
+def test_a_name_spelled_otherwise_is_noted_for_the_administrator_and_shown_all_the_same() -> None:
+    house = House(patient=a_patient(names=("Meier Anna",)))
     film = house.reader.holding(b"named", 0.9, a_header(patient_name="Smith^John"))
     house.archive = FakeArchive({STUDY_UID: [film]})
 
