@@ -164,7 +164,7 @@ def hospital(demo: Demo, tmp_path_factory: pytest.TempPathFactory) -> Iterator[H
             jwks=f"{sandbox.parts.config.auth_base}/jwks.json",
             port=port,
         ) as fhir,
-        orthanc(folder) as archive,
+        orthanc(folder, StableAge=1) as archive,
     ):
         assert fhir == base
         key = ECKey.generate_key("P-384")
