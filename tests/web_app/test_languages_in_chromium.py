@@ -1,4 +1,4 @@
-"""The study page in three scripts, on a desktop and on a phone: it fits, and axe finds nothing."""
+"""The pages in three scripts, on a desktop and on a phone: they fit, and axe finds nothing."""
 
 from collections.abc import Iterator
 
@@ -55,6 +55,21 @@ def test_the_study_page_fits_in_every_script(
     expect(page.locator("html")).to_have_attribute("lang", language.tag, timeout=60_000)
     expect(page.locator("html")).to_have_attribute("dir", language.direction)
     expect(page.locator(".picture")).to_have_js_property("complete", True, timeout=60_000)
+    for width in (1280, 380):
+        page.set_viewport_size({"width": width, "height": 800})
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        assert Axe().run(page).response["violations"] == []
+
+
+@pytest.mark.parametrize("code", ["de", "ja", "ar"])
+@pytest.mark.parametrize("address", ["/app/models/cxr_pneumonia_peds", "/app/"])
+def test_the_pages_without_a_chart_fit_in_every_script(
+    page: Page, base: str, code: str, address: str
+) -> None:
+    page.goto(f"{base}/app/?language={code}")
+    page.goto(f"{base}{address}")
+
+    expect(page.locator("html")).to_have_attribute("lang", LANGUAGES[code].tag, timeout=60_000)
     for width in (1280, 380):
         page.set_viewport_size({"width": width, "height": 800})
         assert page.evaluate("document.documentElement.scrollWidth") <= width
