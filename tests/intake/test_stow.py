@@ -161,6 +161,17 @@ def test_a_body_of_unknown_length_is_read_as_it_comes(archive: Archive) -> None:
     assert answer.status_code == 200 and len(archive.kept) == 2
 
 
+@pytest.mark.parametrize(("length", "status"), [(73, 200), (201, 400)])
+def test_a_boundary_may_be_as_long_as_orthanc_makes_it_and_not_much_longer(
+    archive: Archive, length: int, status: int
+) -> None:
+    boundary = "b" * length
+    headers = {"Content-Type": CONTENT_TYPE.replace(BOUNDARY, boundary)}
+    body = multipart(FILMS[0]).replace(BOUNDARY.encode(), boundary.encode())
+
+    assert archive.push(body, headers=headers).status_code == status
+
+
 def test_an_ordinary_client_of_dicomweb_can_push(archive: Archive) -> None:
     session = requests.Session()
     session.headers["Authorization"] = f"Bearer {TOKEN}"
