@@ -13,6 +13,7 @@ from typing import TypeVar
 
 from cds_service.domain.finding import Result
 from cds_service.domain.job import Job, Lease, Wait
+from cds_service.domain.line import Priority
 from cds_service.domain.study import PatientFacts, StudyReference
 from cds_service.domain.worklist import Case
 from cds_service.errors import NotFound
@@ -114,9 +115,12 @@ class ReadableJobs:
         model_id: str,
         *,
         again: bool = False,
+        priority: Priority = Priority.ASKED,
     ) -> tuple[Job, bool]:
         """Return the job of this key."""
-        return self.jobs.open(dispatch_key, study, patient, model_id, again=again)
+        return self.jobs.open(
+            dispatch_key, study, patient, model_id, again=again, priority=priority
+        )
 
     def get(self, job_id: str) -> Job:
         """Return the job; raise NotFound."""
