@@ -2,6 +2,7 @@
 
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 from threading import Event, Thread
 
@@ -79,18 +80,24 @@ def demo(port: int, data: Path | None, state: Path | None) -> None:
 
 
 @main.command()
-@click.option("--processes", default=1, show_default=True, help="Worker processes to keep alive.")
-def worker(processes: int) -> None:
-    """Analyse studies until SIGTERM (settings: SIGHTLINE_* in the environment)."""
+@click.option("--processes", type=click.IntRange(1, 256), help="Workers; else SIGHTLINE_WORKERS.")
+def worker(processes: int | None) -> None:
+    """Analyse studies until SIGTERM (settings: SIGHTLINE_* in the environment).
+
+    Where neither says how many workers, a measurement of two seconds chooses, and is kept.
+    """
     from cds_service.intake.settle_inbox import keep_settling
-    from cds_service.wiring import inbox_keeper, sweep
+    from cds_service.wiring import inbox_keeper, plan_workers, sweep
     from cds_service.worker import Supervisor
+    from cds_service.worker_plan import settled
 
     settings = Settings.from_env(os.environ)
     configure_logging(settings.log_level)
     keeping = (inbox_keeper(settings), Event())
     Thread(target=keep_settling, args=keeping, name="inbox", daemon=True).start()
-    Supervisor(settings, processes, sweep(settings)).run()
+    plan = plan_workers(replace(settings, workers=processes or settings.workers))
+    click.echo(f"  worker    {plan}")
+    Supervisor(settled(settings, plan), plan.processes, sweep(settings)).run()
 
 
 @main.command()

@@ -37,6 +37,9 @@ class Settings:
     job_attempts: int = 3
     model_id: str = "cxr_pneumonia_peds"
     log_level: str = "INFO"
+    workers: int = 0  # processes; 0: as measured at the start
+    worker_threads: int = 0  # of each process, for the model; 0: as measured
+    execution_provider: str = ""  # of ONNX Runtime; "": the fastest that is installed
     inbox_mb: int = 20_480  # MiB, of one EHR
     inbox_instances: int = 20_000  # of one EHR
     inbox_quiet_s: int = 5  # after which a pushed study is taken as complete
@@ -63,6 +66,9 @@ class Settings:
             hook_rate_per_s=_number(env, "SIGHTLINE_HOOK_RATE_PER_S", 200, 1, 100_000),
             job_lease_s=_number(env, "SIGHTLINE_JOB_LEASE_S", 20, 5, 600),
             log_level=_log_level(env),
+            workers=_number(env, "SIGHTLINE_WORKERS", 0, 0, 256),
+            worker_threads=_number(env, "SIGHTLINE_WORKER_THREADS", 0, 0, 256),
+            execution_provider=env.get("SIGHTLINE_EXECUTION_PROVIDER", ""),
             inbox=Path(env.get("SIGHTLINE_INBOX", data / "inbox")),
             inbox_mb=_number(env, "SIGHTLINE_INBOX_MB", 20_480, 1, 100_000_000),
             inbox_instances=_number(env, "SIGHTLINE_INBOX_INSTANCES", 20_000, 1, 10_000_000),

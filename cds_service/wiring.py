@@ -5,7 +5,7 @@ the command line.
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import astuple, dataclass
 from datetime import UTC, datetime, timedelta
@@ -86,11 +86,21 @@ from cds_service.web.client_trust import ClientTrust
 from cds_service.web.rate_limit import RateLimit
 from cds_service.web.registrations import Registrations
 from cds_service.web.services import Services
+from cds_service.worker_plan import (
+    CPU,
+    Row,
+    WorkerPlan,
+    free_memory_mb,
+    measured_once,
+    plan_of,
+    probe_apart,
+)
 from cds_service.web.stow import UPLOADS, StowDoor
 from models.contract import ModelCard
 from smart_app import AppServices, Measured, ModelFacts, Share, card_language
 
-if TYPE_CHECKING:  # pynetdicom is an extra
+if TYPE_CHECKING:  # heavy, or an extra
+    from cds_service.adapters.probe import Pace
     from cds_service.adapters.dimse.listener import Caller, DimseListener
 
 log = logging.getLogger(__name__)
@@ -191,6 +201,25 @@ def sweep(settings: Settings) -> Callable[[], int]:
     return lambda: sum(sweep_jobs(overdue=overdue, doorbell=doorbell) for overdue in waiting)
 
 
+def plan_workers(settings: Settings) -> WorkerPlan:
+    """Choose workers, threads and execution provider; the first time it takes two seconds."""
+
+    def measure() -> list[Row]:
+        shelf = ModelShelf(settings.data, settings.model_id)
+        card = shelf.card(shelf.enabled().everywhere[0])
+        return measured_once(settings.data, card.digest, partial(probe_apart, settings))
+
+    return plan_of(settings, measure, free_memory_mb())
+
+
+def probe(settings: Settings, cores: int, budget_s: float) -> "Iterator[Pace]":
+    """Measure the first model that is enabled, in this process."""
+    from cds_service.adapters.probe import measured
+
+    shelf = ModelShelf(settings.data, settings.model_id)
+    return measured(shelf.package(shelf.enabled().everywhere[0]), cores, budget_s)
+
+
 def workbench(settings: Settings) -> Workbench:
     """Build what a worker process needs, with the model loaded."""
     from cds_service.adapters.pixels import DicomReader  # decoders: in worker processes only
@@ -201,7 +230,11 @@ def workbench(settings: Settings) -> Workbench:
 
     @lru_cache(maxsize=MODELS_IN_MEMORY)
     def loaded(model: ModelIdentity) -> OnnxClassifier:
-        return OnnxClassifier(shelf.package(model.id))
+        return OnnxClassifier(
+            shelf.package(model.id),
+            threads=settings.worker_threads or 1,
+            provider=settings.execution_provider or CPU,
+        )
 
     def classifier(model_id: str) -> OnnxClassifier:
         return loaded(identity_of(shelf.card(model_id)))

@@ -36,9 +36,12 @@ Logits = NDArray[np.float64]  # (findings,), or (N, findings)
 _LOG_ERRORS_ONLY = 3
 
 
-def new_session(weights: bytes, *, threads: int = 1) -> ort.InferenceSession:
+def new_session(
+    weights: bytes, *, threads: int = 1, provider: str = "CPUExecutionProvider"
+) -> ort.InferenceSession:
     """Make a session of the bytes of an ONNX file; raise InferenceFailed.
 
+    provider   of ONNX Runtime, with the processor for what it cannot do
     A file that asks for other files or for operators of its own never reaches the runtime.
     """
     problem = unsafe_in(weights)
@@ -51,7 +54,8 @@ def new_session(weights: bytes, *, threads: int = 1) -> ort.InferenceSession:
     # Spinning threads would take the CPU from the other worker between two images.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
-        return ort.InferenceSession(weights, options, providers=["CPUExecutionProvider"])
+        providers = list(dict.fromkeys([provider, "CPUExecutionProvider"]))
+        return ort.InferenceSession(weights, options, providers=providers)
     except Exception as error:  # onnxruntime has one class for each of its failure kinds
         raise InferenceFailed("The model's weights could not be loaded.") from error
 
@@ -71,8 +75,11 @@ class OnnxClassifier:
     a fork hangs. It is built from the checked bytes, so external data files are never read.
     """
 
-    def __init__(self, package: ModelPackage, *, threads: int = 1) -> None:
-        self._card, self._weights, self._threads = package.card, package.weights, threads
+    def __init__(
+        self, package: ModelPackage, *, threads: int = 1, provider: str = "CPUExecutionProvider"
+    ) -> None:
+        self._card, self._weights = package.card, package.weights
+        self._threads, self._provider = threads, provider
         self._columns = [one.column for one in package.card.findings]
         self._session: tuple[int, ort.InferenceSession] | None = None
 
@@ -246,7 +253,8 @@ class OnnxClassifier:
 
     def _ready_session(self) -> ort.InferenceSession:
         if self._session is None or self._session[0] != os.getpid():
-            self._session = (os.getpid(), new_session(self._weights, threads=self._threads))
+            session = new_session(self._weights, threads=self._threads, provider=self._provider)
+            self._session = (os.getpid(), session)
         return self._session[1]
 
 

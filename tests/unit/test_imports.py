@@ -219,6 +219,7 @@ def test_models_reach_the_core_through_a_few_adapters_only() -> None:
         "cds_service.adapters.model_check",
         "cds_service.adapters.model_shelf",
         "cds_service.adapters.model_store",
+        "cds_service.adapters.probe",
         "cds_service.cli_models",
         "cds_service.wiring",
     }
