@@ -16,7 +16,7 @@ from markdown_it import MarkdownIt
 from cds_service.adapters.model_shelf import ModelShelf
 from cds_service.domain.card import SUMMARY_LIMIT, Card
 from cds_service.domain.dialect import DIALECTS, DialectName
-from cds_service.domain.finding import AnalysisStatus, Coding, Result
+from cds_service.domain.finding import AnalysisStatus, Coding, Reason, Result
 from cds_service.domain.imaging_terms import KINDS, REGIONS
 from cds_service.domain.job import JobState, JobStep, Wait
 from cds_service.domain.order import ImagingOrder
@@ -25,6 +25,7 @@ from cds_service.domain.vocabulary import FINDINGS, REASON_CLAUSES
 from cds_service.lint import Kind, Target, Version, lint
 from cds_service.usecases.answer_hook import answer_hook
 from cds_service.usecases.card_language import ENGLISH, Words
+from cds_service.usecases.card_words import not_analysed as spoken_refusal
 from cds_service.usecases.compose_card import CardWriter, Circumstances, with_more
 from cds_service.usecases.suggest_actions import suggest_about_orders, suggest_follow_up
 from cds_service.web.cards_json import CardsJson
@@ -224,6 +225,43 @@ def test_the_longest_names_leave_room_for_the_score(code: str) -> None:
             ):
                 assert len(card.summary) < SUMMARY_LIMIT
                 assert not card.summary.endswith("…")
+
+
+@in_every_translation
+@pytest.mark.parametrize(
+    ("code_of_refusal", "text", "kept"),
+    [
+        ("age", "made for children aged 1-5, this patient is 61", "61"),
+        ("age", "made for children aged 1-5, this patient is 7 months old", "7"),
+        ("modality", "made for frontal chest X-rays, this is a mammogram", "a mammogram"),
+        ("body-part", "made for frontal chest X-rays, this shows knee", "knee"),
+        ("colour", "it is a colour image", "it is a colour image"),
+    ],
+)
+def test_a_refusal_is_said_as_exactly_as_in_english(
+    code: str, code_of_refusal: str, text: str, kept: str
+) -> None:
+    words = words_in(code)
+    refused = a_result(analysis=not_analysed(code_of_refusal, text))
+
+    summary = a_writer_in(words).of_result(a_call(), refused, a_study()).summary
+
+    assert words.gettext(kept) in summary and not summary.endswith("…")
+
+
+@in_every_translation
+def test_a_refusal_that_is_too_long_for_a_card_is_said_in_general(code: str) -> None:
+    words = words_in(code)
+    use = f"frontal chest X-rays of {'very ' * 20}small children"
+    reason = Reason("not-this-kind", f"made for {use}, this image does not look like one")
+    knows_it = replace(
+        words, translate=lambda text: use.upper() if text == use else words.translate(text)
+    )
+
+    summary, _advice = spoken_refusal("CT", reason, knows_it)
+
+    assert words.gettext(REASON_CLAUSES["not-this-kind"]) in summary
+    assert len(summary) < SUMMARY_LIMIT and not summary.endswith("…")
 
 
 def test_a_summary_that_must_be_cut_is_never_cut_inside_a_number() -> None:
