@@ -87,13 +87,13 @@ def worker(processes: int | None) -> None:
     Where neither says how many workers, a measurement of two seconds chooses, and is kept.
     """
     from cds_service.intake.settle_inbox import keep_settling
-    from cds_service.wiring import inbox_keeper, plan_workers, sweep
+    from cds_service.wiring import plan_workers, settlement, sweep
     from cds_service.worker import Supervisor
     from cds_service.worker_plan import settled
 
     settings = Settings.from_env(os.environ)
     configure_logging(settings.log_level)
-    keeping = (inbox_keeper(settings), Event())
+    keeping = (settlement(settings), Event())
     Thread(target=keep_settling, args=keeping, name="inbox", daemon=True).start()
     plan = plan_workers(replace(settings, workers=processes or settings.workers))
     click.echo(f"  worker    {plan}")

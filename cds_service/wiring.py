@@ -67,7 +67,7 @@ from cds_service.intake.fhir_polling import poll_fhir
 from cds_service.intake.inbox import Arrival, Inbox
 from cds_service.intake.poller import Poll, Poller, Source
 from cds_service.intake.receive import IntakeDesk
-from cds_service.intake.settle_inbox import Settlement, settle_inbox
+from cds_service.intake.settle_inbox import Settlement
 from cds_service.settings import Settings
 from cds_service.usecases.answer_hook import answer_hook
 from cds_service.usecases.compose_card import CardModel, CardWriter
@@ -381,15 +381,13 @@ def dimse_listener(
         taking.take(tenant.id, arrival, taking.look(arrival), said=said)
 
     reception = Reception(is_open, partial(taking.begin, tenant.id), take)
-    return DimseListener(
-        address, ae_title, callers, reception, tls=tls, associations=associations
-    )
+    return DimseListener(address, ae_title, callers, reception, tls=tls, associations=associations)
 
 
-def inbox_keeper(settings: Settings) -> Callable[[], int]:
-    """Return what a process calls all the time, so that pushed studies are analysed."""
+def settlement(settings: Settings) -> Settlement:
+    """Build what binds pushed studies and erases what is over."""
     house = open_house(settings)
-    settlement = Settlement(
+    return Settlement(
         desk=intake_desk(settings, house),
         tenants=house.tenants,
         index=ledger.SqlInbox(house.engine, house.vault),
@@ -397,7 +395,6 @@ def inbox_keeper(settings: Settings) -> Callable[[], int]:
         quiet_for=timedelta(seconds=settings.inbox_quiet_s),
         wait_for=timedelta(minutes=settings.inbox_wait_min),
     )
-    return partial(settle_inbox, settlement)
 
 
 def intake_desk(settings: Settings, house: House) -> IntakeDesk:

@@ -22,7 +22,7 @@ PREAMBLE_BYTES = 128
 HEAD_BYTES = 1024 * 1024  # of a file, in which its header must say what it is
 DISK_RESERVE_BYTES = 1024 * 1024 * 1024  # left free, for the ledger and the logs
 _LOOK_AT_DISK_EVERY = 4 * 1024 * 1024  # bytes
-_ARRIVING = "arriving"
+_ARRIVING, _PART = "arriving", ".part"
 
 
 def free_bytes(folder: Path) -> int:
@@ -43,7 +43,7 @@ class InboxFiles:
             for folder in (self._folder, arriving, kept):
                 folder.mkdir(mode=0o700, exist_ok=True)
             self.require_room()
-            return Arrival(arriving / f"{token_hex(16)}.part", kept, limit_bytes, self)
+            return Arrival(arriving / f"{token_hex(16)}{_PART}", kept, limit_bytes, self)
         except OSError as error:
             raise InboxFull("The inbox cannot be written.") from error
 
@@ -66,9 +66,26 @@ class InboxFiles:
     def remove_abandoned(self, after_s: float) -> int:
         """Erase what a process that was killed left half-written; return how many files."""
         removed = 0
-        for path in (self._folder / _ARRIVING).glob("*.part"):
+        for path in (self._folder / _ARRIVING).glob(f"*{_PART}"):
             with suppress(FileNotFoundError):  # finished or erased by its own process meanwhile
                 if time.time() - path.stat().st_mtime > after_s:
+                    path.unlink()
+                    removed += 1
+        return removed
+
+    def remove_unknown(self, is_known: Callable[[str], bool], after_s: float) -> int:
+        """Erase kept files that no index names, as a process leaves that is killed while erasing.
+
+        is_known   of a digest
+        after_s    since it was kept: its line may be on the way
+
+        Returns how many files.
+        """
+        removed = 0
+        for path in self._folder.glob("*/*"):
+            with suppress(FileNotFoundError):  # erased by another process meanwhile
+                is_old = time.time() - path.stat().st_mtime > after_s
+                if path.suffix != _PART and is_old and not is_known(path.name):
                     path.unlink()
                     removed += 1
         return removed

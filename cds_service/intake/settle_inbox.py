@@ -25,6 +25,7 @@ log = logging.getLogger(__name__)
 
 ASK_AGAIN = timedelta(minutes=1)  # for a study that the EHR did not know
 EVERY_S = 1.0
+TIDY_EVERY = 600  # turns
 ABANDONED_S = 3600.0  # a file that is still arriving after this never will have
 
 
@@ -46,6 +47,9 @@ class Index(Protocol):
     def overdue(self, after: timedelta) -> list[HeldStudy]:
         """Return the studies to which nothing has come for so long."""
 
+    def is_known(self, digest: str) -> bool:
+        """Tell whether any tenant's inbox has a file of this digest."""
+
     def forget(self, study: HeldStudy) -> list[str]:
         """Forget it unless more of it has come; return the digests of the files to erase."""
 
@@ -58,6 +62,9 @@ class Files(Protocol):
 
     def remove_abandoned(self, after_s: float) -> int:
         """Erase what a process that was killed left half-written."""
+
+    def remove_unknown(self, is_known: Callable[[str], bool], after_s: float) -> int:
+        """Erase kept files that no index names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,19 +90,30 @@ def settle_inbox(settlement: Settlement) -> int:
             _erase(held, settlement, "analysed")
     for held in settlement.index.overdue(settlement.wait_for):
         _erase(held, settlement, "unmatched" if held.patient_id is None else "failed")
-    settlement.files.remove_abandoned(ABANDONED_S)
     return bound
 
 
-def keep_settling(settle: Callable[[], int], stop: Event, every_s: float = EVERY_S) -> None:
-    """Settle until `stop` is set; what fails is tried again with the next turn."""
+def tidy_inbox(settlement: Settlement) -> None:
+    """Erase what processes that were killed left on the disk. Raise LedgerUnavailable."""
+    removed = settlement.files.remove_abandoned(ABANDONED_S)
+    removed += settlement.files.remove_unknown(settlement.index.is_known, ABANDONED_S)
+    if removed:
+        log.warning("inbox: %d files of processes that were killed are erased", removed)
+
+
+def keep_settling(settlement: Settlement, stop: Event, every_s: float = EVERY_S) -> None:
+    """Settle until `stop` is set, and tidy now and then; what fails is tried again."""
+    turn = 0
     while not stop.wait(every_s):
         try:
-            settle()
+            settle_inbox(settlement)
+            if turn % TIDY_EVERY == 0:
+                tidy_inbox(settlement)
         except SightlineError as error:
             log.warning("inbox: not settled: %s", type(error).__name__)
         except Exception as error:  # the outermost frame of its thread; the text may be PHI
             log.error("inbox: not settled: %s", type(error).__name__)
+        turn += 1
 
 
 def _quiet(settlement: Settlement) -> list[HeldStudy]:

@@ -104,6 +104,22 @@ def test_what_a_killed_process_left_is_erased_in_time(inbox: Inbox, tmp_path: Pa
         assert files_in(tmp_path / "inbox") == []
 
 
+def test_a_kept_file_that_no_index_names_is_erased_in_time(
+    inbox: Inbox, index: SqlInbox, tmp_path: Path, clock: Clock
+) -> None:
+    files = InboxFiles(tmp_path / "inbox")
+    push(inbox, as_pushed(a_pushed_film(1)))
+    clock.now += QUIET
+    (study,) = index.overdue(QUIET)
+    push(inbox, as_pushed(a_pushed_film(2, StudyInstanceUID="1.2.3")))
+
+    index.forget(study)  # and the process is killed before it erases the file
+
+    assert files.remove_unknown(index.is_known, after_s=3600) == 0
+    assert files.remove_unknown(index.is_known, after_s=-1) == 1
+    assert len(files_in(tmp_path / "inbox")) == 1
+
+
 def test_nothing_is_written_past_the_room_that_is_left(inbox: Inbox, tmp_path: Path) -> None:
     files = InboxFiles(tmp_path / "inbox")
 

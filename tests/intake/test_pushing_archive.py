@@ -19,6 +19,7 @@ from cds_service.adapters.ledger import SqlPushCredentials, schema
 from cds_service.app import create_app
 from cds_service.domain.inbox import CredentialKind
 from cds_service.domain.intake import Door
+from cds_service.intake.settle_inbox import settle_inbox
 from cds_service.usecases.run_inference import run_inference
 from tests.intake.conftest import Hospital
 from tests.intake.dimse import wait_until
@@ -91,11 +92,11 @@ def send(archive: Orthanc, path: str) -> None:
 
 def job_of(hospital: Hospital) -> str:
     """Settle until the study is asked for, and return its job."""
-    keep = wiring.inbox_keeper(hospital.settings)
+    settlement = wiring.settlement(hospital.settings)
     found: list[str] = []
 
     def is_asked() -> bool:
-        keep()
+        settle_inbox(settlement)
         with hospital.house.engine.connect() as connection:
             found[:] = connection.execute(sa.select(schema.job.c.id)).scalars()
         return bool(found)
@@ -114,7 +115,7 @@ def assert_is_analysed_and_erased(hospital: Hospital) -> None:
     result = hospital.house.results.newest_for("t-1", "p-1", [UID])[UID]
     reason = result.analysis.reason
     assert reason is None or reason.code not in {"not-in-archive", "no-endpoint"}, reason
-    wiring.inbox_keeper(hospital.settings)()
+    settle_inbox(wiring.settlement(hospital.settings))
     assert files_in(hospital.settings.inbox) == []
 
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from threading import Event, Thread
 
 import pytest
 import sqlalchemy as sa
@@ -14,13 +15,15 @@ from cds_service.domain.finding import AnalysisStatus, Reason
 from cds_service.domain.inbox import PushedInstance
 from cds_service.domain.intake import Door
 from cds_service.domain.job import JobState
-from cds_service.errors import EhrBusy, StudyIncomplete
+from cds_service.domain.tenant import Tenant
+from cds_service.errors import EhrBusy, LedgerUnavailable, StudyIncomplete
 from cds_service.intake.inbox import Inbox
-from cds_service.intake.settle_inbox import Settlement, settle_inbox
+from cds_service.intake.settle_inbox import Settlement, keep_settling, settle_inbox
 from cds_service.usecases.ports import Budget
 from tests.builders import a_result, a_study, an_analysis
 from tests.fakes.neighbours import FakeEhrRecord
 from tests.intake.conftest import Hospital
+from tests.intake.dimse import wait_until
 from tests.pushed import Clock, a_pushed_film, an_archive, as_pushed, files_in, push
 
 QUIET, WAIT = timedelta(seconds=5), timedelta(hours=24)
@@ -268,3 +271,31 @@ def test_an_ehr_that_is_away_is_asked_again(ward: Ward) -> None:
 
     assert ward.settle(timedelta(minutes=1)) == 1
     assert len(ward.hospital.asked()) == 1
+
+
+def test_settling_goes_on_in_its_thread_whatever_fails_once(
+    ward: Ward, caplog: pytest.LogCaptureFixture
+) -> None:
+    ward.hospital.admit()
+    ward.push()
+    ward.clock.now += QUIET
+    stop, turns = Event(), iter([LedgerUnavailable("away"), RuntimeError("PHI")])
+
+    class Tenants:
+        def get(self, tenant_id: str) -> Tenant:
+            if (failure := next(turns, None)) is not None:
+                raise failure
+            return ward.hospital.house.tenants.get(tenant_id)
+
+        def all(self) -> list[Tenant]:
+            return ward.hospital.house.tenants.all()
+
+    settlement = replace(ward.settlement, tenants=Tenants())
+    thread = Thread(target=keep_settling, args=(settlement, stop, 0.01))
+    thread.start()
+    wait_until(lambda: ward.hospital.asked() != [])
+    stop.set()
+    thread.join()
+
+    assert "LedgerUnavailable" in caplog.text and "RuntimeError" in caplog.text
+    assert "PHI" not in caplog.text

@@ -140,6 +140,12 @@ class SqlInbox:
         with reading(self._engine) as connection:
             return list(connection.execute(of_study).scalars())
 
+    def is_known(self, digest: str) -> bool:
+        """Tell whether any tenant's inbox has a file of this digest."""
+        with reading(self._engine) as connection:
+            named = sa.select(inbox_instance.c.sop_uid).where(inbox_instance.c.digest == digest)
+            return connection.execute(named).first() is not None
+
     def forget(self, study: HeldStudy) -> list[str]:
         """Forget the study unless more of it has come; return the digests of the files to erase."""
         with writing(self._engine) as connection:
