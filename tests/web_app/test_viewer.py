@@ -729,8 +729,27 @@ def test_every_button_can_be_hit(house: House, study: Screen, size: tuple[int, i
         )
 
     assert len(boxes) == 10
+    assert_can_be_hit(boxes, size[0])
+
+
+@pytest.mark.usefixtures("series")
+@pytest.mark.parametrize("width", [1280, 360])
+def test_the_buttons_of_several_series_can_be_hit_too(study: Screen, width: int) -> None:
+    with study(width) as page:
+        is_ready(page)
+        expect(page.get_by_role("button", name="Next series")).to_be_visible()
+        boxes = page.locator(".tools button:visible").evaluate_all(
+            "all => all.map(one => one.getBoundingClientRect().toJSON())"
+        )
+        wide = page.evaluate("document.documentElement.scrollWidth")
+
+    assert len(boxes) == 11 and wide <= width
+    assert_can_be_hit(boxes, width)
+
+
+def assert_can_be_hit(boxes: list[Any], width: int) -> None:
     assert all(one["width"] >= 24 and one["height"] >= 24 for one in boxes)  # WCAG 2.2, 2.5.8
-    assert all(one["right"] <= size[0] for one in boxes)
+    assert all(one["right"] <= width for one in boxes)
 
 
 # --- where it cannot be -----------------------------------------------------------------------
