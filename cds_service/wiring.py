@@ -86,6 +86,7 @@ from cds_service.web.client_trust import ClientTrust
 from cds_service.web.rate_limit import RateLimit
 from cds_service.web.registrations import Registrations
 from cds_service.web.services import Services
+from cds_service.web.stow import UPLOADS, StowDoor
 from cds_service.worker_plan import (
     CPU,
     Row,
@@ -95,13 +96,12 @@ from cds_service.worker_plan import (
     plan_of,
     probe_apart,
 )
-from cds_service.web.stow import UPLOADS, StowDoor
 from models.contract import ModelCard
 from smart_app import AppServices, Measured, ModelFacts, Share, card_language
 
 if TYPE_CHECKING:  # heavy, or an extra
-    from cds_service.adapters.probe import Pace
     from cds_service.adapters.dimse.listener import Caller, DimseListener
+    from cds_service.adapters.probe import Pace
 
 log = logging.getLogger(__name__)
 
@@ -222,6 +222,7 @@ def probe(settings: Settings, cores: int, budget_s: float) -> "Iterator[Pace]":
 
 def workbench(settings: Settings) -> Workbench:
     """Build what a worker process needs, with the model loaded."""
+    from cds_service.adapters.decoder_probe import decoders_once
     from cds_service.adapters.pixels import DicomReader  # decoders: in worker processes only
     from cds_service.adapters.runtime import OnnxClassifier
 
@@ -248,7 +249,7 @@ def workbench(settings: Settings) -> Workbench:
         results=house.results,
         publications=ledger.SqlPublications(house.engine),
         archive=InboxFirst(_inbox_archive(settings, house), archive(house)),
-        reader=DicomReader(),
+        reader=DicomReader(decoders_once(settings.data)),
         classifiers=classifier,
         writer=writer,
         audit=house.audit,
