@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from cds_service.errors import SettingsInvalid
 
 SIGNING_KEYS = "signing-keys.json"  # in the data folder
+FASTEST = "fastest"  # execution provider
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 
 
@@ -39,7 +40,7 @@ class Settings:
     log_level: str = "INFO"
     workers: int = 0  # processes; 0: as measured at the start
     worker_threads: int = 0  # of each process, for the model; 0: as measured
-    execution_provider: str = ""  # of ONNX Runtime; "": the fastest that is installed
+    execution_provider: str = FASTEST  # of ONNX Runtime, or the fastest that is installed
     inbox_mb: int = 20_480  # MiB, of one EHR
     inbox_instances: int = 20_000  # of one EHR
     inbox_quiet_s: int = 5  # after which a pushed study is taken as complete
@@ -68,7 +69,7 @@ class Settings:
             log_level=_log_level(env),
             workers=_number(env, "SIGHTLINE_WORKERS", 0, 0, 256),
             worker_threads=_number(env, "SIGHTLINE_WORKER_THREADS", 0, 0, 256),
-            execution_provider=env.get("SIGHTLINE_EXECUTION_PROVIDER", ""),
+            execution_provider=env.get("SIGHTLINE_EXECUTION_PROVIDER", FASTEST),
             inbox=Path(env.get("SIGHTLINE_INBOX", data / "inbox")),
             inbox_mb=_number(env, "SIGHTLINE_INBOX_MB", 20_480, 1, 100_000_000),
             inbox_instances=_number(env, "SIGHTLINE_INBOX_INSTANCES", 20_000, 1, 10_000_000),

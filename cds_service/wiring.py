@@ -88,13 +88,13 @@ from cds_service.web.registrations import Registrations
 from cds_service.web.services import Services
 from cds_service.web.stow import UPLOADS, StowDoor
 from cds_service.worker_plan import (
-    CPU,
     Row,
     WorkerPlan,
     free_memory_mb,
     measured_once,
     plan_of,
     probe_apart,
+    provider_of,
 )
 from models.contract import ModelCard
 from smart_app import AppServices, Measured, ModelFacts, Share, card_language
@@ -234,7 +234,7 @@ def workbench(settings: Settings) -> Workbench:
         return OnnxClassifier(
             shelf.package(model.id),
             threads=settings.worker_threads or 1,
-            provider=settings.execution_provider or CPU,
+            provider=provider_of(settings),
         )
 
     def classifier(model_id: str) -> OnnxClassifier:

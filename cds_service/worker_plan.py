@@ -18,7 +18,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from cds_service.settings import Settings
+from cds_service.settings import FASTEST, Settings
 
 FILE = "worker-plan.json"  # in the data folder
 CPU = "CPUExecutionProvider"  # of ONNX Runtime: always there
@@ -53,16 +53,16 @@ def plan_of(settings: Settings, measure: Callable[[], Sequence[Row]], memory_mb:
     memory_mb  what is free for workers
     """
     if settings.workers:
-        threads, provider = settings.worker_threads or 1, settings.execution_provider or CPU
-        return WorkerPlan(settings.workers, threads, provider, "as set")
+        threads = settings.worker_threads or 1
+        return WorkerPlan(settings.workers, threads, provider_of(settings), "as set")
     rows = [
         row
         for row in measure()
         if settings.worker_threads in {0, row["threads"]}
-        and settings.execution_provider in {"", row["provider"]}
+        and settings.execution_provider in {FASTEST, row["provider"]}
     ]
     if not rows:
-        fallback = (settings.worker_threads or 1, settings.execution_provider or CPU)
+        fallback = (settings.worker_threads or 1, provider_of(settings))
         return WorkerPlan(1, *fallback, "nothing fitting was measured")
     best = max(row["images_per_s"] for row in rows)
     chosen = min(
@@ -90,6 +90,11 @@ def settled(settings: Settings, plan: WorkerPlan) -> Settings:
         worker_threads=plan.threads,
         execution_provider=plan.provider,
     )
+
+
+def provider_of(settings: Settings) -> str:
+    """Return the provider that is set; the processor where that is left to a measurement."""
+    return CPU if settings.execution_provider == FASTEST else settings.execution_provider
 
 
 def measured_once(
