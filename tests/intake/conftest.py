@@ -3,6 +3,7 @@
 Redis is away, as it may be: a job then waits in the ledger for the sweep.
 """
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -117,3 +118,13 @@ def _forget_studies(live: LiveSandbox) -> None:
     """The record is one for all tests: remove what an earlier one put there."""
     for resource in live.parts.fhir.search("ImagingStudy", {}):
         live.parts.fhir.remove("ImagingStudy", resource["id"])
+
+
+def environment(settings: Settings) -> dict[str, str]:
+    """Return what a command needs to find this installation."""
+    return {
+        **os.environ,
+        "SIGHTLINE_PUBLIC_URL": settings.public_url,
+        "SIGHTLINE_DATA": str(settings.data),
+        "SIGHTLINE_REDIS_URL": settings.redis_url,
+    }

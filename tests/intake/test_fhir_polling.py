@@ -1,6 +1,6 @@
 """Polling a real FHIR server: searched, paged and read again over HTTP, with our own token."""
 
-import os
+import signal
 import subprocess
 import sys
 from collections import Counter
@@ -10,9 +10,11 @@ from cds_service.adapters.ledger import SqlIntakeCursors
 from cds_service.domain.intake import Door, Reception
 from cds_service.intake.fhir_polling import poll_fhir
 from cds_service.settings import Settings
-from tests.intake.conftest import Hospital
+from tests.e2e.running_demo import until
+from tests.intake.conftest import Hospital, environment
 
 KNOWN, ASKED = Reception.KNOWN, Reception.ASKED
+RUN = [sys.executable, "-m", "cds_service.cli", "intake", "run"]
 
 
 def polled(hospital: Hospital) -> Counter[Reception]:
@@ -64,6 +66,21 @@ def test_a_closed_door_is_not_asked_and_an_open_one_is(hospital: Hospital) -> No
     assert len(hospital.asked()) == 1
 
 
+def test_the_poller_asks_until_it_is_told_to_stop(hospital: Hospital) -> None:
+    hospital.open(Door.FHIR_POLLING)
+    poller = subprocess.Popen([*RUN, "--every", "1"], env=environment(hospital.settings))
+    try:
+        hospital.admit(1)
+        until(lambda: len(hospital.asked()) == 1)
+        hospital.admit(2)
+        until(lambda: len(hospital.asked()) == 2)
+        poller.send_signal(signal.SIGTERM)
+
+        assert poller.wait(60) == 0
+    finally:
+        poller.kill()
+
+
 def test_several_pollers_at_once_make_one_job_for_a_study(hospital: Hospital) -> None:
     for number in range(1, 6):
         hospital.admit(number)
@@ -79,12 +96,8 @@ def test_several_pollers_at_once_make_one_job_for_a_study(hospital: Hospital) ->
 
 def _run_once(settings: Settings) -> str:
     """Return what `sightline intake run --once` prints."""
-    environment = {
-        **os.environ,
-        "SIGHTLINE_PUBLIC_URL": settings.public_url,
-        "SIGHTLINE_DATA": str(settings.data),
-        "SIGHTLINE_REDIS_URL": settings.redis_url,
-    }
-    command = [sys.executable, "-m", "cds_service.cli", "intake", "run", "--once"]
-    done = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
+    command = [*RUN, "--once"]
+    done = subprocess.run(
+        command, env=environment(settings), check=True, capture_output=True, text=True
+    )
     return done.stdout

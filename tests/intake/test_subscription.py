@@ -5,6 +5,8 @@ server, and rings over HTTP; all else is real.
 """
 
 import logging
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -23,7 +25,7 @@ from cds_service.domain.intake import Door
 from cds_service.errors import EhrAnswerInvalid, EhrRefused
 from cds_service.sandbox.authorization import SIGHTLINE_SCOPES
 from tests.e2e.running_demo import until
-from tests.intake.conftest import Hospital
+from tests.intake.conftest import Hospital, environment
 from tests.real.servers import free_port
 from tests.web_app.house import listening
 
@@ -191,6 +193,39 @@ def test_an_ehr_may_ring_before_it_has_answered(service: Service) -> None:
     service.subscribe()
 
     assert statuses == [204]
+
+
+def test_an_administrator_subscribes_once_the_door_is_open(service: Service) -> None:
+    tenants, tenant = service.hospital.house.tenants, service.hospital.tenant
+
+    opened = _subscribe_command(service)
+    tenants.set_door(tenant.id, Door.SUBSCRIPTION, is_open=False)
+    closed = _subscribe_command(service)
+
+    assert opened.stdout.startswith("General Hospital: Subscription/sub-1 rings at http://127.0.")
+    assert (closed.returncode, closed.stderr) == (
+        2,
+        "sightline: Open the door subscription first.\n",
+    )
+    assert list(service.ehr.kept) == ["sub-1"]
+
+
+def _subscribe_command(service: Service) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "cds_service.cli",
+            "intake",
+            "subscribe",
+            "--ehr",
+            "General Hospital",
+        ],
+        env=environment(service.hospital.settings),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
 
 
 def test_a_new_subscription_takes_the_place_of_the_old_one(service: Service) -> None:
