@@ -7,7 +7,6 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
-from hashlib import sha256
 
 from cds_service.domain.binding import Strictness, check_patient, mismatch
 from cds_service.domain.finding import (
@@ -130,7 +129,7 @@ class _Run:
 
         One that the model's rules leave out is only held against the patient and the study.
         """
-        digest = sha256(instance.data).hexdigest()
+        digest = instance.digest
         if digest in self.seen:
             return
         self.seen.add(digest)

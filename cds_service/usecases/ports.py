@@ -5,6 +5,7 @@ Every port has one fake in tests/fakes/; the same contract test runs on both.
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from hashlib import sha256
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -525,3 +526,7 @@ class SourceInstance:
     data: bytes = field(repr=False)
     path: str | None = None
     overrides: HeaderOverrides = field(default_factory=HeaderOverrides)
+    digest: str = field(init=False)  # SHA-256 of the data, hex
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "digest", sha256(self.data).hexdigest())

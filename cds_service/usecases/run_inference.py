@@ -10,7 +10,6 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
-from hashlib import sha256
 
 from cds_service.domain.audit import AuditAction, AuditEvent
 from cds_service.domain.binding import MISMATCH_CODES
@@ -133,7 +132,7 @@ def _computed(lease: Lease, tenant: Tenant, bench: Workbench) -> Result:
         if error.retryable and lease.job.attempts < bench.attempts:
             raise
         return _stored(lease, bench, _refused(lease, bench, error), ())
-    digests = tuple(sha256(instance).hexdigest() for instance in instances)
+    digests = tuple(instance.digest for instance in instances)
     if known is not None and known.key == _key(lease, bench, digests):
         return known
 
@@ -141,7 +140,7 @@ def _computed(lease: Lease, tenant: Tenant, bench: Workbench) -> Result:
         bench.leases.advance(lease, step)
 
     analysis = analyse_study(
-        [SourceInstance(instance) for instance in instances],
+        instances,
         reader=bench.reader,
         classifier=bench.classifiers(lease.job.model_id),
         patient=lease.patient,
@@ -153,10 +152,11 @@ def _computed(lease: Lease, tenant: Tenant, bench: Workbench) -> Result:
     return _stored(lease, bench, analysis, digests)
 
 
-def _fetched(lease: Lease, tenant: Tenant, bench: Workbench) -> list[bytes]:
+def _fetched(lease: Lease, tenant: Tenant, bench: Workbench) -> list[SourceInstance]:
     """Return the study's instances; the audit log notes how the fetch ended."""
     try:
-        instances = list(bench.archive.instances(tenant, lease.job.study, bench.budget))
+        fetched = bench.archive.instances(tenant, lease.job.study, bench.budget)
+        instances = [SourceInstance(one) for one in fetched]
     except SightlineError as error:
         _audit(bench, lease, AuditAction.STUDY_FETCHED, type(error).__name__)
         raise
