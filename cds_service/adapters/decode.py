@@ -91,14 +91,13 @@ def stored_values(
 
 def _native(dataset: Dataset, number: int, *, is_grey: bool) -> StoredValues:
     syntax = dataset.file_meta.get("TransferSyntaxUID", ImplicitVRLittleEndian)
-    decoded, _ = get_decoder(syntax).as_array(
-        dataset,
-        index=number - 1,
-        raw=is_grey,
+    options: dict[str, Any] = {
         # Unused bits are looked at, not shifted away: they show when Bits Stored is a lie.
-        correct_unused_bits=int(dataset.PixelRepresentation) == 1,
-        view_only=True,  # nothing here writes to it, and a copy of a film is 10 MB
-    )
+        "correct_unused_bits": int(dataset.PixelRepresentation) == 1,
+        "view_only": True,  # nothing here writes to it, and a copy of a film is 10 MB
+    }
+    decoder = get_decoder(syntax)
+    decoded, _ = decoder.as_array(dataset, index=number - 1, raw=is_grey, **options)
     return decoded
 
 

@@ -128,7 +128,7 @@ class OnnxClassifier:
         heats: list[Heat | None] = [None] * len(self._card.findings)
         if answer.activation is not None:
             shown = (heat_of(one) for one in answer.activation)
-            heats = [_heat(one, pixels, MapMethod.ACTIVATION) for one in shown]
+            heats = [_heat(one, _Size.of(pixels), MapMethod.ACTIVATION) for one in shown]
         return Classification(
             findings=tuple(map(_image_finding, self._card.findings, answer.logits, heats)),
             prepare_ms=1000 * (prepared - started),
@@ -240,7 +240,7 @@ class OnnxClassifier:
             return np.concatenate(each)
 
         # It outlives the call: the size of the image does, its pixels do not.
-        place = partial(_heat, pixels=_Size(pixels.rows, pixels.columns))
+        place = partial(_heat, size=_Size.of(pixels))
 
         @cache
         def heats() -> tuple[Heat, ...]:
@@ -263,9 +263,13 @@ class _Size:
     rows: int
     columns: int
 
+    @classmethod
+    def of(cls, pixels: Pixels) -> "_Size":
+        return cls(pixels.rows, pixels.columns)
 
-def _heat(heat: FloatArray, pixels: Pixels, method: MapMethod) -> Heat:
-    regions = hot_regions(heat, pixels.rows, pixels.columns)
+
+def _heat(heat: FloatArray, size: _Size, method: MapMethod) -> Heat:
+    regions = hot_regions(heat, size.rows, size.columns)
     return Heat(
         Activation(heat.shape[0], heat.shape[1], tuple(heat.ravel().tolist()), method),
         Box(regions[0].left, regions[0].top, regions[0].width, regions[0].height)
