@@ -25,6 +25,7 @@
     │   ├── EhrBusy                    503  transient    retryable
     │   ├── EhrTimedOut                504  timeout      retryable
     │   ├── EhrRefused                 502  security
+    │   │   └── EhrTokenRefused        502  security
     │   ├── EhrAnswerInvalid           502  exception
     │   ├── EndpointNotAllowed         502  security     audited: possible SSRF
     │   ├── ArchiveFailed              502  transient    retryable
@@ -207,6 +208,10 @@ class EhrRefused(UpstreamFailed):
     """The EHR does not let us (401, 403)."""
 
     http_status, issue_code = 502, "security"
+
+
+class EhrTokenRefused(EhrRefused):
+    """The EHR does not take this token (any more): 401, where 403 is about what is asked for."""
 
 
 class EhrAnswerInvalid(UpstreamFailed):

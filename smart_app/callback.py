@@ -30,9 +30,11 @@ from smart_app.session import (
     cookie_of,
     digest_of,
     drop_cookie,
+    drop_old_cookies,
     is_same_browser,
     new_handle,
     pending_from,
+    reader_of,
     set_cookie,
     stored,
     tenant_of,
@@ -58,7 +60,8 @@ def callback() -> AnyResponse:
     tenant = house.tenants.get(pending.tenant_id)
     g.site_language = tenant.language
     server = AuthorizationServer(**pending.server)
-    if request.args.get("iss", server.issuer) != server.issuer:
+    named = request.args.get("iss")
+    if named != server.issuer and (named is not None or server.names_itself):
         raise LaunchRefused("Another sign-in server answered than the one that was asked.")
     if "error" in request.args:
         raise LaunchRefused(
@@ -69,6 +72,7 @@ def callback() -> AnyResponse:
     grant, user = _granted(tenant, server, pending, house)
     profile = profile_of(user.fhir_user, tenant, grant.access, house)
     g.launch_languages = (grant.locale or user.locale, *profile.languages)
+    g.reader = reader_of(tenant.id, user.subject)
     if not tenant.opens_app_for(user.fhir_user, profile.roles):
         raise UserNotAdmitted(NOT_ADMITTED)
     handle, secret = new_handle(tenant.id), secrets.token_urlsafe(32)
@@ -78,6 +82,8 @@ def callback() -> AnyResponse:
     _audit(session, house)
     response = make_response(redirect(url_for(LANDING[session.kind], handle=handle), 303))
     drop_cookie(response, pending.cookie)
+    store = SealedStore(house.redis, house.vault)
+    drop_old_cookies(response, request.cookies, store, keep=cookie_of(handle))
     # The cookie may outlive the session: without the value in Redis it opens nothing.
     kept_s = life_s if session.refresh_token is None else SESSION_LIFE_S
     set_cookie(response, cookie_of(handle), secret, kept_s)

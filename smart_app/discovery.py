@@ -16,6 +16,7 @@ from cds_service.domain.tenant import Tenant
 from cds_service.errors import EhrAnswerInvalid, LaunchRefused
 from smart_app.ehr_http import answer_of, object_in
 
+NAMES_ITSELF = "authorization_response_iss_parameter_supported"  # RFC 9207 3
 IMAGING_ACCESS = "smart-imaging-access"
 _METHODS = {ClientKind.ASYMMETRIC: "private_key_jwt", ClientKind.SYMMETRIC: "client_secret_basic"}
 
@@ -32,6 +33,7 @@ class AuthorizationServer:
     accepts_post: bool = False  # of an authorization request
     refresh_scope: str = ""  # what to ask for a refresh token, "" where there is none
     assertion_algorithm: str = "ES384"
+    names_itself: bool = False  # in every answer to an authorization request (RFC 9207)
     imaging_base: str | None = None  # FHIR base that takes the launch's token for images
 
 
@@ -61,6 +63,7 @@ def discover(tenant: Tenant, session: requests.Session) -> AuthorizationServer:
         accepts_post="authorize-post" in capabilities,
         refresh_scope=_refresh_scope(tenant, capabilities),
         assertion_algorithm=_way_in(document, tenant),
+        names_itself=document.get(NAMES_ITSELF) is True,
         imaging_base=_imaging_base(document, tenant, capabilities),
     )
 

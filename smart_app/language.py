@@ -80,12 +80,21 @@ def chosen() -> str:
     """Return the code of the language of this request."""
     wishes = (
         request.args.get("language"),
-        request.cookies.get(COOKIE),
+        _kept_choice(),
         *g.get("launch_languages", ()),
         g.get("site_language"),
         *(tag for tag, _weight in request.accept_languages),
     )
     return next((code for wish in wishes if (code := language_in(wish))), SOURCE)
+
+
+def _kept_choice() -> str | None:
+    """Return what was chosen before, where the one who reads now chose it.
+
+    A workstation is shared: who signs in does not get the language of who was there before.
+    """
+    wish, _mark, reader = request.cookies.get(COOKIE, "").partition(".")
+    return wish if reader == g.get("reader", reader) else None
 
 
 def language() -> Language:
@@ -97,8 +106,9 @@ def keep(response: Response) -> Response:
     """Keep the language that the reader chose for as long as the browser is open."""
     wish = language_in(request.args.get("language"))
     if wish is not None:
+        value = ".".join(filter(None, (wish, g.get("reader"))))
         response.set_cookie(
-            COOKIE, wish, path="/", secure=True, httponly=True, samesite="None", partitioned=True
+            COOKIE, value, path="/", secure=True, httponly=True, samesite="None", partitioned=True
         )
     if request.endpoint not in ("app.static", "app.jwks"):
         response.headers["Content-Language"] = language().tag

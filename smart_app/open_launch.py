@@ -4,7 +4,7 @@ Source: SMART App Launch 2.2 "App protection"; threats T6, T9.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import wraps
 from typing import Concatenate, ParamSpec, TypeVar
 
@@ -24,12 +24,17 @@ from smart_app.session import (
     SealedStore,
     cookie_of,
     is_same_browser,
+    reader_of,
     session_from,
     tenant_of,
 )
+from smart_app.signed_in import SignedInRecord
 from smart_app.user_chart import CHART_MARK, open_chart
 
 NOT_ADMITTED = marked("At this site Sightline is for other users than you are signed in as.")
+
+# What a page asks for by itself, without anybody there: it keeps no sign-in alive.
+POLLS = frozenset({"app.status", "app.review_panel"})
 
 Arguments = ParamSpec("Arguments")
 Answer = TypeVar("Answer")
@@ -106,11 +111,17 @@ def _open(address: str) -> OpenLaunch:
     g.launch_languages = (session.locale, *session.languages)
     if not is_same_browser(session.browser, request.cookies.get(cookie_of(handle))):
         raise ended
-    session = renewed(handle, session, tenant, house)
-    if min(session.expires_at, session.ends_at) <= house.clock().timestamp():
+    g.reader = reader_of(session.tenant_id, session.subject)
+    is_poll = request.endpoint in POLLS and session.refresh_token is not None
+    if not is_poll:
+        session = renewed(handle, session, tenant, house)
+    until = session.ends_at if is_poll else min(session.expires_at, session.ends_at)
+    if until <= house.clock().timestamp():
         raise ended
     if not tenant.opens_app_for(session.fhir_user, session.roles):
         raise UserNotAdmitted(NOT_ADMITTED)
+    if not is_poll:
+        house = replace(house, ehr=SignedInRecord(handle, session, tenant, house))
     if not chart:
         return OpenLaunch(handle, session, tenant, house)
     readable = ReadableSet(handle, session, tenant, house)

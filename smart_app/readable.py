@@ -12,7 +12,7 @@ from typing import Any
 
 from cds_service.domain.tenant import Tenant
 from cds_service.domain.worklist import ChartStudy
-from cds_service.errors import EhrRefused
+from cds_service.errors import EhrRefused, EhrTokenRefused
 from cds_service.fhir.imaging_study import logical_id, resources, studies_in
 from smart_app.services import AppServices
 from smart_app.session import LaunchSession, SealedStore
@@ -95,6 +95,8 @@ class ReadableSet:
                 authorization=self._session.authorization(self._house.clock().timestamp()),
                 timeout_s=READ_TIMEOUT_S,
             )
+        except EhrTokenRefused:
+            raise
         except EhrRefused:
             # Some servers, such as HAPI FHIR with its AuthorizationInterceptor, refuse a whole
             # search when one resource in it is not for this user.

@@ -6,7 +6,7 @@ rather than showing it a second time, which many servers answer by revoking ever
 Source: SMART App Launch 2.2 "Refresh access token"; RFC 9700 4.14 (rotation).
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -41,7 +41,37 @@ def renewed(
     Raises SessionEnded when the EHR does not refresh it, EhrBusy when it asks to come back, and
     EhrTimedOut when another request is at it for too long.
     """
-    if not _is_due(session, house):
+    return _renewed_if(lambda one: _is_due(one, house), handle, session, tenant, house)
+
+
+def replaced(
+    handle: str, session: LaunchSession, tenant: Tenant, house: AppServices
+) -> LaunchSession:
+    """Return the session with another token than the one that the EHR has refused.
+
+    Raises as `renewed`; SessionEnded also where no refresh token came with the refused one.
+    """
+
+    def is_refused(one: LaunchSession) -> bool:
+        return one.access_token == session.access_token
+
+    return _renewed_if(is_refused, handle, session, tenant, house)
+
+
+def ended(handle: str, house: AppServices) -> SessionEnded:
+    """End the session for good; return what to raise."""
+    SealedStore(house.redis, house.vault).take("session", handle)
+    return _ended()
+
+
+def _renewed_if(
+    needs_it: Callable[[LaunchSession], bool],
+    handle: str,
+    session: LaunchSession,
+    tenant: Tenant,
+    house: AppServices,
+) -> LaunchSession:
+    if not needs_it(session):
         return session
     store = SealedStore(house.redis, house.vault)
     with _alone(handle, house):
@@ -49,15 +79,14 @@ def renewed(
         if value is None:
             raise _ended()
         current = session_from(value)  # another request may have been first
-        if not _is_due(current, house):
+        if not needs_it(current):
             return current
         try:
             fresh = _refreshed(current, tenant, house)
         except EhrBusy:
             raise  # it has done nothing, so the token is as good as before
         except (LaunchRefused, UpstreamFailed) as error:
-            store.take("session", handle)
-            raise _ended() from error
+            raise ended(handle, house) from error
         store.put("session", handle, stored(fresh), fresh.life_s(house.clock().timestamp()))
         return fresh
 
@@ -72,11 +101,13 @@ def _is_due(session: LaunchSession, house: AppServices) -> bool:
 
 
 def _refreshed(session: LaunchSession, tenant: Tenant, house: AppServices) -> LaunchSession:
+    if session.refresh_token is None:
+        raise _ended()
     server = session.authorization_server
     access, patient = refresh(
         server,
         house.egress.session_for(tenant, also=(server.token_endpoint,)),
-        refresh_token=session.refresh_token or "",
+        refresh_token=session.refresh_token,
         proof=proof_for(tenant, server, house),
         scope=session.scope,
     )

@@ -15,6 +15,7 @@ from cds_service.domain.review import COMMENT_LIMIT, Reason, Verdict, is_in_an_i
 from cds_service.errors import ReviewRefused, ScopeDenied
 from cds_service.usecases.review_finding import Opinion, ReviewDesk, review_finding
 from smart_app import words
+from smart_app.chart import patient_of
 from smart_app.images import frame_in, place_of
 from smart_app.open_launch import OpenLaunch, within_launch
 from smart_app.review_panel import review_panels, why_no_review
@@ -30,6 +31,7 @@ def review(launch: OpenLaunch, result_id: str, code: str) -> Response:
     if denied is not None:
         raise ScopeDenied(denied)
     result, finding = launch.finding(result_id, code)
+    patient_of(launch)  # a sign-in that the EHR has ended reviews nothing
     house = launch.house
     ledger = (house.results, house.reviews, house.review_writes)
     desk = ReviewDesk(*ledger, house.doorbell, house.audit, house.clock)

@@ -8,8 +8,9 @@ Source: SMART App Launch 2.2 "App protection"; threats T6, T8; privacycg/CHIPS (
 
 import json
 import logging
+import re
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from hashlib import sha256
 from typing import Any
@@ -31,7 +32,10 @@ PENDING_LIFE_S = 600  # from the click in the chart to the callback
 TOKEN_LIFE_S = 3600  # at most; a session without a refresh token ends with its token
 SESSION_LIFE_S = 8 * 3600  # at most, however often its token is refreshed
 IDLE_LIFE_S = 900  # after the token: who comes back later signs in again
+OPEN_CHARTS = 40  # of one browser; gunicorn takes 8190 bytes of cookies, and each has about 95
 KEY_PREFIX = "sightline:app:"
+COOKIE_PREFIX = "__Host-sightline-"  # the browser refuses one of this name from elsewhere
+_SESSION_COOKIE = re.compile(rf"{COOKIE_PREFIX}[0-9a-f]{{32}}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +148,20 @@ class SealedStore:
         """Return the value and end it: whoever asks second gets None."""
         return self._opened(kind, handle, self._redis.getdel)
 
+    def gone(self, cookies: Sequence[str]) -> list[str]:
+        """Return which of these sessions' cookies open nothing any more."""
+        if not cookies:
+            return []
+        keys = [f"{KEY_PREFIX}session:{name.removeprefix(COOKIE_PREFIX)}" for name in cookies]
+        try:
+            with self._redis.pipeline(transaction=False) as pipe:
+                for key in keys:
+                    pipe.exists(key)
+                is_kept = pipe.execute()
+        except redis.RedisError as error:
+            raise away() from error
+        return [name for name, kept in zip(cookies, is_kept, strict=True) if not kept]
+
     def _opened(self, kind: str, handle: str, read: Callable[[str], Any]) -> dict[str, Any] | None:
         name = _name(kind, handle)
         try:
@@ -162,6 +180,21 @@ class SealedStore:
         return value
 
 
+def drop_old_cookies(
+    response: Response, given: Mapping[str, str], store: SealedStore, keep: str
+) -> None:
+    """Take back the cookies of sessions that have ended, and the oldest beyond OPEN_CHARTS.
+
+    given   the request's cookies; a browser sends the oldest first (RFC 6265 5.4)
+    keep    the name of the one that is being set
+    """
+    ours = [name for name in given if _SESSION_COOKIE.fullmatch(name) and name != keep]
+    gone = store.gone(ours)
+    alive = [name for name in ours if name not in set(gone)]
+    for name in [*gone, *alive[: max(0, len(alive) + 1 - OPEN_CHARTS)]]:
+        drop_cookie(response, name)
+
+
 def lock_name(kind: str, handle: str) -> str:
     """Name the lock of one value, for whoever changes it."""
     return f"{KEY_PREFIX}lock:{_name(kind, handle)}"
@@ -178,8 +211,8 @@ def tenant_of(handle: str) -> str:
 
 
 def cookie_of(handle: str) -> str:
-    """Name the cookie of one session; the prefix makes the browser refuse it from elsewhere."""
-    return f"__Host-sightline-{sha256(handle.encode()).hexdigest()[:12]}"
+    """Name the cookie of one session."""
+    return COOKIE_PREFIX + _digest(handle)
 
 
 def set_cookie(response: Response, name: str, value: str, life_s: int) -> None:
@@ -206,6 +239,11 @@ def digest_of(secret: str) -> str:
     return sha256(secret.encode()).hexdigest()
 
 
+def reader_of(tenant_id: str, subject: str) -> str:
+    """Name a signed-in user towards their own browser, without saying who it is."""
+    return digest_of(f"{tenant_id} {subject}")[:16]
+
+
 def is_same_browser(kept_digest: str, secret: str | None) -> bool:
     """Tell whether this cookie value is the one that the digest was made of."""
     return secret is not None and secrets.compare_digest(kept_digest, digest_of(secret))
@@ -229,7 +267,12 @@ def stored(value: PendingLaunch | LaunchSession) -> dict[str, Any]:
 
 
 def _name(kind: str, handle: str) -> str:
-    return f"{kind}:{sha256(handle.encode()).hexdigest()}"
+    return f"{kind}:{_digest(handle)}"
+
+
+def _digest(handle: str) -> str:
+    """Return 128 bits that name a handle and do not tell it."""
+    return sha256(handle.encode()).hexdigest()[:32]
 
 
 def away() -> DoorbellSilent:

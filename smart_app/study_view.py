@@ -27,6 +27,8 @@ def study(launch: OpenLaunch) -> Response:
     choice, unread = _chosen(launch)
     choice = choice and with_analysis(launch, choice)
     shown = choice.result if choice else None
+    # Asked for on every page, shown on some: a sign-in that the EHR has ended opens no chart.
+    banner = banner_of(launch)
     owner = (launch.session.tenant_id, launch.session.patient_id)
     others = [
         result
@@ -36,7 +38,7 @@ def study(launch: OpenLaunch) -> Response:
     page = render_template(
         "app/study.html",
         **_panel(launch, choice, unread),
-        banner=banner_of(launch) if launch.session.needs_patient_banner else None,
+        banner=banner if launch.session.needs_patient_banner else None,
         needs_banner=launch.session.needs_patient_banner,
         others=others,
         label=(shown.analysis.model.label if shown else "") or launch.house.label,

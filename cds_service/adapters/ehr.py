@@ -22,6 +22,7 @@ from cds_service.errors import (
     EhrBusy,
     EhrRefused,
     EhrTimedOut,
+    EhrTokenRefused,
     ScopeDenied,
 )
 from cds_service.fhir import bounded_json
@@ -67,8 +68,8 @@ class FhirRecord:
         An EHR that refuses `_sort` is asked without, and so answers in an order of its own.
 
         Without `authorization` our Backend Services token is used, or no token at an EHR where
-        we are no client (an open server). Raises ScopeDenied before any call, EhrRefused,
-        EhrBusy, EhrTimedOut, EhrAnswerInvalid or EndpointNotAllowed.
+        we are no client (an open server). Raises ScopeDenied before any call, EhrRefused
+        (EhrTokenRefused for a 401), EhrBusy, EhrTimedOut, EhrAnswerInvalid or EndpointNotAllowed.
         """
         kind = path.partition("?")[0].partition("/")[0]
         asked = _Asked(kind, "s" if "?" in path else "r", lambda one: one.resource_at(path))
@@ -164,8 +165,10 @@ class FhirRecord:
 
     def _check_status(self, tenant: Tenant, response: requests.Response) -> None:
         status = response.status_code
-        if status in {401, 403}:
-            raise EhrRefused(f"The EHR answered {status} to a read.")
+        if status == 401:
+            raise EhrTokenRefused("The EHR answered 401 to a read.")
+        if status == 403:
+            raise EhrRefused("The EHR answered 403 to a read.")
         if status in _BUSY:
             self._pauses.asked_for(tenant, response.headers)
             raise EhrBusy(f"The EHR answered {status} to a read.")

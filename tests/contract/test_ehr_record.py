@@ -20,6 +20,7 @@ from cds_service.errors import (
     EhrBusy,
     EhrRefused,
     EhrTimedOut,
+    EhrTokenRefused,
     EndpointNotAllowed,
     ScopeDenied,
 )
@@ -266,7 +267,7 @@ def test_a_search_that_is_answered_with_something_else_is_invalid(real: Real, bo
 @pytest.mark.parametrize(
     ("status", "error"),
     [
-        (401, EhrRefused),
+        (401, EhrTokenRefused),
         (403, EhrRefused),
         (429, EhrBusy),
         (500, EhrBusy),
@@ -279,8 +280,10 @@ def test_a_search_that_is_answered_with_something_else_is_invalid(real: Real, bo
 def test_a_status_becomes_one_of_our_errors(real: Real, status: int, error: type[Any]) -> None:
     real.server.answer = (status, {}, b"")
 
-    with pytest.raises(error):
+    with pytest.raises(error) as raised:
         real.read()
+
+    assert raised.type is error
 
 
 def test_an_ehr_that_said_later_is_left_alone_until_then(real: Real) -> None:

@@ -152,10 +152,15 @@ def test_a_state_that_nobody_was_given_opens_nothing(
 @pytest.mark.requirement("@4", "@60")
 @pytest.mark.parametrize("ending", ["code=c", "error=access_denied", ""])
 def test_a_state_is_spent_however_its_launch_ended(
-    browser: Browser, house: House, tenant: Tenant, launch_of: LaunchOf, ending: str
+    browser: Browser,
+    house: House,
+    tenant: Tenant,
+    launch_of: LaunchOf,
+    sandbox: Sandbox,
+    ending: str,
 ) -> None:
     state = query_of(browser.to_authorize(tenant.fhir_base, launch_of()))["state"]
-    browser.get(f"/app/callback?state={state}&{ending}")
+    browser.get(f"/app/callback?iss={sandbox.config.auth_base}&state={state}&{ending}")
     visits = house.egress.visits
 
     again = browser.get(f"/app/callback?state={state}&code=c")
@@ -179,15 +184,17 @@ def test_an_attacker_s_sign_in_does_not_open_in_the_victim_s_browser(
 
 
 def test_a_code_of_another_launch_does_not_fit_this_one_s_verifier(
-    house: House, tenant: Tenant, launch_of: LaunchOf
+    house: House, tenant: Tenant, launch_of: LaunchOf, sandbox: Sandbox
 ) -> None:
     attacker, victim = house.browser(), house.browser()
     stolen = query_of(attacker.to_callback(tenant.fhir_base, launch_of("p-1")))["code"]
     state = query_of(victim.to_authorize(tenant.fhir_base, launch_of("p-2")))["state"]
 
-    answer = victim.get(f"/app/callback?state={state}&code={stolen}")
+    issuer = sandbox.config.auth_base
+    answer = victim.get(f"/app/callback?iss={issuer}&state={state}&code={stolen}")
 
-    assert answer.status_code == 400 and "Finch" not in answer.text
+    assert answer.status_code == 400 and "did not complete the sign-in" in answer.text
+    assert "Finch" not in answer.text
 
 
 @pytest.mark.parametrize("ending", ["code", "error"])

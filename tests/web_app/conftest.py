@@ -3,6 +3,7 @@
 import json
 import logging
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import redis
@@ -118,3 +119,29 @@ class LaunchOf:
             fhir_context=context,
             app_context=json.dumps(app_context) if app_context else None,
         )
+
+
+@pytest.fixture
+def refreshes(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> "Refreshes":
+    return Refreshes(sandbox, monkeypatch)
+
+
+class Refreshes:
+    """Watches the EHR's token endpoint, and can make it fail."""
+
+    def __init__(self, sandbox: Sandbox, patch: pytest.MonkeyPatch) -> None:
+        self.shown: list[str] = []
+        self.fails_with: Exception | None = None
+        self.answers: dict[str, Any] = {}
+        token = sandbox.authorization.token
+
+        def watched(form: dict[str, str], authorization: str | None = None) -> dict[str, Any]:
+            if form.get("grant_type") != "refresh_token":
+                return token(form, authorization)
+            self.shown.append(form["refresh_token"])
+            if self.fails_with is not None:
+                raise self.fails_with
+            answer = token(form, authorization) | self.answers
+            return {name: value for name, value in answer.items() if value is not None}
+
+        patch.setattr(sandbox.authorization, "token", watched)

@@ -183,6 +183,28 @@ def test_the_chosen_language_stays_until_another_is_chosen(
     assert '<html lang="en"' in browser.get(opened, **{"Accept-Language": "fr"}).text
 
 
+def test_a_choice_counts_for_who_made_it_and_not_for_the_next_at_this_workstation(
+    browser: Browser, tenant: Tenant, launch_of: LaunchOf, opened: str
+) -> None:
+    browser.get(f"{opened}?language=fr")
+
+    mine = browser.get(browser.open(tenant.fhir_base, launch_of()))
+    other = browser.get(browser.open(tenant.fhir_base, launch_of(user="Practitioner/other")))
+
+    assert '<html lang="fr"' in mine.text and '<html lang="en"' in other.text
+
+
+def test_a_choice_on_our_own_page_is_not_the_next_user_s(
+    browser: Browser, tenant: Tenant, launch_of: LaunchOf
+) -> None:
+    browser.get("/app/?language=fr")
+    assert '<html lang="fr"' in browser.get("/app/").text
+
+    page = browser.get(browser.open(tenant.fhir_base, launch_of()))
+
+    assert '<html lang="en"' in page.text
+
+
 def test_a_browser_counts_where_nobody_else_names_a_language(browser: Browser) -> None:
     answer = browser.get("/app/", **{"Accept-Language": "nl, ko;q=0.8, en;q=0.5"})
 

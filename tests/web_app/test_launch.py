@@ -12,6 +12,7 @@ import redis
 from cds_service.adapters.vault import Vault
 from cds_service.domain.audit import AuditAction
 from cds_service.domain.tenant import Tenant
+from cds_service.sandbox.parts import Sandbox
 from tests.builders import a_result, a_tenant
 from tests.web_app.conftest import LaunchOf
 from tests.web_app.house import PUBLIC_URL, Browser, House, listening, query_of, utc_now
@@ -201,13 +202,38 @@ def test_an_answer_from_another_issuer_is_a_mix_up(
     assert answer.status_code == 400 and "Another sign-in server" in answer.text
 
 
+@pytest.mark.parametrize("ending", ["code=c", "error=access_denied"])
+def test_an_answer_without_the_issuer_that_the_server_promises_is_refused(
+    browser: Browser, house: House, tenant: Tenant, launch_of: LaunchOf, ending: str
+) -> None:
+    """RFC 9207 2.4: leaving it out is what an attacker of a mix-up would do."""
+    state = query_of(browser.to_authorize(tenant.fhir_base, launch_of()))["state"]
+    visits = house.egress.visits
+
+    answer = browser.get(f"/app/callback?state={state}&{ending}")
+
+    assert answer.status_code == 400 and "Another sign-in server" in answer.text
+    assert house.egress.visits == visits
+
+
+def test_a_server_that_promises_no_issuer_may_leave_it_out(
+    browser: Browser, tenant: Tenant, launch_of: LaunchOf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("smart_app.discovery.NAMES_ITSELF", "promised_by_nobody")
+    callback = browser.to_callback(tenant.fhir_base, launch_of())
+    silent = re.sub(r"[?&]iss=[^&]+", "", callback)
+
+    assert silent != callback and browser.get(silent).status_code == 303
+
+
 def test_a_refusal_of_the_ehr_is_said_in_our_words(
-    browser: Browser, tenant: Tenant, launch_of: LaunchOf
+    browser: Browser, tenant: Tenant, launch_of: LaunchOf, sandbox: Sandbox
 ) -> None:
     state = query_of(browser.to_authorize(tenant.fhir_base, launch_of()))["state"]
 
     answer = browser.get(
-        f"/app/callback?state={state}&error=access_denied&error_description=Call+0900-1234"
+        f"/app/callback?iss={sandbox.config.auth_base}&state={state}&error=access_denied"
+        "&error_description=Call+0900-1234"
     )
 
     assert answer.status_code == 400 and "did not allow this app" in answer.text
@@ -215,11 +241,11 @@ def test_a_refusal_of_the_ehr_is_said_in_our_words(
 
 
 def test_a_wrong_code_is_refused_with_a_page(
-    browser: Browser, tenant: Tenant, launch_of: LaunchOf
+    browser: Browser, tenant: Tenant, launch_of: LaunchOf, sandbox: Sandbox
 ) -> None:
     state = query_of(browser.to_authorize(tenant.fhir_base, launch_of()))["state"]
 
-    answer = browser.get(f"/app/callback?state={state}&code=guessed")
+    answer = browser.get(f"/app/callback?iss={sandbox.config.auth_base}&state={state}&code=guessed")
 
     assert answer.status_code == 400 and "did not complete the sign-in" in answer.text
 

@@ -146,13 +146,14 @@ def test_the_way_to_the_sign_in(browser: Browser, site: Tenant, launch_of: Launc
 
 @pytest.mark.parametrize("error", ["access_denied", "invalid_scope", "server_error", "odd"])
 def test_a_sign_in_that_is_refused(
-    browser: Browser, site: Tenant, launch_of: LaunchOf, error: str
+    browser: Browser, site: Tenant, launch_of: LaunchOf, sandbox: Sandbox, error: str
 ) -> None:
     asked = browser.to_authorize(site.fhir_base, launch_of())
     state = re.search(r"[?&]state=([^&]+)", asked)
     assert state
 
-    says_nothing_in_english(browser, f"/app/callback?state={state[1]}&error={error}", 400)
+    answer = f"iss={sandbox.config.auth_base}&state={state[1]}&error={error}"
+    says_nothing_in_english(browser, f"/app/callback?{answer}", 400)
 
 
 def test_a_user_for_whom_it_does_not_open(

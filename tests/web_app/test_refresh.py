@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import Any
 
 import pytest
 import redis
@@ -17,7 +16,7 @@ from cds_service.errors import EhrBusy
 from cds_service.sandbox.client_assertion import OAuthRefusal
 from cds_service.sandbox.parts import Sandbox
 from tests.builders import a_result
-from tests.web_app.conftest import LaunchOf
+from tests.web_app.conftest import LaunchOf, Refreshes
 from tests.web_app.house import Browser, House, utc_now
 
 
@@ -25,32 +24,6 @@ from tests.web_app.house import Browser, House, utc_now
 def page(browser: Browser, house: House, tenant: Tenant, launch_of: LaunchOf) -> str:
     house.keep(a_result())
     return browser.open(tenant.fhir_base, launch_of("p-1"))
-
-
-@pytest.fixture
-def refreshes(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> "Refreshes":
-    return Refreshes(sandbox, monkeypatch)
-
-
-class Refreshes:
-    """Watches the EHR's token endpoint, and can make it fail."""
-
-    def __init__(self, sandbox: Sandbox, patch: pytest.MonkeyPatch) -> None:
-        self.shown: list[str] = []
-        self.fails_with: Exception | None = None
-        self.answers: dict[str, Any] = {}
-        token = sandbox.authorization.token
-
-        def watched(form: dict[str, str], authorization: str | None = None) -> dict[str, Any]:
-            if form.get("grant_type") != "refresh_token":
-                return token(form, authorization)
-            self.shown.append(form["refresh_token"])
-            if self.fails_with is not None:
-                raise self.fails_with
-            answer = token(form, authorization) | self.answers
-            return {name: value for name, value in answer.items() if value is not None}
-
-        patch.setattr(sandbox.authorization, "token", watched)
 
 
 def later(house: House, **by: float) -> None:
@@ -200,7 +173,7 @@ def test_without_a_refresh_token_the_session_ends_with_the_token(
     keyspace: redis.Redis,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    with _capabilities(monkeypatch, "launch-ehr", "permission-v2"):
+    with capabilities(monkeypatch, "launch-ehr", "permission-v2"):
         page = browser.open(tenant.fhir_base, launch_of())
     (session,) = sessions(keyspace)
     assert 0 < keyspace.ttl(session) <= 3600
@@ -217,7 +190,7 @@ def test_whoever_is_away_for_long_signs_in_again(page: str, keyspace: redis.Redi
 
 
 @contextmanager
-def _capabilities(patch: pytest.MonkeyPatch, *names: str) -> Iterator[None]:
+def capabilities(patch: pytest.MonkeyPatch, *names: str) -> Iterator[None]:
     with patch.context() as inner:
         inner.setattr("cds_service.sandbox.smart_configuration.CAPABILITIES", names)
         yield
