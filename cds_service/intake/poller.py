@@ -71,13 +71,10 @@ class Poller:
         for door in doors:
             try:
                 heard = self.sources[door].poll(tenant)
-            except SightlineError as error:
-                log.warning(
-                    "door not read: tenant=%s door=%s error=%s",
-                    tenant.id,
-                    door,
-                    type(error).__name__,
-                )
+            except Exception as error:  # the outermost frame: the other EHRs are asked on
+                level = logging.WARNING if isinstance(error, SightlineError) else logging.ERROR
+                words = (tenant.id, door, type(error).__name__)
+                log.log(level, "door not read: tenant=%s door=%s error=%s", *words)
             else:
                 _say(tenant, door, heard)
                 outcomes += heard

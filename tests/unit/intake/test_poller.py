@@ -26,7 +26,7 @@ OTHER = {
 class Doors:
     """Two sources that note who was asked, on a clock that stands still."""
 
-    failing: set[str] = field(default_factory=set)
+    failing: dict[str, Exception] = field(default_factory=dict)
     asked: list[tuple[str, Door]] = field(default_factory=list)
     now: float = 0.0
 
@@ -40,7 +40,7 @@ class Doors:
     def _poll(self, tenant: Tenant, door: Door) -> Counter[Reception]:
         self.asked.append((tenant.id, door))
         if tenant.id in self.failing:
-            raise EhrBusy("busy")
+            raise self.failing[tenant.id]
         return Counter({Reception.ASKED: 2})
 
 
@@ -63,8 +63,11 @@ def test_each_door_is_asked_when_it_is_due() -> None:
     assert [door for _, door in doors.asked] == [POLLING, FEED, POLLING, POLLING, POLLING, FEED]
 
 
-def test_an_ehr_that_fails_is_asked_again_and_the_others_go_on() -> None:
-    doors = Doors(failing={"t-1"})
+@pytest.mark.parametrize("failure", [EhrBusy("busy"), KeyError("a bug of ours")])
+def test_an_ehr_that_fails_is_asked_again_and_the_others_go_on(
+    failure: Exception, caplog: pytest.LogCaptureFixture
+) -> None:
+    doors = Doors(failing={"t-1": failure})
     poller = doors.poller(a_tenant(doors=(POLLING,)), a_tenant(**OTHER, doors=(POLLING,)))
 
     first = poller.round()
@@ -73,6 +76,8 @@ def test_an_ehr_that_fails_is_asked_again_and_the_others_go_on() -> None:
 
     assert first == Counter({Reception.ASKED: 2})
     assert sorted(doors.asked) == [("t-1", POLLING)] * 2 + [("t-2", POLLING)] * 2
+    assert f"error={type(failure).__name__}" in caplog.text
+    assert "a bug of ours" not in caplog.text
 
 
 def test_the_poller_outlives_a_ledger_that_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
