@@ -120,3 +120,20 @@ def test_the_status_says_when_a_door_last_read_and_what_waits(run: Run, engine: 
 
     line = "orthanc-changes     open    read 2026-01-05 09:00:00 UTC, 1 waiting for the EHR"
     assert line in run("status").output.splitlines()
+
+
+def test_a_changed_registration_keeps_its_doors(
+    run: Run, engine: sa.Engine, tmp_path: Path
+) -> None:
+    SqlTenants(engine).remove("t-1")
+    jwks = "https://ehr.example.org/jwks"
+    SqlTenants(engine).add(a_tenant(name=NAME, jwks=None, jwks_url=jwks))
+    run("open", "orthanc-changes", "--feed", "http://archive.example.org:8042")
+
+    words = ["ehr", "change", NAME, "--data", str(tmp_path), "--critical-limit", "30"]
+    changed = CliRunner().invoke(main, words)
+
+    assert changed.exit_code == 0, changed.output
+    tenant = SqlTenants(engine).get("t-1")
+    assert (tenant.doors, tenant.critical_limit_min) == ((Door.ORTHANC_CHANGES,), 30)
+    assert tenant.change_feed == "http://archive.example.org:8042"
