@@ -110,3 +110,12 @@ def test_a_codestream_of_another_size_than_the_header_says_is_refused(shared_dat
             READER.pixels(as_file(film))
 
         assert refused.value.code == "damaged-pixels"
+
+
+@pytest.mark.parametrize("name", (CT + "JPEGProcess2_4TransferSyntax_1.2.840.10008.1.2.4.51",))
+def test_damage_in_twelve_bit_jpeg_is_nearly_always_refused(
+    shared_data: Path, name: str, damage: Any
+) -> None:
+    pytest.importorskip("imagecodecs", reason="the extra [codecs] is not installed")
+
+    assert len(outcomes(dcmread(shared_data / "dicom" / f"{name}.dcm"), damage)) <= TRIALS // 4

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydicom import Dataset, dcmwrite
 from pydicom.sequence import Sequence
-from pydicom.uid import RLELossless
+from pydicom.uid import JPEG2000Lossless, JPEGLSLossless, RLELossless
 
 from cds_service.adapters.pixels import DicomReader
 from cds_service.errors import StudyUnusable
@@ -203,6 +203,16 @@ def test_a_data_set_without_preamble_and_meta_is_read() -> None:
 @pytest.mark.parametrize("keep", [0.2, 0.5, 0.9, 0.999])
 def test_a_truncated_file_is_refused(keep: float) -> None:
     data = as_file(a_film())
+
+    assert refusal(data[: int(len(data) * keep)]) in {"damaged-pixels", "no-image"}
+
+
+@pytest.mark.parametrize("keep", [0.3, 0.6, 0.95])
+@pytest.mark.parametrize("syntax", [RLELossless, JPEGLSLossless, JPEG2000Lossless])
+def test_a_truncated_compressed_file_is_refused(syntax: Any, keep: float) -> None:
+    film = a_film()
+    film.compress(syntax, generate_instance_uid=False)
+    data = as_file(film)
 
     assert refusal(data[: int(len(data) * keep)]) in {"damaged-pixels", "no-image"}
 
