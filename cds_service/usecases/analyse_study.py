@@ -37,6 +37,8 @@ from cds_service.usecases.ports import (
     SourceInstance,
 )
 
+_MOST_MISSED = 1000  # instances that a result names as missing; what an EHR states is its own
+
 
 def analyse_study(
     instances: Iterable[SourceInstance],
@@ -47,6 +49,7 @@ def analyse_study(
     accessions: tuple[str, ...] = (),
     strictness: Strictness = Strictness.STANDARD,
     expected_study_uid: str | None = None,
+    stated_instances: int | None = None,
     on_step: Callable[[JobStep], None] = lambda _step: None,
     timer: Callable[[], float] = time.perf_counter,  # seconds
 ) -> Analysis:
@@ -56,7 +59,8 @@ def analyse_study(
     named in `instances` and does not refuse the others; but one image of another patient or study,
     or two different images under one UID, refuse them all. Without `patient` neither the patient
     nor the accession number is compared, with it as `strictness` says; without
-    `expected_study_uid` the first instance that states one names the study.
+    `expected_study_uid` the first instance that states one names the study. Where the EHR states
+    more instances than there are, the analysis is partial.
 
     Raises InferenceFailed when the model fails; what iterating `instances` raises passes through.
     """
@@ -76,6 +80,7 @@ def analyse_study(
         return run.refused(refusal)
     except HostileInstance as refusal:
         return run.refused(refusal)
+    run.miss((stated_instances or 0) - len(run.seen))
     if run.used:
         return run.analysed()
     return run.refused(no_series(choice, use) if left_out else _chief(run.refusals))
@@ -192,6 +197,12 @@ class _Run:
             known = self.likeliest.get(finding.coding.code)
             if known is None or finding.probability > known.finding.probability:
                 self.likeliest[finding.coding.code] = _Candidate(finding, place, outcome)
+
+    def miss(self, count: int) -> None:
+        """Name the instances that the EHR counts and the archive does not have."""
+        missing = StudyIncomplete("partly-in-archive", "the archive has only some of its images")
+        reason = InstanceReason(missing.code, missing.text)
+        self.reasons += [reason] * min(count, _MOST_MISSED)
 
     def analysed(self) -> Analysis:
         """Return the findings, each from the image that decides, and look for their heat there."""

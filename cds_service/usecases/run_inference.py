@@ -147,6 +147,7 @@ def _computed(lease: Lease, tenant: Tenant, bench: Workbench) -> Result:
         accessions=study.accessions,
         strictness=tenant.binding,
         expected_study_uid=study.study_uid,
+        stated_instances=study.instance_count,
         on_step=advance,
     )
     return _stored(lease, bench, analysis, digests)

@@ -114,6 +114,26 @@ def test_a_frame_beyond_the_last_one_is_refused() -> None:
     assert reason is not None and reason.code == "no-such-frame"
 
 
+def test_instances_that_the_ehr_counts_and_the_archive_does_not_have_make_it_partial() -> None:
+    reader = FakeReader()
+    images = [reader.holding(b"a", 0.4), reader.holding(b"b", 0.6)]
+
+    fewer = analysed(reader, *images, stated_instances=4)
+
+    assert fewer.is_partial and len(fewer.findings) == 1
+    assert [reason.code for reason in fewer.unused] == ["partly-in-archive"] * 2
+    for stated in (None, 0, 1, 2):
+        assert not analysed(reader, *images, stated_instances=stated).is_partial
+
+
+def test_an_absurd_count_names_a_bounded_number_of_instances() -> None:
+    reader = FakeReader()
+
+    analysis = analysed(reader, reader.holding(b"a", 0.4), stated_instances=999_999)
+
+    assert len(analysis.unused) == 1000
+
+
 def test_an_empty_study_is_not_analysed() -> None:
     analysis = analysed(FakeReader())
 
