@@ -6,6 +6,7 @@ Source: docs/reference/routing.md; DICOM PS3.3 C.7.3 (series), C.7.1.1 (patient'
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from cds_service.domain.binding import known_birth_date
 from cds_service.domain.imaging_terms import REGIONS
 from cds_service.domain.rule import Facts, Rule
 from cds_service.domain.study import (
@@ -137,7 +138,7 @@ def _age_days(
     for days in (header.patient_age_days, overrides.patient_age_days):
         if days is not None:
             return days
-    for birth in (patient.birth_date if patient else None, header.patient_birth_date):
+    for birth in (patient.birth_date if patient else None, known_birth_date(header)):
         if birth is not None and header.study_date is not None and birth <= header.study_date:
             return (header.study_date - birth).days
     return None

@@ -43,8 +43,8 @@ def recorded(engine: Engine) -> Iterator[list[Statement]]:
 
 
 READS: dict[str, Callable[[Ledger], object]] = {
-    "results of these studies": lambda ledger: ledger.results.newest_for("t", "p", ["1", "2"]),
-    "jobs of these studies": lambda ledger: ledger.jobs.newest_for("t", "p", ["1", "2"]),
+    "results of these studies": lambda ledger: ledger.results.of_models("t", "p", ["1", "2"]),
+    "jobs of these studies": lambda ledger: ledger.jobs.of_models("t", "p", ["1", "2"]),
     "alert policies": lambda ledger: ledger.alerts.policies("t"),
     "reactions to these results": lambda ledger: ledger.alerts.reactions("t", ["1", "2"]),
     "all tenants": lambda ledger: ledger.tenants.all(),

@@ -89,6 +89,14 @@ def test_the_ehr_states_modality_region_sex_and_age() -> None:
     assert facts_before(a_study(modalities=("DX", "SR")), None, None) == {}
 
 
+def test_a_birth_date_that_a_tool_filled_in_is_no_age() -> None:
+    header = a_header(
+        patient_age_days=None, study_date=date(2026, 1, 2), patient_birth_date=date(1900, 1, 1)
+    )
+
+    assert "PatientAge" not in facts_read(header, NOBODY, None)
+
+
 def test_a_header_says_more_and_the_ehr_fills_what_it_omits() -> None:
     header = a_header(
         view="AP",
