@@ -19,6 +19,7 @@ from benchmarks.figures import Figure, MeasurementFailed, percentile
 from benchmarks.films import SYNTAXES, film
 from benchmarks.monai import VERSION, MonaiTimes, monai_times
 from benchmarks.saturation import Crew, crew
+from benchmarks.scale import scale
 from benchmarks.ways import BARE, LEAST, OURS, WAYS, Ways, timed, ways
 from cds_service.adapters.model_shelf import ModelShelf
 from cds_service.domain.finding import Analysis
@@ -47,6 +48,10 @@ def pipeline(studies: int = SHORT) -> Iterator[Figure | str]:
     workers, threads = yield from _saturation(package)
     yield from _scale(package)
     yield from _memory(package, studies)
+    try:
+        yield from scale()
+    except MeasurementFailed as error:
+        yield f"not measured: {error}"
     yield f"best at saturation: {workers} x {threads} threads; load {load()}"
 
 
