@@ -171,16 +171,21 @@ def script_words() -> dict[str, str]:
     }
 
 
-def report_words(tenant: Tenant) -> dict[str, Any]:
-    """Return what `report_sentence` needs of the reader's language, if it may be that one.
+def report_language(tenant: Tenant) -> Language:
+    """Return the language of report sentences: the reader's, where it may be that one.
 
-    A translation that nobody reviewed is used only where the site wants it, and then says so.
+    A translation that nobody reviewed is used only where the site wants it.
     """
-    code = spoken_language(language().code, shows_drafts=tenant.shows_drafts)
-    words = catalogue(code, SHARED)
-    note = "" if LANGUAGES[code].reviewed_by else words.gettext(DRAFT_NOTE)
+    return LANGUAGES[spoken_language(language().code, shows_drafts=tenant.shows_drafts)]
+
+
+def report_words(tenant: Tenant) -> dict[str, Any]:
+    """Return what `report_sentence` needs of its language; an unreviewed one says that it is."""
+    said_in = report_language(tenant)
+    words = catalogue(said_in.code, SHARED)
+    note = "" if said_in.reviewed_by else words.gettext(DRAFT_NOTE)
     return {
         "translate": words.gettext,
-        "decimal_sign": get_decimal_symbol(Locale.parse(code)),
+        "decimal_sign": get_decimal_symbol(Locale.parse(said_in.code)),
         "note": note,
     }

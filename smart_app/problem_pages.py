@@ -41,7 +41,7 @@ _PAGES: tuple[tuple[type[SightlineError], str, str], ...] = (
     (
         SessionEnded,
         marked("This session has ended"),
-        marked("Open Sightline again from the patient's chart."),
+        marked("Open Sightline again from where you opened it before."),
     ),
     (
         LaunchRefused,

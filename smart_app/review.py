@@ -17,6 +17,7 @@ from cds_service.usecases.review_finding import Opinion, ReviewDesk, review_find
 from smart_app import words
 from smart_app.chart import patient_of
 from smart_app.images import frame_in, place_of
+from smart_app.language import report_language
 from smart_app.open_launch import OpenLaunch, within_launch
 from smart_app.review_panel import review_panels, why_no_review
 
@@ -70,6 +71,7 @@ def review_values(launch: OpenLaunch, result: Result) -> dict[str, object]:
         "no_review": why_no_review(launch),
         "review_reasons": tuple(Reason),
         "comment_limit": COMMENT_LIMIT,
+        "report_language": report_language(launch.tenant),
     }
 
 

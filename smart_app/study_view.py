@@ -19,6 +19,7 @@ from smart_app.picture import stands_out
 from smart_app.priors import Priors, priors_of
 from smart_app.review import review_values
 from smart_app.study_choice import StudyChoice, Unread, choose_study, with_analysis
+from smart_app.worklist import way_back
 
 
 @within_launch
@@ -41,6 +42,7 @@ def study(launch: OpenLaunch) -> Response:
         banner=banner if launch.session.needs_patient_banner else None,
         needs_banner=launch.session.needs_patient_banner,
         others=others,
+        way_back=way_back(launch) if launch.worklist else "",
         label=(shown.analysis.model.label if shown else "") or launch.house.label,
     )
     return make_response(page)

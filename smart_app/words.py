@@ -135,7 +135,8 @@ def summary_of(result: Result) -> Statement:
     if result.analysis.status is AnalysisStatus.NOT_ANALYSED or not result.analysis.findings:
         reason = result.analysis.reason
         text = reason_text(reason) if reason else _("no finding")
-        return Statement("excluded", _("Not analysed"), text, "")
+        level = refusal_of(reason).level if reason else "excluded"
+        return Statement(level, _("Not analysed"), text, "")
     order = ("critical", "warning", "uncertain", "clear")
     statements = [statement_of(finding) for finding in result.analysis.findings]
     return min(statements, key=lambda statement: order.index(statement.level))

@@ -22,6 +22,7 @@ from smart_app.language import _
 from smart_app.open_launch import OpenLaunch, within_session
 from smart_app.readable import ReadableSet
 from smart_app.scopes import LaunchKind
+from smart_app.session import SealedStore
 from smart_app.study_choice import Unread
 from smart_app.user_chart import CHART_MARK, chart_name
 
@@ -29,6 +30,7 @@ log = logging.getLogger(__name__)
 
 LAST_PAGE = 999  # what an address may ask for
 FIRST_DAY = date(1900, 1, 1)
+LAST_SHOWN = "worklist"  # in the sealed store
 STATES = {
     Urgency.CRITICAL: marked("Critical"),
     Urgency.POSITIVE: marked("Found"),
@@ -52,6 +54,7 @@ class Row:
     description: str
     modality: str
     day: str
+    date: str  # the same for programs; "" when it is not stated
     to_result: str  # how long from the images to the result; "" while there is none
     to_acknowledgement: str
     waiting: str  # "for a result since 4 min"; "" when nobody waits
@@ -66,6 +69,7 @@ def worklist(launch: OpenLaunch) -> Response:
     choice, number = _choice(), _number()
     page, readable, unread = _read(launch, choice, number)
     _seen(launch, page)
+    _remember(launch, choice, number)
     return make_response(
         render_template(
             "app/worklist.html",
@@ -137,6 +141,7 @@ def _row(launch: OpenLaunch, entry: Entry, readable: ReadableSet) -> Row:
         description=case.description or _("Imaging study"),
         modality=", ".join(case.modalities),
         day=words.day(started),
+        date=started.date().isoformat() if started else "",
         to_result=to_result,
         to_acknowledgement=to_acknowledgement,
         waiting=_(waits, span=waited) if waited else "",
@@ -195,7 +200,25 @@ def _day(text: str | None) -> date | None:
 
 def _address(launch: OpenLaunch, choice: Choice, number: int) -> str:
     """Return the address of a page of what is chosen."""
-    chosen: dict[str, Any] = {
+    return url_for("app.worklist", handle=launch.handle, **_query(choice, number))
+
+
+def way_back(launch: OpenLaunch) -> str:
+    """Return the address of the page of the worklist that was shown last, filters and all."""
+    handle = launch.worklist or launch.handle
+    shown = SealedStore(launch.house.redis, launch.house.vault).get(LAST_SHOWN, handle) or {}
+    return url_for("app.worklist", handle=handle, **shown)
+
+
+def _remember(launch: OpenLaunch, choice: Choice, number: int) -> None:
+    shown = {name: str(one) for name, one in _query(choice, number).items() if one is not None}
+    life_s = launch.session.life_s(launch.house.clock().timestamp())
+    store = SealedStore(launch.house.redis, launch.house.vault)
+    store.put(LAST_SHOWN, launch.handle, shown, life_s)
+
+
+def _query(choice: Choice, number: int) -> dict[str, Any]:
+    return {
         "finding": choice.finding,
         "state": choice.urgency,
         "unacknowledged": "1" if choice.unacknowledged else None,
@@ -204,7 +227,6 @@ def _address(launch: OpenLaunch, choice: Choice, number: int) -> str:
         "modality": choice.modality,
         "page": number if number > 1 else None,
     }
-    return url_for("app.worklist", handle=launch.handle, **chosen)
 
 
 def _seen(launch: OpenLaunch, page: WorklistPage) -> None:

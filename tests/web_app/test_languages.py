@@ -256,6 +256,20 @@ def test_a_report_sentence_stays_english_until_the_site_enables_drafts(
     assert "Maschinell erstellte Übersetzung, nicht geprüft." in page
 
 
+@pytest.mark.parametrize(("drafts", "tag"), [(False, "en"), (True, "ar")])
+def test_a_report_sentence_says_in_which_language_it_is(
+    house: House, browser: Browser, tenant: Tenant, opened: str, drafts: bool, tag: str
+) -> None:
+    house.keep(a_seen_result(a_radiograph()))
+    house.tenants.remove(tenant.id)
+    house.tenants.add(replace(tenant, shows_drafts=drafts))
+
+    page = browser.get(f"{opened}?language=ar").text
+
+    direction = LANGUAGES[tag].direction
+    assert re.search(rf'<textarea [^>]*lang="{tag}" dir="{direction}" data-report>', page)
+
+
 def test_a_report_sentence_in_a_draft_says_that_it_is_one(
     house: House, browser: Browser, tenant: Tenant, opened: str
 ) -> None:

@@ -352,7 +352,7 @@ def test_the_worklist(browser: Browser, house: House, site: Tenant, sandbox: San
 
     page = says_nothing_in_english(browser, listed)
     assert accented("Overdue.") in page
-    chart = re.search(r'<h2><a href="([^"]+)">Finch', page)
+    chart = re.search(r'<h2><a href="([^"]+)"><bdi>Finch', page)
     assert chart
     says_nothing_in_english(browser, chart[1])
     for query in ("?modality=MR", "?page=9", "?state=uncertain"):

@@ -299,4 +299,51 @@ def test_an_ended_session_says_how_to_come_back(
     answer = browser.get(opened)
 
     assert answer.status_code == 401 and "This session has ended" in answer.text
-    assert "Open Sightline again from the patient" in answer.text
+    assert "Open Sightline again from where you opened it before" in answer.text
+
+
+# --- what the window is called ------------------------------------------------------------------
+
+
+def title_of(browser: Browser, address: str) -> str:
+    found = re.search(r"<title>(.*?) \N{EN DASH} Sightline</title>", browser.get(address).text)
+    assert found
+    return found.group(1)
+
+
+def test_the_title_names_the_study_and_no_patient(
+    house: House, browser: Browser, opened: str
+) -> None:
+    house.keep(a_result())
+
+    assert title_of(browser, opened) == "Chest X-ray, 2 Jan 2026"
+
+
+@pytest.mark.parametrize(
+    ("state", "words"),
+    [
+        ("refused", "Not analysed"),
+        ("queued", "Analysis queued"),
+        ("failed", "The analysis failed"),
+        ("failed anew", "The newer analysis failed"),
+    ],
+)
+def test_the_title_names_what_became_of_the_analysis(
+    house: House, browser: Browser, opened: str, state: str, words: str
+) -> None:
+    if state == "refused":
+        house.keep(a_result(analysis=not_analysed("age", "made for children")))
+    elif state == "queued":
+        house.dispatch(a_study(), a_patient())
+    else:
+        lost_job(house)
+    if state == "failed anew":
+        house.keep(a_result(computed_at=house.now() - timedelta(days=1)))
+
+    assert title_of(browser, opened) == f"Chest X-ray, 2 Jan 2026: {words}"
+
+
+def test_the_title_without_a_study_names_none(house: House, browser: Browser, opened: str) -> None:
+    house.swap(ehr=StudyListIs(house.ehr, NOTHING))
+
+    assert title_of(browser, opened) == "Imaging studies"

@@ -89,11 +89,11 @@ class Opened:
 
     def names(self, query: str = "") -> list[str]:
         """Return the families on the page, from the top."""
-        return re.findall(r"<h2><a href=\"[^\"]+\">(\w+), Ada May</a>", self.page(query))
+        return re.findall(r"<h2><a href=\"[^\"]+\"><bdi>(\w+), Ada May</bdi></a>", self.page(query))
 
-    def chart(self, family_name: str) -> str:
+    def chart(self, family_name: str, query: str = "") -> str:
         """Return the address that a row opens."""
-        found = re.search(rf'<h2><a href="([^"]+)">{family_name}, ', self.page())
+        found = re.search(rf'<h2><a href="([^"]+)"><bdi>{family_name}, ', self.page(query))
         assert found, family_name
         return found.group(1)
 
@@ -578,6 +578,56 @@ def test_a_row_opens_that_study_of_that_patient(house: House, sign_in: Open) -> 
 
     assert "Wrenab, Ada May" in page and "no signs of pneumonia" in page
     assert "Wrenaa" not in page and "Back to the worklist" in page
+
+
+def test_the_way_back_keeps_filter_and_page(
+    house: House, sign_in: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(read_worklist, "PAGE_ROWS", 1)
+    house.keep(a_row(0, hours=3), a_row(1, hours=2), a_row(2, finding={"present": False}))
+    opened = sign_in()
+    day = (datetime.now(UTC) - timedelta(days=9)).date()
+    chart = opened.chart("Wrenab", f"?state=positive&from={day}&page=2")
+
+    opened.browser.get(f"{chart}?beside=none")
+    back = re.search(r'class="back"><a href="([^"]+)"', opened.browser.get(chart).text)
+
+    assert back
+    chosen = query_of(unescape(back.group(1)))
+    assert chosen == {"state": "positive", "from": str(day), "page": "2"}
+    assert "Wrenab" in opened.browser.get(unescape(back.group(1))).text
+
+
+def test_images_that_may_be_somebody_else_s_are_no_harmless_row(
+    house: House, sign_in: Open
+) -> None:
+    house.keep(
+        a_row(0, analysis=not_analysed("patient-mismatch", "the images could not be matched")),
+        a_row(1, analysis=not_analysed("age", "made for children")),
+    )
+    page = sign_in().page()
+
+    rows = re.findall(r'<li data-level="(\w+)".*?<bdi>(\w+), ', page, re.DOTALL)
+    assert set(rows) == {("warning", "Wrenaa"), ("excluded", "Wrenab")}
+
+
+def test_an_ended_worklist_speaks_of_no_chart(house: House, sign_in: Open) -> None:
+    opened = sign_in()
+
+    ended = house.browser().get(opened.address)
+
+    assert ended.status_code == 401 and "session has ended" in ended.text
+    assert "from where you opened it" in ended.text and "chart" not in ended.text
+
+
+def test_what_the_ehr_says_of_a_study_stands_apart_from_the_page_s_own_direction(
+    house: House, sign_in: Open
+) -> None:
+    house.keep(a_row(0, study_started=datetime(2026, 1, 2, 8, 30, tzinfo=UTC)))
+
+    page = sign_in().page("?from=2026-01-01&language=ar")
+
+    assert "<bdi>Chest X-ray</bdi>" in page and '<time datetime="2026-01-02">' in page
 
 
 def test_a_row_without_a_result_opens_its_job(house: House, sign_in: Open) -> None:
