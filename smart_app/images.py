@@ -9,12 +9,12 @@ Source: ADR 0001; ADR 0008; DICOM PS3.3 C.7.3.1 (Series Number), C.7.6.1 (Instan
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
-from hashlib import sha256
 from threading import BoundedSemaphore
 
 import numpy as np
 
 from cds_service.domain.finding import Finding, Result
+from cds_service.domain.instance_digest import instance_digest
 from cds_service.domain.study import StudyReference
 from cds_service.errors import ImageBusy, ImageChanged, NotFound
 from cds_service.usecases.ports import Budget
@@ -103,7 +103,7 @@ def _instance(launch: OpenLaunch, result: Result, place: Place, cache: FrameCach
     if instance is None:
         archive, study = archive_for(launch, _study_of(launch, result))
         instance = archive.instance(launch.tenant, study, place.series_uid, place.sop_uid)
-    if _digest(instance) not in result.analysis.instance_digests:
+    if instance_digest(instance) not in result.analysis.instance_digests:
         raise ImageChanged("The archive's image is not the one that was analysed.")
     return instance
 
@@ -124,7 +124,7 @@ def _in_archive(launch: OpenLaunch, result: Result) -> list[Place]:
     house = launch.house
     archive, study = archive_for(launch, _study_of(launch, result))
     for instance in archive.instances(launch.tenant, study, Budget()):
-        if _digest(instance) in result.analysis.instance_digests:
+        if instance_digest(instance) in result.analysis.instance_digests:
             header = house.read_header(instance)
             place = Place(header.series_uid or "", header.sop_uid or "", view=header.view)
             order = (header.series_number, place.series_uid, header.instance_number, place.sop_uid)
@@ -150,7 +150,3 @@ def _study_of(launch: OpenLaunch, result: Result) -> StudyReference:
     owner = (result.tenant_id, result.patient_id)
     job = launch.house.jobs.newest_for(*owner, [result.study_uid]).get(result.study_uid)
     return job.study if job else StudyReference(result.tenant_id, result.study_uid, owner[1])
-
-
-def _digest(instance: bytes) -> str:
-    return sha256(instance).hexdigest()

@@ -5,7 +5,6 @@ Every port has one fake in tests/fakes/; the same contract test runs on both.
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from hashlib import sha256
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -15,6 +14,7 @@ from cds_service.domain.card import Feedback, ShownCard
 from cds_service.domain.finding import Activation, Box, Coding, ModelIdentity, Result
 from cds_service.domain.guards import IntendedUse as IntendedUse  # part of the Classifier port
 from cds_service.domain.hook import FhirAuthorization
+from cds_service.domain.instance_digest import instance_digest
 from cds_service.domain.intake import Bell, Door, Heard
 from cds_service.domain.job import Job, JobStep, Lease, Wait
 from cds_service.domain.line import Priority
@@ -526,7 +526,7 @@ class SourceInstance:
     data: bytes = field(repr=False)
     path: str | None = None
     overrides: HeaderOverrides = field(default_factory=HeaderOverrides)
-    digest: str = field(init=False)  # SHA-256 of the data, hex
+    digest: str = field(init=False)  # `instance_digest` of the data
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "digest", sha256(self.data).hexdigest())
+        object.__setattr__(self, "digest", instance_digest(self.data))

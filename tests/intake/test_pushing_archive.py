@@ -17,7 +17,9 @@ from werkzeug.serving import make_server
 from cds_service import wiring
 from cds_service.adapters.ledger import SqlPushCredentials, schema
 from cds_service.app import create_app
+from cds_service.domain.finding import AnalysisStatus
 from cds_service.domain.inbox import CredentialKind
+from cds_service.domain.instance_digest import instance_digest
 from cds_service.domain.intake import Door
 from cds_service.intake.settle_inbox import settle_inbox
 from cds_service.usecases.run_inference import run_inference
@@ -78,9 +80,17 @@ def serving(hospital: Hospital) -> Iterator[str]:
 def films() -> list[bytes]:
     picture = a_composite(size=(256, 256))
     return [
-        as_pushed(a_pushed_film(number, pixels=picture, PatientID="MRN-1", PatientAge="003Y"))
+        as_pushed(a_pushed_film(number, pixels=picture, PatientBirthDate="20230101"))
         for number in (1, 2)
     ]
+
+
+def admit(hospital: Hospital) -> None:
+    """Put the films' patient and study into the EHR."""
+    hospital.admit(numberOfInstances=2)
+    child = {"id": "p-1", "birthDate": "2023-01-01", "gender": "female"}
+    identifier = {"identifier": [{"system": "urn:hospital", "value": "MRN-1"}]}
+    hospital.ehr.parts.fhir.update({"resourceType": "Patient"} | child | identifier)
 
 
 def send(archive: Orthanc, path: str) -> None:
@@ -113,8 +123,9 @@ def assert_is_analysed_and_erased(hospital: Hospital) -> None:
 
     assert outcome in {"done", "postponed"}, outcome
     result = hospital.house.results.newest_for("t-1", "p-1", [UID])[UID]
-    reason = result.analysis.reason
-    assert reason is None or reason.code not in {"not-in-archive", "no-endpoint"}, reason
+    assert result.analysis.status is AnalysisStatus.ANALYSED, result.analysis.reason
+    # The images that the app will find in the archive are those that were analysed.
+    assert set(result.analysis.instance_digests) == set(map(instance_digest, films()))
     settle_inbox(wiring.settlement(hospital.settings))
     assert files_in(hospital.settings.inbox) == []
 
@@ -123,7 +134,7 @@ def test_orthanc_stores_by_dimse_and_the_study_is_analysed_from_what_it_sent(
     hospital: Hospital, tmp_path: Path
 ) -> None:
     hospital.open(Door.DIMSE)
-    hospital.admit(numberOfInstances=2)
+    admit(hospital)
     with listening(hospital, tmp_path) as port:
         modality = {"sightline": ["SIGHTLINE", "127.0.0.1", port]}
         with orthanc(tmp_path, DicomAet="ORTHANC", DicomModalities=modality) as archive:
@@ -141,7 +152,7 @@ def test_orthanc_stores_by_stow_and_the_study_is_analysed_from_what_it_sent(
     hospital.open(Door.STOW_RS)
     digest = sha256(TOKEN.encode()).hexdigest()
     SqlPushCredentials(hospital.house.engine).add("t-1", CredentialKind.TOKEN, digest)
-    hospital.admit(numberOfInstances=2)
+    admit(hospital)
     with serving(hospital) as base:
         server = {"Url": base, "HttpHeaders": {"Authorization": f"Bearer {TOKEN}"}}
         with orthanc(

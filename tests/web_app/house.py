@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from hashlib import sha256
 from html.parser import HTMLParser
 from io import BytesIO
 from threading import Thread
@@ -30,6 +29,7 @@ from cds_service.adapters.model_shelf import ModelShelf
 from cds_service.adapters.pixels import DicomReader
 from cds_service.adapters.vault import Vault
 from cds_service.domain.finding import Activation, Result
+from cds_service.domain.instance_digest import instance_digest
 from cds_service.domain.job import Job
 from cds_service.domain.study import PatientFacts, StudyReference
 from cds_service.domain.tenant import Tenant
@@ -98,7 +98,7 @@ def a_seen_result(instance: bytes, **changes: Any) -> Result:
     """A result whose finding lies in this very instance."""
     analysis = an_analysis(
         findings=(a_finding(activation=a_warm_map()),),
-        instance_digests=(sha256(instance).hexdigest(),),
+        instance_digests=(instance_digest(instance),),
     )
     return a_result(**({"analysis": analysis} | changes))
 

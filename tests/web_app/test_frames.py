@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Sequence
-from hashlib import sha256
 from threading import Event, Thread
 
 import numpy as np
@@ -12,6 +11,7 @@ from pydicom.uid import EnhancedXAImageStorage
 from werkzeug.test import TestResponse
 
 from cds_service.domain.finding import Result
+from cds_service.domain.instance_digest import instance_digest
 from cds_service.domain.tenant import Tenant
 from smart_app import frame_cache, images
 from smart_app.frame import frame_of, packed, unpacked
@@ -53,7 +53,7 @@ def a_series(count: int) -> list[bytes]:
 
 
 def keep_series(house: House, instances: Sequence[bytes]) -> None:
-    digests = tuple(sorted(sha256(instance).hexdigest() for instance in instances))
+    digests = tuple(sorted(instance_digest(instance) for instance in instances))
     analysis = an_analysis(
         findings=(a_finding(sop_uid="1.2.840.99999.1.1.2"),), instance_digests=digests
     )
@@ -110,7 +110,7 @@ def test_an_image_is_shown_with_the_polarity_in_which_it_was_analysed(
     """A header that contradicts itself leaves it open, and the image told the model."""
     instance = as_file(a_film(PresentationLUTShape="INVERSE"))
     finding = a_finding(guards=guards, sop_uid=SOP_UID)
-    digest = sha256(instance).hexdigest()
+    digest = instance_digest(instance)
     analysis = an_analysis(findings=(finding,), instance_digests=(digest,))
     house.keep(a_result(id="res-1", analysis=analysis))
     house.swap(archive=FakeArchive({STUDY_UID: [instance]}))
@@ -243,7 +243,7 @@ def a_cine_loop(count: int, sop_uid: str = SOP_UID) -> bytes:
 
 
 def a_seen_frame(instance: bytes, frame: int) -> Result:
-    digests = (sha256(instance).hexdigest(),)
+    digests = (instance_digest(instance),)
     finding = a_finding(sop_uid=SOP_UID, frame=frame)
     return a_result(analysis=an_analysis(findings=(finding,), instance_digests=digests))
 

@@ -8,7 +8,6 @@ from base64 import b64decode
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from datetime import timedelta
-from hashlib import sha256
 from io import BytesIO
 from typing import Any
 
@@ -18,6 +17,7 @@ from PIL import Image
 from playwright.sync_api import Browser, Locator, Page, Route, expect
 from pydicom.uid import EnhancedXAImageStorage
 
+from cds_service.domain.instance_digest import instance_digest
 from cds_service.domain.tenant import Tenant
 from cds_service.sandbox.parts import Sandbox
 from tests.builders import a_finding, a_result, an_analysis
@@ -589,7 +589,7 @@ class Series(FakeArchive):
         return self.by_uid[sop_uid]
 
     def result(self) -> Any:
-        digests = tuple(sorted(sha256(one).hexdigest() for one in self.by_uid.values()))
+        digests = tuple(sorted(instance_digest(one) for one in self.by_uid.values()))
         finding = a_finding(sop_uid="1.2.840.99999.1.1.2", activation=a_warm_map())
         return a_result(analysis=an_analysis(findings=(finding,), instance_digests=digests))
 
@@ -697,7 +697,7 @@ def test_the_frames_of_one_object_are_turned_like_images_in_one_window(
     )
     house.swap(archive=FakeArchive({STUDY_UID: [film]}))
     finding = a_finding(frame=2, activation=a_warm_map())
-    digests = (sha256(film).hexdigest(),)
+    digests = (instance_digest(film),)
     house.keep(a_result(analysis=an_analysis(findings=(finding,), instance_digests=digests)))
 
     with study() as page:
