@@ -159,7 +159,6 @@ def _header(dataset: Dataset) -> InstanceHeader:
         is_quality_control=_term(dataset, "QualityControlImage") == "YES",
         has_burned_in_text=_term(dataset, "BurnedInAnnotation") == "YES",
         transfer_syntax=str(dataset.file_meta.get("TransferSyntaxUID", "")),
-        photometric=_term(dataset, "PhotometricInterpretation"),
         rows=_number(dataset, "Rows", 0),
         columns=_number(dataset, "Columns", 0),
         frames=_number(dataset, "NumberOfFrames", 1),

@@ -78,7 +78,6 @@ class InstanceHeader:
     is_quality_control: bool = False  # a phantom, or a test of the device
     has_burned_in_text: bool = False  # that identifies or describes the patient
     transfer_syntax: str = ""
-    photometric: str = ""
     rows: int = 0
     columns: int = 0
     frames: int = 1
