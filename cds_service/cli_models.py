@@ -114,10 +114,18 @@ def _facts(card: "ModelCard") -> list[tuple[str, str]]:
         ("modalities", ", ".join(sorted(use.modalities))),
         ("body parts", ", ".join(sorted(use.body_parts)) or "any"),
         ("views", ", ".join(sorted(use.views)) or "any"),
+        ("series", _series(card)),
         ("heatmap", "from its feature maps" if card.output.activation else "by occlusion"),
         ("out of scope", "it tells itself" if card.output.scope else "not told"),
         *(("limit", one) for one in card.limits),
     ]
+
+
+def _series(card: "ModelCard") -> str:
+    if not card.routing:
+        return "every image inside that"
+    which = "the best one" if card.routing.get("series") == "best" else "every one"
+    return f"{which} that the rules in its card take; see: sightline route STUDY --explain"
 
 
 @models.command()

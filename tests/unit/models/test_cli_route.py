@@ -136,6 +136,12 @@ def test_another_version_of_the_same_is_not_asked_too(tmp_path: Path, data: Path
     ]
 
 
+def test_show_says_that_a_card_has_rules(data: Path) -> None:
+    shown = CliRunner().invoke(main, ["models", "show", "halves", "--data", str(data)])
+
+    assert "the best one that the rules in its card take" in shown.output
+
+
 def test_a_folder_with_several_studies_or_none_is_refused(tmp_path: Path) -> None:
     folder = tmp_path / "folder"
     folder.mkdir()
