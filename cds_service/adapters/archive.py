@@ -6,6 +6,7 @@ Source: DICOM PS3.18 10.4 (Retrieve Transaction), 8.7.3.5.2 (transfer-syntax=*),
 import re
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from typing import Protocol
 
 import requests
@@ -61,9 +62,30 @@ class DicomWebArchive:
 
         Raises StudyIncomplete "no-endpoint" or "not-in-archive", StudyTooLarge before the budget
         is passed, HostileInstance for an identifier that is no UID, ArchiveFailed,
-        ArchiveRefused, EndpointNotAllowed.
+        ArchiveRefused, EndpointNotAllowed. Of the budget's series those are passed over that no
+        archive has, unless it has none.
         """
         path = f"studies/{_uid(study.study_uid)}"
+        paths = [f"{path}/series/{_uid(series)}" for series in budget.series] or [path]
+        left, missing = budget, None
+        for one in paths:
+            try:
+                for instance in self._within(tenant, study, one, left):
+                    left = replace(
+                        left, bytes=left.bytes - len(instance), instances=left.instances - 1
+                    )
+                    yield instance
+            except StudyIncomplete as error:
+                missing = error
+                if error.code != "not-in-archive":
+                    raise
+        if missing is not None and left == budget:
+            raise missing
+
+    def _within(
+        self, tenant: Tenant, study: StudyReference, path: str, budget: Budget
+    ) -> Iterator[bytes]:
+        """Yield what is at this path; raise StudyTooLarge before the budget is passed."""
         with self._found(tenant, study, path, budget) as content:
             for count, instance in enumerate(content, 1):
                 if count > budget.instances:

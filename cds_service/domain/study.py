@@ -3,7 +3,7 @@
 Source: FHIR R4 ImagingStudy and Patient; DICOM PS3.3 C.7 (patient, study, series, image).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
 from datetime import date, datetime
 
@@ -42,6 +42,27 @@ class StudyReference:
     def accessions(self) -> tuple[str, ...]:
         """Every accession number that the EHR gives it."""
         return ((self.accession,) if self.accession else ()) + self.other_accessions
+
+
+def series_for(study: StudyReference, modalities: Set[str]) -> tuple[str, ...]:
+    """Return the UIDs of the series that may hold what is wanted; none: the whole study.
+
+    It is the whole one where every series may, where none does (so that the refusal names what
+    is there), and where the EHR does not list every series.
+    """
+    wanted = [one for one in study.series if not one.modality or one.modality in modalities]
+    is_listed = study.series_count in (None, len(study.series))
+    is_part = 0 < len(wanted) < len(study.series)
+    return tuple(one.uid for one in wanted) if is_listed and is_part else ()
+
+
+def stated_instances(study: StudyReference, modalities: Set[str]) -> int | None:
+    """Return how many instances the EHR states of what `series_for` names; None: it does not."""
+    chosen = series_for(study, modalities)
+    if not chosen:
+        return study.instance_count
+    counts = [one.instance_count for one in study.series if one.uid in chosen]
+    return None if None in counts else sum(count for count in counts if count is not None)
 
 
 @dataclass(frozen=True, slots=True)

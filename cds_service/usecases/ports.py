@@ -426,6 +426,7 @@ class Budget:
 
     bytes: int = 512 * 1024 * 1024
     instances: int = 50
+    series: tuple[str, ...] = ()  # only these, of an archive that can tell them apart; none: all
 
 
 class Archive(Protocol):

@@ -8,7 +8,7 @@ Source: DESIGN "One job through the house".
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from cds_service.domain.audit import AuditAction, AuditEvent
@@ -23,6 +23,7 @@ from cds_service.domain.finding import (
 )
 from cds_service.domain.job import JobStep, Lease
 from cds_service.domain.publication import Publication, PublicationState
+from cds_service.domain.study import series_for, stated_instances
 from cds_service.domain.tenant import Tenant
 from cds_service.errors import LeaseLost, SightlineError, StudyUnusable, UpstreamFailed
 from cds_service.usecases.analyse_study import analyse_study
@@ -139,15 +140,16 @@ def _computed(lease: Lease, tenant: Tenant, bench: Workbench) -> Result:
     def advance(step: JobStep) -> None:
         bench.leases.advance(lease, step)
 
+    classifier = bench.classifiers(lease.job.model_id)
     analysis = analyse_study(
         instances,
         reader=bench.reader,
-        classifier=bench.classifiers(lease.job.model_id),
+        classifier=classifier,
         patient=lease.patient,
         accessions=study.accessions,
         strictness=tenant.binding,
         expected_study_uid=study.study_uid,
-        stated_instances=study.instance_count,
+        stated_instances=stated_instances(study, classifier.intended_use.modalities),
         on_step=advance,
     )
     return _stored(lease, bench, analysis, digests)
@@ -155,8 +157,11 @@ def _computed(lease: Lease, tenant: Tenant, bench: Workbench) -> Result:
 
 def _fetched(lease: Lease, tenant: Tenant, bench: Workbench) -> list[SourceInstance]:
     """Return the study's instances; the audit log notes how the fetch ended."""
+    study = lease.job.study
+    modalities = bench.classifiers(lease.job.model_id).intended_use.modalities
+    budget = replace(bench.budget, series=series_for(study, modalities))
     try:
-        fetched = bench.archive.instances(tenant, lease.job.study, bench.budget)
+        fetched = bench.archive.instances(tenant, study, budget)
         instances = [SourceInstance(one) for one in fetched]
     except SightlineError as error:
         _audit(bench, lease, AuditAction.STUDY_FETCHED, type(error).__name__)

@@ -212,6 +212,34 @@ def test_a_study_that_the_first_archive_does_not_have_is_asked_of_the_others(
     assert server.asked == []
 
 
+def test_only_the_series_that_are_wanted_are_fetched(server: WadoServer) -> None:
+    server.studies[STUDY_UID] = [FIRST]
+    tenant = a_tenant(archive_base=server.base)
+    two = Budget(series=("1.2.3.1", "1.2.3.2"))
+
+    instances = list(real(server).instances(tenant, a_study(), two))
+
+    assert instances == [FIRST, FIRST]
+    asked = [path for path, _ in server.asked]
+    assert asked == [f"studies/{STUDY_UID}/series/1.2.3.{number}" for number in (1, 2)]
+
+
+def test_the_budget_is_one_for_all_series(server: WadoServer) -> None:
+    server.studies[STUDY_UID] = [FIRST]
+    tenant, series = a_tenant(archive_base=server.base), ("1.2.3.1", "1.2.3.2")
+
+    for budget in (Budget(instances=1, series=series), Budget(bytes=len(FIRST), series=series)):
+        with pytest.raises(StudyTooLarge):
+            list(real(server).instances(tenant, a_study(), budget))
+
+
+def test_series_that_no_archive_has_are_incomplete(server: WadoServer) -> None:
+    tenant = a_tenant(archive_base=server.base)
+
+    with pytest.raises(StudyIncomplete):
+        list(real(server).instances(tenant, a_study(), Budget(series=("1.2.3.1", "1.2.3.2"))))
+
+
 def test_an_archive_that_fails_is_not_passed_over_for_one_that_has_less(
     server: WadoServer,
 ) -> None:
