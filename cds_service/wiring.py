@@ -108,6 +108,7 @@ log = logging.getLogger(__name__)
 MODELS_IN_MEMORY = 8  # of one worker process, with their sessions
 
 LOST_BELL_S = 600.0  # how long one can go unnoticed
+SIGN_INS_PER_S = 50.0  # requests of one address, in each web process: a hospital may have just one
 BELLS_PER_S = 20.0  # of one EHR, in each web process; more are told to wait
 
 WARM_UP_S = 0.5  # that a starting process waits for a ledger that somebody holds
@@ -510,6 +511,7 @@ def app_services(settings: Settings, house: House) -> AppServices:
         model_sheet=partial(_sheet, house.shelf),
         looked_for=tuple(dict.fromkeys(coding for one in cards for coding in _codings(one))),
         modalities=tuple(sorted(set().union(*(one.intended_use.modalities for one in cards)))),
+        count_sign_in=RateLimit(SIGN_INS_PER_S).take_from,
         clock=clock,
         new_id=new_id,
     )

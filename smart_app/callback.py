@@ -19,6 +19,7 @@ from smart_app.framing import frame_for_claimed
 from smart_app.grant import Grant, redeem
 from smart_app.identity import User, keys_at, user_from
 from smart_app.open_launch import NOT_ADMITTED
+from smart_app.pace import count_sign_in
 from smart_app.scopes import LaunchKind
 from smart_app.services import AppServices, services
 from smart_app.session import (
@@ -56,6 +57,7 @@ _REFUSALS = {
 def callback() -> AnyResponse:
     """Come back: prove that it is the same browser, get the token, open the session."""
     house = services()
+    count_sign_in(house)
     pending = _pending(request.args.get("state", ""), house)
     tenant = house.tenants.get(pending.tenant_id)
     g.site_language = tenant.language

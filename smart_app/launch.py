@@ -16,9 +16,11 @@ from werkzeug.wrappers import Response as AnyResponse
 from cds_service.domain.tenant import Tenant
 from cds_service.errors import LaunchRefused
 from cds_service.usecases.seal_context import open_context
-from smart_app.discovery import AuthorizationServer, discover
+from smart_app.discovery import AuthorizationServer
 from smart_app.framing import frame_for, let_form_reach
 from smart_app.grant import app_context_in
+from smart_app.kept_discovery import known_server
+from smart_app.pace import count_sign_in
 from smart_app.scopes import LaunchKind, scope_for
 from smart_app.services import AppServices, services
 from smart_app.session import (
@@ -45,6 +47,7 @@ def home() -> Response:
 def start() -> AnyResponse:
     """Begin: find the EHR in our register, prove that cookies arrive, send the browser on."""
     house = services()
+    count_sign_in(house)
     tenant = _registered(request.args.get("iss", ""), house)
     frame_for(tenant)
     g.tenant_id, g.site_language = tenant.id, tenant.language
@@ -114,7 +117,7 @@ def _to_authorization_server(
     tenant: Tenant, cookie: str, secret: str, house: AppServices
 ) -> AnyResponse:
     kind = _kind()
-    server = discover(tenant, house.egress.session_for(tenant))
+    server = known_server(tenant, house)
     scope = scope_for(
         kind,
         speaks_v2=server.speaks_v2_scopes,

@@ -1,4 +1,4 @@
-"""How often one EHR may call: a token bucket for each, in the memory of this process.
+"""How often one EHR, or one address, may call: a token bucket each, in the memory of this process.
 
 It is for a client that has gone wild, not for load in general: in front of several processes the
 limit is per process, and calls without a valid token never reach it.
@@ -17,6 +17,7 @@ from cds_service.errors import TooManyHooks
 
 BURST_S = 2.0  # how many seconds' worth may come at once
 CALLS_PER_S = 200.0  # of one EHR, unless the settings say otherwise
+BUCKETS = 10_000  # kept; a full one is as good as none
 
 
 @dataclass(slots=True)
@@ -26,7 +27,7 @@ class _Bucket:
 
 
 class RateLimit:
-    """Counts the calls of each EHR."""
+    """Counts the calls of each caller."""
 
     def __init__(
         self, calls_per_s: float = CALLS_PER_S, timer: Callable[[], float] = time.monotonic
@@ -36,14 +37,27 @@ class RateLimit:
         self._lock = Lock()
 
     def take(self, tenant: Tenant) -> None:
-        """Count one call; raise TooManyHooks, which says when the next one may come."""
+        """Count one call of an EHR; raise TooManyHooks, which says when the next one may come."""
+        self.take_from(tenant.id, tenant.name)
+
+    def take_from(self, caller: str, name: str = "") -> None:
+        """Count one call; raises as `take`, with this name for the log."""
         full = max(1.0, self._rate * BURST_S)
         now = self._timer()
         with self._lock:
-            bucket = self._buckets.setdefault(tenant.id, _Bucket(full, now))
+            if caller not in self._buckets and len(self._buckets) >= BUCKETS:
+                self._forget_full_ones(full, now)
+            bucket = self._buckets.setdefault(caller, _Bucket(full, now))
             bucket.left = min(full, bucket.left + (now - bucket.filled_at) * self._rate)
             bucket.filled_at = now
             if bucket.left < 1:
                 wait_s = ceil((1 - bucket.left) / self._rate)
-                raise TooManyHooks(wait_s, tenant_name=tenant.name)
+                raise TooManyHooks(wait_s, tenant_name=name)
             bucket.left -= 1
+
+    def _forget_full_ones(self, full: float, now: float) -> None:
+        self._buckets = {
+            caller: bucket
+            for caller, bucket in self._buckets.items()
+            if bucket.left + (now - bucket.filled_at) * self._rate < full
+        }

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from cds_service.errors import TooManyHooks
+from cds_service.web import rate_limit
 from cds_service.web.rate_limit import BURST_S, RateLimit
 from cds_service.web.services import EXTENSION
 from tests.builders import a_tenant
@@ -51,6 +52,18 @@ def test_each_ehr_has_a_bucket_of_its_own() -> None:
     taken(limit, "t-1")
 
     assert taken(limit, "t-2") == 10 * BURST_S
+
+
+def test_addresses_that_come_once_are_not_kept_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rate_limit, "BUCKETS", 100)
+    timer = Timer()
+    limit = RateLimit(10, timer)
+
+    for number in range(1000):
+        limit.take_from(f"10.0.0.{number}")
+        timer.now_s += 1
+
+    assert len(limit._buckets) <= 100
 
 
 @pytest.mark.parametrize(("rate", "seconds"), [(10, 1), (0.25, 4), (0.3, 4)])

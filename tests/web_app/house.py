@@ -165,6 +165,7 @@ class House:
             model_sheet=lambda model_id: SHEET if model_id == "cxr_pneumonia_peds" else None,
             looked_for=(PNEUMONIA,),
             modalities=("DX", "CR"),
+            count_sign_in=lambda address: None,
             clock=lambda: self.now(),
             new_id=lambda: uuid4().hex,
         )

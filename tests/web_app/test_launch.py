@@ -11,8 +11,10 @@ import redis
 
 from cds_service.adapters.vault import Vault
 from cds_service.domain.audit import AuditAction
+from cds_service.domain.smart_client import ClientKind
 from cds_service.domain.tenant import Tenant
 from cds_service.sandbox.parts import Sandbox
+from cds_service.web.rate_limit import RateLimit
 from tests.builders import a_result, a_tenant
 from tests.web_app.conftest import LaunchOf
 from tests.web_app.house import PUBLIC_URL, Browser, House, listening, query_of, utc_now
@@ -189,6 +191,63 @@ def test_a_callback_in_another_browser_is_refused_and_ends_the_launch(
 
     assert elsewhere.status_code == 400 and "another browser" in elsewhere.text
     assert here.status_code == 400 and "already used" in here.text
+
+
+def test_what_discovery_said_is_kept_for_two_minutes_and_per_registration(
+    house: House, browser: Browser, tenant: Tenant, launch_of: LaunchOf, keyspace: redis.Redis
+) -> None:
+    browser.to_authorize(tenant.fhir_base, launch_of())
+    visits = house.egress.visits
+    browser.to_authorize(tenant.fhir_base, launch_of())
+    assert house.egress.visits == visits
+
+    (kept,) = keyspace.scan_iter("sightline:app:discovery:*")
+    assert 60 <= keyspace.ttl(kept) <= 300
+    house.tenants.remove(tenant.id)
+    house.tenants.add(replace(tenant, client_kind=ClientKind.PUBLIC))
+    browser.to_authorize(tenant.fhir_base, launch_of())
+
+    assert house.egress.visits == visits + 1
+
+
+def test_an_address_that_starts_sign_ins_without_end_is_told_to_wait(
+    house: House, browser: Browser, tenant: Tenant, launch_of: LaunchOf
+) -> None:
+    limit = RateLimit(1, timer=lambda: 0.0)
+    house.swap(count_sign_in=limit.take_from)
+    callback = browser.to_callback(tenant.fhir_base, launch_of())
+    visits = house.egress.visits
+
+    launch = browser.get(f"/app/launch?iss={quote(tenant.fhir_base)}&launch=x")
+    back = browser.get(callback)
+    elsewhere = browser.get(callback, **{"X-Forwarded-For": "198.51.100.1, 192.0.2.7"})
+
+    assert (launch.status_code, back.status_code) == (429, 429)
+    assert launch.headers["Retry-After"] == "1" and "Sightline is not ready" in launch.text
+    assert elsewhere.status_code == 303 and house.egress.visits > visits
+
+
+@pytest.mark.parametrize(
+    ("peer", "forwarded", "counted"),
+    [
+        ("127.0.0.1", "192.0.2.7", "192.0.2.7"),
+        ("10.0.0.5", "192.0.2.1, 2001:db8::7", "2001:db8::7"),
+        ("10.0.0.5", None, "10.0.0.5"),
+        ("10.0.0.5", "unknown", "10.0.0.5"),
+        ("9.9.9.9", "10.0.0.1", "9.9.9.9"),  # nobody chooses who they are
+    ],
+)
+def test_who_is_counted_is_whom_our_own_proxy_saw(
+    house: House, peer: str, forwarded: str | None, counted: str
+) -> None:
+    seen: list[str] = []
+    house.swap(count_sign_in=seen.append)
+    headers = {} if forwarded is None else {"X-Forwarded-For": forwarded}
+
+    client = house.app.test_client()
+    client.get("/app/launch", headers=headers, environ_overrides={"REMOTE_ADDR": peer})
+
+    assert seen == [counted]
 
 
 def test_an_answer_from_another_issuer_is_a_mix_up(

@@ -47,6 +47,7 @@ def test_a_good_token_names_the_user(key: Any, alg: str) -> None:
     assert user_of(a_token(key, alg)) == User("u-1", "Practitioner/1")
 
 
+@pytest.mark.requirement("@201")
 @pytest.mark.parametrize(
     "changes",
     [
@@ -68,6 +69,7 @@ def test_a_token_that_does_not_fit_is_refused(changes: dict[str, Any]) -> None:
         user_of(a_token(**changes))
 
 
+@pytest.mark.requirement("@201")
 def test_a_key_that_is_not_the_server_s_is_refused() -> None:
     stranger = RSAKey.generate_key(2048, parameters={"kid": "rsa"})
 
@@ -75,6 +77,7 @@ def test_a_key_that_is_not_the_server_s_is_refused() -> None:
         user_of(a_token(stranger))
 
 
+@pytest.mark.requirement("@201")
 def test_an_algorithm_outside_the_list_is_refused() -> None:
     secret = OctKey.generate_key(256, parameters={"kid": "rsa"})
 
@@ -83,6 +86,7 @@ def test_an_algorithm_outside_the_list_is_refused() -> None:
             user_of(token)
 
 
+@pytest.mark.requirement("@201")
 @pytest.mark.parametrize("token", ["", "a.b.c", "eyJhbGciOiJub25lIn0.e30."])
 def test_what_is_no_signed_token_is_refused(token: str) -> None:
     with pytest.raises(LaunchRefused):
