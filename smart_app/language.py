@@ -167,6 +167,11 @@ def script_words() -> dict[str, str]:
         "copied": _("Copied."),
         "copyYourself": _("Select the sentence and copy it with your keyboard."),
         "box": _("Box on the image. Arrow keys move it, Shift and an arrow changes its size."),
+        "boxUnmarked": _(
+            "Mark the place first: draw a box on the image, move this one, or type its four "
+            "numbers."
+        ),
+        "boxTooSmall": _("The box is too small to mark a place."),
         "boxOutside": _("The box must lie in the image of {columns} x {rows} pixels."),
     }
 

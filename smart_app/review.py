@@ -11,7 +11,7 @@ from flask import jsonify, make_response, redirect, render_template, request, ur
 from werkzeug.wrappers import Response
 
 from cds_service.domain.finding import Box, Finding, Result
-from cds_service.domain.review import COMMENT_LIMIT, Reason, Verdict, is_in_an_image
+from cds_service.domain.review import COMMENT_LIMIT, Reason, Verdict, is_in_an_image, smallest_side
 from cds_service.errors import ReviewRefused, ScopeDenied
 from cds_service.usecases.review_finding import Opinion, ReviewDesk, review_finding
 from smart_app import words
@@ -57,10 +57,14 @@ def panel(launch: OpenLaunch, result_id: str, code: str) -> Response:
 
 @within_launch
 def image_size(launch: OpenLaunch, result_id: str, code: str) -> Response:
-    """Say how large the finding's image is, in its pixels and, where it states that, in mm."""
+    """Say how large the finding's image is, in its pixels and, where it states that, in mm.
+
+    `smallest` is how many pixels wide and high a marked place must be.
+    """
     result, finding = launch.finding(result_id, code)
     facts = frame_in(launch, result, place_of(finding)).facts
-    return jsonify({name: facts[name] for name in ("columns", "rows", "spacing_mm")})
+    size = {name: facts[name] for name in ("columns", "rows", "spacing_mm")}
+    return jsonify(size | {"smallest": smallest_side(facts["rows"], facts["columns"])})
 
 
 def review_values(launch: OpenLaunch, result: Result) -> dict[str, object]:
@@ -70,7 +74,6 @@ def review_values(launch: OpenLaunch, result: Result) -> dict[str, object]:
         "review_panels": review_panels(launch, result),
         "no_review": why_no_review(launch),
         "review_reasons": tuple(Reason),
-        "comment_limit": COMMENT_LIMIT,
         "report_language": report_language(launch.tenant),
     }
 
@@ -131,6 +134,8 @@ def _region(launch: OpenLaunch, result: Result, finding: Finding) -> Box:
         raise ReviewRefused(
             f"The box must have an area and lie in the image of {columns} x {rows} pixels."
         )
+    if min(region.width, region.height) < smallest_side(rows, columns):
+        raise ReviewRefused("The box is too small to mark a place.")
     return region
 
 

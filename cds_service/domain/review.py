@@ -17,6 +17,7 @@ from cds_service.domain.finding import Box
 REASON_SYSTEM = "urn:sightline:review-reason"
 COMMENT_LIMIT = 1000  # characters
 RING_PREFIX = "review:"  # of what wakes a worker, before the id of a result
+SMALLEST_SHARE = 0.005  # of an image's longer side: less is a slip of the hand
 SIDE_LIMIT = 65535  # pixels; DICOM Rows and Columns are 16 bit (PS3.3 C.7.6.3.1)
 
 
@@ -111,6 +112,11 @@ def is_in_an_image(region: Box) -> bool:
         and region.left + region.width <= SIDE_LIMIT
         and region.top + region.height <= SIDE_LIMIT
     )
+
+
+def smallest_side(rows: int, columns: int) -> int:
+    """Return how many pixels wide and high a marked place in an image of this size must be."""
+    return max(2, round(max(rows, columns) * SMALLEST_SHARE))
 
 
 def standing(reviews: Iterable[Review]) -> dict[str, Review]:

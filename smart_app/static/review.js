@@ -1,7 +1,11 @@
 // The review of a finding: saved without leaving the page, drawn on the image, copied to a report.
 // Everything is delegated to the document, because a saved review replaces its whole part.
 const WORDS = JSON.parse(document.querySelector("[data-words]").dataset.words); // the page's language
-const REVIEW_POLL_MS = 1500;
+const REVIEW_POLL_MS = 1500; // the first time; each next wait is longer
+const LONGEST_POLL_MS = 30_000;
+const LONGER = 1.25;
+const SMALLEST_DRAG = 8; // CSS pixels to each side: less is a tap of a trembling finger
+const AS_PANEL = { Accept: "text/html;q=0.9, application/json" };
 const SIZE_RETRY_MS = 1000;
 const SIDES = ["left", "top", "width", "height"];
 const STEP = 0.01; // of the image's longer side, per arrow key
@@ -28,27 +32,32 @@ async function save(form) {
     const response = await fetch(form.action, {
       method: "POST",
       body: values,
-      headers: { Accept: "text/html;q=0.9, application/json" },
+      headers: AS_PANEL,
     });
-    if (response.ok) return replace(section, await response.text());
-    if (response.status === 401) return location.reload(); // the page says that the session ended
+    if (response.ok) {
+      const fresh = replace(section, parsed(await response.text()));
+      fresh.querySelector(".standing")?.focus({ preventScroll: true });
+      return watch(fresh);
+    }
     const answer = await response.json();
-    trouble = `${answer.text} ${WORDS.notSaved}`;
+    trouble = `${answer.text} ${WORDS.notSaved}`; // at the end of a session too: the form stays
   } catch {
     // Offline, or no JSON: the sentence above.
   }
   delete section.dataset.busy;
+  tell(section, trouble);
+}
+
+function tell(section, trouble) {
   const told = section.querySelector(".trouble-text");
   told.textContent = trouble;
   told.hidden = false;
 }
 
-function replace(section, html) {
+function replace(section, fresh) {
   stopDrawing(section);
-  const fresh = parsed(html);
   section.replaceWith(fresh);
-  fresh.querySelector(".standing")?.focus({ preventScroll: true });
-  watch(fresh);
+  return fresh;
 }
 
 function parsed(html) {
@@ -57,25 +66,47 @@ function parsed(html) {
 
 // --- on its way into the chart -----------------------------------------------------------------
 
-function watch(section) {
+function watch(section, wait = REVIEW_POLL_MS) {
   if (!("waiting" in section.dataset)) return;
-  setTimeout(() => look(section), REVIEW_POLL_MS);
+  setTimeout(() => look(section, wait), wait);
 }
 
-async function look(section) {
+async function look(section, waited) {
   if (!section.isConnected) return;
+  let seen = section;
   try {
-    const response = await fetch(section.dataset.panel);
-    if (response.ok) {
-      const fresh = parsed(await response.text());
-      // Only what is told: a form that somebody fills in stays as it is.
-      section.querySelector(".standing").replaceChildren(...fresh.querySelector(".standing").childNodes);
-      if (!("waiting" in fresh.dataset)) delete section.dataset.waiting;
-    }
+    const response = await fetch(section.dataset.panel, { headers: AS_PANEL });
+    if (response.ok) seen = renew(section, parsed(await response.text()));
+    else if (response.status === 401) return await end(section, response);
   } catch {
     // Offline for a moment: the next round asks again.
   }
-  watch(section);
+  watch(seen, Math.min(waited * LONGER, LONGEST_POLL_MS));
+}
+
+// What is told and what stands for it change together; a form that somebody fills in stays.
+function renew(section, fresh) {
+  if (!section.isConnected || "busy" in section.dataset) return section;
+  if (!isInUse(section)) return replace(section, fresh);
+  section.querySelector(".standing").replaceChildren(...fresh.querySelector(".standing").childNodes);
+  section.querySelector("[data-report]").value = fresh.querySelector("[data-report]").value;
+  const marked = (part) => part.querySelectorAll(".verdicts summary, .verdicts [aria-pressed]");
+  const now = marked(fresh);
+  marked(section).forEach((one, index) => {
+    one.className = now[index].className;
+    if (one.ariaPressed) one.ariaPressed = now[index].ariaPressed;
+  });
+  if (!("waiting" in fresh.dataset)) delete section.dataset.waiting;
+  return section;
+}
+
+function isInUse(section) {
+  return section.contains(document.activeElement) || section.querySelector("details[open]") !== null;
+}
+
+async function end(section, response) {
+  if (!section.querySelector("details[open]")) return location.reload(); // the page says it
+  tell(section, (await response.json()).text);
 }
 
 // --- copying -----------------------------------------------------------------------------------
@@ -145,8 +176,9 @@ async function startDrawing(details) {
   section.drawing = canvas(section, size);
   image.append(section.drawing);
   image.closest(".viewer")?.setAttribute("data-drawing", "");
-  if (!boxOf(section)) setBox(section, middle(size));
+  section.proposed = middle(size); // to begin with, and nobody's place until somebody moves it
   show(section);
+  image.closest(".stage").scrollIntoView({ block: "nearest" });
 }
 
 function stopDrawing(section) {
@@ -183,15 +215,20 @@ function canvas(section, size) {
 }
 
 function drag(section, event) {
-  if (event.button !== 0) return;
+  if (event.button !== 0 || !event.isPrimary) return; // a second finger draws no second box
   event.preventDefault();
   event.stopPropagation(); // the viewer's own gestures rest while somebody draws
   const svg = section.drawing;
   svg.focus({ preventScroll: true });
   svg.setPointerCapture(event.pointerId);
   const start = pixelAt(section, event);
-  const move = (moved) => setBox(section, between(start, pixelAt(section, moved)));
-  const end = () => {
+  const before = boxOf(section);
+  const move = (moved) => {
+    if (moved.pointerId !== event.pointerId) return;
+    setBox(section, isDrag(event, moved) ? between(start, pixelAt(section, moved)) : before);
+  };
+  const end = (ended) => {
+    if (ended.pointerId !== event.pointerId) return;
     svg.removeEventListener("pointermove", move);
     svg.removeEventListener("pointerup", end);
     svg.removeEventListener("pointercancel", end);
@@ -201,20 +238,25 @@ function drag(section, event) {
   svg.addEventListener("pointercancel", end);
 }
 
+function isDrag(from, to) {
+  const [across, down] = [to.clientX - from.clientX, to.clientY - from.clientY];
+  return Math.min(Math.abs(across), Math.abs(down)) >= SMALLEST_DRAG;
+}
+
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 
 function nudge(section, event) {
   const arrow = ARROWS[event.key];
-  const box = boxOf(section);
-  if (!arrow || !box) return;
+  if (!arrow) return;
+  const box = boxOf(section) ?? { ...section.proposed };
   event.preventDefault();
   event.stopPropagation(); // and so do its keys
-  const { columns, rows } = section.size;
+  const { columns, rows, smallest } = section.size;
   const step = event.altKey ? 1 : Math.max(1, Math.round(Math.max(columns, rows) * STEP));
   const [x, y] = [arrow[0] * step, arrow[1] * step];
   if (event.shiftKey) {
-    box.width = clamp(box.width + x, 1, columns - box.left);
-    box.height = clamp(box.height + y, 1, rows - box.top);
+    box.width = clamp(box.width + x, smallest, columns - box.left);
+    box.height = clamp(box.height + y, smallest, rows - box.top);
   } else {
     box.left = clamp(box.left + x, 0, columns - box.width);
     box.top = clamp(box.top + y, 0, rows - box.height);
@@ -265,25 +307,28 @@ function boxOf(section) {
 
 function setBox(section, box) {
   fields(section).forEach((field, index) => {
-    field.value = box[SIDES[index]];
+    field.value = box ? box[SIDES[index]] : "";
   });
   show(section);
 }
 
 function show(section) {
-  const box = boxOf(section);
   if (!section.drawing) return;
-  const isOutside = box && !isInside(box, section.size);
-  const { columns, rows } = section.size;
-  fields(section)[0].setCustomValidity(
-    isOutside ? WORDS.boxOutside.replace("{columns}", columns).replace("{rows}", rows) : "",
-  );
+  const box = boxOf(section);
+  fields(section)[0].setCustomValidity(faultOf(box, section.size));
+  section.drawing.toggleAttribute("data-proposed", !box);
+  const shown = box ?? section.proposed;
   for (const rect of section.drawing.querySelectorAll("rect")) {
-    if (!box) rect.setAttribute("width", 0);
-    else
-      for (const [name, side] of [["x", "left"], ["y", "top"], ["width", "width"], ["height", "height"]])
-        rect.setAttribute(name, Math.max(0, box[side]));
+    for (const [name, side] of [["x", "left"], ["y", "top"], ["width", "width"], ["height", "height"]])
+      rect.setAttribute(name, Math.max(0, shown[side]));
   }
+}
+
+function faultOf(box, size) {
+  if (!box) return WORDS.boxUnmarked;
+  if (!isInside(box, size))
+    return WORDS.boxOutside.replace("{columns}", size.columns).replace("{rows}", size.rows);
+  return Math.min(box.width, box.height) < size.smallest ? WORDS.boxTooSmall : "";
 }
 
 document.querySelectorAll(".review[data-waiting]").forEach(watch);

@@ -2,7 +2,9 @@
 // result. Everything is delegated to the document, because the panel is replaced as a whole.
 "use strict";
 
-const POLL_MS = 1000;
+const POLL_MS = 1000; // while something moves; else each wait is longer
+const LONGEST_POLL_MS = 30_000;
+const LONGER = 1.1;
 const WORDS = JSON.parse(document.querySelector("[data-words]").dataset.words);
 const AS_JSON = { headers: { Accept: "application/json" } };
 
@@ -51,7 +53,7 @@ function prepare() {
   if (running) setTimeout(() => poll(running), POLL_MS);
 }
 
-async function poll(running) {
+async function poll(running, waited = POLL_MS) {
   let status = null;
   try {
     const response = await fetch(running.dataset.status, AS_JSON);
@@ -62,8 +64,10 @@ async function poll(running) {
     status = null; // Offline for a moment: the next round tries again.
   }
   running.querySelector("[data-trouble]").hidden = status !== null;
+  const hasMoved = status !== null && status.done !== running.querySelector("progress").value;
   if (status) show(running, status);
-  setTimeout(() => poll(running), POLL_MS);
+  const wait = hasMoved ? POLL_MS : Math.min(waited * LONGER, LONGEST_POLL_MS);
+  setTimeout(() => poll(running, wait), wait);
 }
 
 function show(running, status) {

@@ -221,7 +221,7 @@ def test_a_box_is_moved_and_sized_with_the_keyboard_alone(
     reviewing.get_by_text("Wrong place…").focus()
     reviewing.get_by_text("Wrong place…").press("Enter")
     drawing = reviewing.locator(".drawing")
-    expect(reviewing.get_by_label("Left", exact=True)).to_have_value("18")
+    expect(drawing).to_be_visible()
     drawing.focus()
 
     for key in ("ArrowLeft", "ArrowLeft", "ArrowDown", "Shift+ArrowRight", "Alt+ArrowUp"):
@@ -254,6 +254,8 @@ def test_a_box_outside_the_image_is_not_sent(house: House, reviewing: FrameLocat
     reviewing.get_by_text("Wrong place…").click()
     expect(reviewing.locator(".drawing")).to_be_visible()
     width, left = (reviewing.get_by_label(name, exact=True) for name in ("Width", "Left"))
+    for name, value in (("Left", "18"), ("Top", "24"), ("Height", "16")):
+        reviewing.get_by_label(name, exact=True).fill(value)
 
     width.fill("40")
     reviewing.get_by_role("button", name="Save: wrong place").click()

@@ -1,14 +1,15 @@
 """The image of a finding and its overlays."""
 
+import re
 from io import BytesIO
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFilter
 
 from cds_service.domain.tenant import Tenant
 from smart_app.frame import frame_of
-from smart_app.picture import LONGEST_SIDE, stands_out, windowed_png
+from smart_app.picture import LONGEST_SIDE, OUTLINE_SIDE, stands_out, windowed_png
 from tests.builders import a_finding, a_result, an_analysis
 from tests.fakes.imaging import STUDY_UID, FakeArchive
 from tests.web_app.conftest import LaunchOf
@@ -81,7 +82,8 @@ def test_the_heat_map_is_clear_where_it_is_cold(
     image = Image.open(BytesIO(browser.get(f"{finding}/heatmap").data))
 
     alpha = np.asarray(image)[..., 3]
-    assert alpha[0, -1] == 0 and alpha[int(0.62 * 256), int(0.32 * 256)] > 200
+    rows, columns = alpha.shape
+    assert alpha[0, -1] == 0 and alpha[int(0.62 * rows), int(0.32 * columns)] > 200
 
 
 def test_the_heat_map_of_the_surroundings_is_clear_inside_the_outline(
@@ -94,10 +96,15 @@ def test_the_heat_map_of_the_surroundings_is_clear_inside_the_outline(
         for query in ("", "?within=surroundings")
     )
 
-    inside = (around == 0) & (whole > 0)
-    assert inside[int(0.62 * 256), int(0.32 * 256)]
-    assert whole[inside].min() >= 80  # of 255: about what is warm enough to be outlined
-    assert (around > 0).any() and (around[~inside] == whole[~inside]).all()
+    drawing = browser.get(f"{finding}/outline").text
+    line = [float(one) for one in re.findall(r"[\d.]+", re.findall(r' d="([^"]+)"', drawing)[0])]
+    side = len(whole)
+    drawn = Image.new("L", (side, side))
+    ImageDraw.Draw(drawn).polygon([one * side / OUTLINE_SIDE for one in line], fill=255)
+    inside = np.asarray(drawn.filter(ImageFilter.MinFilter(5))) == 255  # the edge itself is soft
+    outside = np.asarray(drawn.filter(ImageFilter.MaxFilter(5))) == 0
+    assert inside.sum() > 1000 and (around[inside] == 0).all()
+    assert (around > 0).any() and (around[outside] == whole[outside]).all()
 
 
 def test_the_outline_runs_around_the_warm_area(

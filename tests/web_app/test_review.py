@@ -157,6 +157,11 @@ def test_a_place_is_kept_in_pixels_of_the_image(opened: Opened) -> None:
             {"left": "-1", "top": "1", "width": "9", "height": "1"},
             "image of 48 x 64 pixels",
         ),
+        (
+            "wrong-place",
+            {"left": "1", "top": "1", "width": "9", "height": "1"},
+            "too small to mark a place",
+        ),
     ],
 )
 def test_what_is_incomplete_is_refused_with_what_to_put_right(
@@ -193,7 +198,7 @@ def test_the_part_alone_answers_a_script(opened: Opened) -> None:
 
 def test_the_image_s_size_is_told(opened: Opened) -> None:
     size = opened.browser.get(f"{opened.action}/image").json
-    assert size == {"columns": 48, "rows": 64, "spacing_mm": None}
+    assert size == {"columns": 48, "rows": 64, "spacing_mm": None, "smallest": 2}
 
 
 def test_a_finding_that_is_not_there_has_no_place(
@@ -387,4 +392,4 @@ def test_a_large_image_s_place_is_told_in_its_own_pixels(
     opened = Opened(house, browser, browser.open(tenant.fhir_base, launch_of()))
 
     size = opened.browser.get(f"{opened.action}/image").json
-    assert size == {"columns": 1800, "rows": 2100, "spacing_mm": None}
+    assert size == {"columns": 1800, "rows": 2100, "spacing_mm": None, "smallest": 10}

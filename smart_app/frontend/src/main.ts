@@ -59,6 +59,19 @@ function hasPreview(figure: HTMLElement): Promise<boolean> {
   });
 }
 
+/** Start once more where a viewer has stopped. */
+function startAgain(event: Event): void {
+  const button = (event.target as Element).closest("[data-again]");
+  const figure = button?.closest<HTMLElement>('.viewer[data-viewer="failed"]');
+  if (!figure) return;
+  const stage = figure.querySelector<HTMLElement>(".stage");
+  if (stage) stage.tabIndex = -1;
+  stage?.focus({ preventScroll: true }); // the button is about to go
+  delete figure.dataset["viewer"];
+  void open(figure);
+}
+
+document.addEventListener("click", startAgain);
 // The page replaces its panel when an analysis ends.
 document.addEventListener("sightline:panel", start);
 start();

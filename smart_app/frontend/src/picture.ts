@@ -4,7 +4,14 @@
  * Source: Cornerstone3D StackViewport, ToolGroup.
  */
 
-import { Enums, init as initCore, RenderingEngine, Settings, type Types } from "@cornerstonejs/core";
+import {
+  Enums,
+  eventTarget,
+  init as initCore,
+  RenderingEngine,
+  Settings,
+  type Types,
+} from "@cornerstonejs/core";
 import {
   addTool,
   Enums as ToolEnums,
@@ -26,21 +33,37 @@ const { MouseBindings } = ToolEnums;
 const SMALLEST_ZOOM = 0.2;
 const LARGEST_ZOOM = 40;
 
+let isPrepared = false;
 let engine: RenderingEngine | undefined;
+let engines = 0;
 let opened = 0;
 const shown = new Set<Picture>();
 
 function theEngine(): RenderingEngine {
-  if (!engine) {
-    // Their cursors are pictures at blob: addresses, which our policy refuses.
-    Settings.getRuntimeSettings().set("useCursors", false);
-    initCore({ rendering: { webGlContextCount: 1 }, debug: {} });
-    initTools();
-    for (const tool of [WindowLevelTool, PanTool, ZoomTool]) addTool(tool);
-    registerFrames();
-    engine = new RenderingEngine("sightline");
-  }
+  if (!isPrepared) prepare();
+  engine ??= new RenderingEngine(`sightline-${(engines += 1)}`);
   return engine;
+}
+
+function prepare(): void {
+  // Their cursors are pictures at blob: addresses, which our policy refuses.
+  Settings.getRuntimeSettings().set("useCursors", false);
+  initCore({ rendering: { webGlContextCount: 1 }, debug: {} });
+  initTools();
+  for (const tool of [WindowLevelTool, PanTool, ZoomTool]) addTool(tool);
+  registerFrames();
+  isPrepared = true;
+}
+
+/** Tell when the browser takes the context that all pictures are drawn with: each is then dead. */
+export function onContextLost(listener: () => void): void {
+  eventTarget.addEventListener(Enums.Events.WEBGL_CONTEXT_LOST, (event: Event) => {
+    const { renderingEngineId } = (event as CustomEvent<{ renderingEngineId: string }>).detail;
+    if (renderingEngineId !== engine?.id) return; // one that was given up before
+    listener();
+    engine.destroy();
+    engine = undefined; // the next picture gets a context of its own
+  });
 }
 
 export class Picture {
@@ -57,7 +80,7 @@ export class Picture {
     this.viewport = theEngine().getViewport(this.id) as Types.IStackViewport;
     const group = ToolGroupManager.createToolGroup(this.id);
     for (const tool of [TOOLS.window, TOOLS.pan, ZoomTool.toolName]) group?.addTool(tool);
-    group?.addViewport(this.id, "sightline");
+    group?.addViewport(this.id, theEngine().id);
     shown.add(this);
   }
 

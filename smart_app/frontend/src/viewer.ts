@@ -8,7 +8,7 @@ import type { ImageList } from "./answers";
 import { imageIdOf } from "./frames";
 import { onGestures } from "./gestures";
 import { actionOf } from "./keys";
-import { Picture, type Drag } from "./picture";
+import { onContextLost, Picture, type Drag } from "./picture";
 import { Position } from "./position";
 
 const STEP = 40; // CSS pixels of a pan by key
@@ -17,6 +17,7 @@ const BRIGHTER = 0.05; // of the window's width
 const CONTRAST = 0.9;
 
 const live = new Set<Viewer>();
+onContextLost(() => live.forEach((viewer) => viewer.fail()));
 
 /** Start the viewer in a figure; it takes the preview's place once its first image is drawn. */
 export function openViewer(figure: HTMLElement, images: ImageList): void {
@@ -38,6 +39,7 @@ class Viewer {
   private readonly findingAt: number | undefined;
   private readonly isCoarse = matchMedia("(pointer: coarse)").matches;
   // With the next frame: Cornerstone does not resize while one is being drawn.
+  private readonly listening = new AbortController();
   private readonly watcher = new ResizeObserver(() => requestAnimationFrame(Picture.fit));
   private drag: Drag | null = this.isCoarse ? null : "window";
   private isZoomed = false;
@@ -59,10 +61,25 @@ class Viewer {
   }
 
   closeIfGone(): void {
-    if (this.figure.isConnected) return;
+    if (!this.figure.isConnected) this.close();
+  }
+
+  private close(): void {
+    live.delete(this);
+    this.listening.abort();
     this.watcher.disconnect();
     this.picture.close();
-    live.delete(this);
+  }
+
+  /** Give the stage back to the preview; the page then says so, and offers another start. */
+  fail(): void {
+    this.close();
+    this.picture.element.replaceWith(this.picture.element.cloneNode(false));
+    this.stack.removeAttribute("style");
+    this.stack.hidden = false;
+    this.stage.setAttribute("role", "group");
+    this.stage.removeAttribute("tabindex");
+    this.figure.dataset["viewer"] = "failed";
   }
 
   private async openSeries(): Promise<void> {
@@ -72,10 +89,6 @@ class Viewer {
     } catch {
       this.fail();
     }
-  }
-
-  private fail(): void {
-    this.figure.dataset["viewer"] = "failed";
   }
 
   private onRendered(): void {
@@ -137,15 +150,13 @@ class Viewer {
   }
 
   private listen(): void {
-    this.figure.addEventListener("click", (event) => {
+    const { signal } = this.listening;
+    const click = (event: MouseEvent): void => {
       const button = (event.target as Element).closest<HTMLElement>("[data-do], [data-drag]");
       if (button?.dataset["do"]) this.act(button.dataset["do"]);
       else if (button?.dataset["drag"]) this.choose(button.dataset["drag"] as Drag);
-    });
-    this.picture.element.addEventListener("pointerdown", () => {
-      this.stage.focus({ preventScroll: true });
-    });
-    this.figure.addEventListener("keydown", (event) => {
+    };
+    const key = (event: KeyboardEvent): void => {
       const action = actionOf(event, this.position.count > 1);
       const { target } = event;
       // The slider and the choices have arrow keys of their own.
@@ -153,6 +164,11 @@ class Viewer {
       if (!action || isTheirs || (target as Element).closest("dialog")) return;
       event.preventDefault();
       this.act(action);
+    };
+    this.figure.addEventListener("click", click, { signal });
+    this.figure.addEventListener("keydown", key, { signal });
+    this.picture.element.addEventListener("pointerdown", () => {
+      this.stage.focus({ preventScroll: true });
     });
     onGestures(this.picture, {
       turn: (by) => void this.turn(by),
@@ -187,10 +203,10 @@ class Viewer {
       darker: () => this.picture.window(BRIGHTER),
       "more-contrast": () => this.picture.window(0, CONTRAST),
       "less-contrast": () => this.picture.window(0, 1 / CONTRAST),
-      left: () => this.picture.panBy(STEP, 0),
-      right: () => this.picture.panBy(-STEP, 0),
-      up: () => this.picture.panBy(0, STEP),
-      down: () => this.picture.panBy(0, -STEP),
+      left: () => this.picture.panBy(-STEP, 0),
+      right: () => this.picture.panBy(STEP, 0),
+      up: () => this.picture.panBy(0, -STEP),
+      down: () => this.picture.panBy(0, STEP),
       next: () => void this.turn(1),
       previous: () => void this.turn(-1),
       "next-series": () => this.position.stepSeries(1) && void this.openSeries(),
@@ -198,9 +214,15 @@ class Viewer {
       outline: () => this.overlay("outline"),
       heatmap: () => this.overlay("heatmap"),
       bare: () => this.overlay("none"),
-      help: () => part<HTMLDialogElement>(this.figure, "dialog").showModal(),
+      help: () => this.help(),
     };
     actions[action]?.();
+  }
+
+  /** Show the keys, whose buttons change the image: it stays in view beside them. */
+  private help(): void {
+    part<HTMLDialogElement>(this.figure, "dialog").showModal();
+    this.stage.scrollIntoView({ block: "nearest" });
   }
 
   /** Press the page's own switch, which works without this viewer too. */

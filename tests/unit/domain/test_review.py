@@ -6,7 +6,15 @@ from typing import Any
 import pytest
 
 from cds_service.domain.finding import Box
-from cds_service.domain.review import Reason, Review, Verdict, reviewed_result, ring_of, standing
+from cds_service.domain.review import (
+    Reason,
+    Review,
+    Verdict,
+    reviewed_result,
+    ring_of,
+    smallest_side,
+    standing,
+)
 from tests.builders import NOW
 
 A, B = "Practitioner/1", "Practitioner/2"
@@ -89,3 +97,10 @@ def test_every_reason_has_words() -> None:
 def test_a_ring_names_its_result_and_no_job() -> None:
     assert reviewed_result(ring_of("r-1")) == "r-1"
     assert reviewed_result("r-1") is None
+
+
+@pytest.mark.parametrize(
+    ("rows", "columns", "smallest"), [(64, 48, 2), (2048, 2048, 10), (4280, 3520, 21)]
+)
+def test_a_place_is_larger_than_a_slip_of_the_hand(rows: int, columns: int, smallest: int) -> None:
+    assert smallest_side(rows, columns) == smallest
