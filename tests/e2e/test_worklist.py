@@ -5,6 +5,7 @@ state and width are taken by `test_states.py`, faults are looked for by `test_ac
 """
 
 from collections.abc import Iterator
+from itertools import pairwise
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
@@ -104,3 +105,22 @@ def test_every_field_is_large_enough_to_be_hit(worklist: Page, width: int) -> No
     for one in boxes.all():
         box = one.bounding_box()
         assert box is not None and box["height"] >= 24 and box["x"] + box["width"] <= width
+
+
+def test_in_arabic_a_row_reads_from_the_right_and_nothing_in_it_is_torn(worklist: Page) -> None:
+    worklist.get_by_role("combobox", name="Language").select_option("ar")
+    worklist.get_by_role("button", name="Switch").click()
+    expect(worklist.locator("html")).to_have_attribute("dir", "rtl")
+    line = worklist.locator(".rows > li .what p:not(.said)").first
+    parts = line.locator("bdi, time")
+
+    boxes = parts.evaluate_all(
+        "all => all.map(one => [...one.getClientRects()].map(({left, right}) => [left, right]))"
+    )
+
+    # Description, kind of image, day: from the right, and no piece of one among another's.
+    spans = [(min(left for left, _ in box), max(right for _, right in box)) for box in boxes]
+    assert len(spans) == 3
+    assert all(after[1] <= before[0] for before, after in pairwise(spans)), spans
+    for box in boxes:
+        assert all(gap[1][0] - gap[0][1] < 1 for gap in pairwise(sorted(box))), box
