@@ -210,8 +210,8 @@ def test_postgresql_finds_the_next_job_by_indexes(postgresql: Engine) -> None:
         connection.exec_driver_sql(
             "INSERT INTO job (id, dispatch_key, tenant_id, patient_id, study_uid, study, model_id,"
             " state, step, attempts, crashes, token, priority, due_at, created_at, started_at,"
-            " updated_at) SELECT 'j' || n, 'k' || n, 't-' || mod(n, 20), 'p', '1', '{}', 'm', 'done',"
-            " 'done', 1, 0, 1, 1, now(), now() - n * interval '1 minute',"
+            " updated_at) SELECT 'j' || n, 'k' || n, 't-' || mod(n, 20), 'p', '1', '{}', 'm',"
+            " 'done', 'done', 1, 0, 1, 1, now(), now() - n * interval '1 minute',"
             " now() - n * interval '1 minute', now() FROM generate_series(1, 20000) n"
         )
         connection.exec_driver_sql("ANALYZE job")
