@@ -246,7 +246,7 @@ def test_a_study_that_the_ehr_does_not_know_yet_waits_and_is_taken_then(
     hospital: Hospital, azure: AzureDicom, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = FakeClock(datetime.now(UTC))
-    monkeypatch.setattr(wiring, "clock", clock)
+    monkeypatch.setattr("cds_service.wiring.intake.clock", clock)
     polled = at(hospital, Door.AZURE_CHANGE_FEED, azure.base)
     azure.store("1.2.3")
     polled.poll()

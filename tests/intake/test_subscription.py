@@ -169,7 +169,7 @@ def test_a_closed_door_hears_nothing(service: Service) -> None:
 def test_an_ehr_that_rings_wildly_is_told_to_wait(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(wiring, "BELLS_PER_S", 0.001)
+    monkeypatch.setattr("cds_service.wiring.intake.BELLS_PER_S", 0.001)
     subscription = service.subscribe()
     port = free_port()
     with listening(create_app(service.hospital.settings), port):

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cds_service.adapters.model_shelf import ModelShelf
-from cds_service.wiring import _model_facts
+from cds_service.wiring.shelf import model_facts
 from models.registry import card_of
 from smart_app import Measured, Share
 from smart_app.reasons import checks_of, score_meaning, threshold_meaning
@@ -76,7 +76,7 @@ def test_a_card_without_figures_claims_none() -> None:
 def test_the_installed_model_s_figures_are_those_of_its_card() -> None:
     card = card_of("cxr_pneumonia_peds")
 
-    facts = _model_facts(ModelShelf(None, card.id), a_model(id=card.id, digest=card.digest))
+    facts = model_facts(ModelShelf(None, card.id), a_model(id=card.id, digest=card.digest))
 
     assert facts is not None and facts.measured is not None
     assert (
