@@ -16,7 +16,7 @@ from cds_service.domain.audit import AuditAction
 from cds_service.domain.finding import Result
 from cds_service.domain.review import Review, Verdict
 from cds_service.domain.tenant import Tenant
-from cds_service.errors import EhrRefused, EhrTimedOut, SightlineError
+from cds_service.errors import EhrRefused, EhrTimedOut, EhrTokenRefused, SightlineError
 from cds_service.sandbox.parts import Sandbox
 from cds_service.usecases import read_worklist
 from cds_service.usecases.ports import EhrRecord, Resource
@@ -821,6 +821,22 @@ def test_an_ehr_that_does_not_tell_makes_an_honest_page(
 
 
 @pytest.mark.requirement("@147")
+def test_an_ehr_that_takes_the_sign_in_back_ends_the_worklist_and_its_charts(
+    house: House, sign_in: Open
+) -> None:
+    house.keep(a_row(0))
+    opened = sign_in()
+    chart = opened.chart("Wrenaa")
+    house.swap(ehr=Failing(EhrTokenRefused("The EHR answered 401 to a read.")))
+    clock = FakeClock(datetime.now(UTC) + timedelta(seconds=readable.KEPT_S))
+    house.now = clock
+
+    refused = [opened.browser.get(address) for address in (opened.address, chart)]
+
+    assert [answer.status_code for answer in refused] == [401, 401]
+    assert not any("Wrenaa" in answer.text for answer in refused)
+
+
 def test_without_the_scopes_the_page_says_which(
     house: House, sign_in: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
