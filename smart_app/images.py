@@ -15,7 +15,7 @@ import numpy as np
 
 from cds_service.domain.finding import Finding, Result
 from cds_service.domain.instance_digest import instance_digest
-from cds_service.domain.study import StudyReference
+from cds_service.domain.study import StudyReference, series_for
 from cds_service.errors import ImageBusy, ImageChanged, NotFound
 from cds_service.usecases.ports import Budget
 from smart_app.frame import Frame, frame_of, packed, unpacked
@@ -123,13 +123,21 @@ def _in_archive(launch: OpenLaunch, result: Result) -> list[Place]:
     found = []
     house = launch.house
     archive, study = archive_for(launch, _study_of(launch, result))
-    for instance in archive.instances(launch.tenant, study, Budget()):
+    budget = Budget(series=_series_of(launch, result, study))
+    for instance in archive.instances(launch.tenant, study, budget):
         if instance_digest(instance) in result.analysis.instance_digests:
             header = house.read_header(instance)
             place = Place(header.series_uid or "", header.sop_uid or "", view=header.view)
             order = (header.series_number, place.series_uid, header.instance_number, place.sop_uid)
             found.append((order, _frames_at(place, header.frames)))
     return [place for _, frames in sorted(found, key=lambda entry: entry[0]) for place in frames]
+
+
+def _series_of(launch: OpenLaunch, result: Result, study: StudyReference) -> tuple[str, ...]:
+    """Return the series to fetch; none, which is all, where the models have changed since."""
+    chosen = series_for(study, frozenset(launch.house.modalities))
+    holds_all = all(one.series_uid in chosen for one in result.analysis.findings)
+    return chosen if holds_all else ()
 
 
 def _frames_at(place: Place, frames: int) -> list[Place]:

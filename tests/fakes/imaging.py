@@ -22,7 +22,7 @@ def a_use(**changes: Any) -> IntendedUse:
         "body_parts": frozenset({"CHEST"}),
         "views": frozenset({"AP", "PA"}),
         "min_age_days": 365,
-        "max_age_days": 2191,
+        "max_age_days": 2190,
         "population": "children aged 1-5",
         "projection": "frontal chest X-rays",
     }
@@ -63,9 +63,11 @@ class FakeArchive:
         self._studies = dict(studies or {})
         self._fails_with = fails_with
         self.fetched: list[str] = []
+        self.budgets: list[Budget] = []
 
     def instances(self, tenant: Tenant, study: StudyReference, budget: Budget) -> Iterator[bytes]:
         self._check(tenant, study)
+        self.budgets.append(budget)
         left = budget.bytes
         for count, instance in enumerate(self._studies[study.study_uid], 1):
             left -= len(instance)

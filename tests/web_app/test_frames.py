@@ -12,11 +12,12 @@ from werkzeug.test import TestResponse
 
 from cds_service.domain.finding import Result
 from cds_service.domain.instance_digest import instance_digest
+from cds_service.domain.study import SeriesReference
 from cds_service.domain.tenant import Tenant
 from smart_app import frame_cache, images
 from smart_app.frame import frame_of, packed, unpacked
-from tests.builders import a_finding, a_result, an_analysis
-from tests.fakes.imaging import STUDY_UID, FakeArchive
+from tests.builders import a_finding, a_patient, a_result, a_study, an_analysis
+from tests.fakes.imaging import SERIES_UID, STUDY_UID, FakeArchive
 from tests.unit.imaging.dicom import a_film, a_picture, as_file
 from tests.web_app.conftest import LaunchOf
 from tests.web_app.house import Browser, House, a_radiograph, a_seen_result
@@ -269,6 +270,37 @@ def test_bytes_that_no_worker_has_decoded_are_not_decoded_for_the_viewer(
     house.swap(read_pixels=lambda instance, frame: pytest.fail("decoded"))
 
     assert browser.get(f"{opened}r/r-1/i/0/frame").status_code == 409
+
+
+def test_the_viewer_fetches_no_series_that_a_model_would_not_read(
+    house: House, browser: Browser, opened: str
+) -> None:
+    instances = a_series(2)
+    archive = CountingArchive(instances)
+    house.swap(archive=archive)
+    keep_series(house, instances)
+    film, sections = SeriesReference(SERIES_UID, "DX"), SeriesReference("1.2.3.9", "CT")
+    house.dispatch(a_study(series=(film, sections), series_count=2), a_patient())
+
+    listed = browser.get(f"{opened}r/r-1/images").json
+
+    assert listed is not None and len(listed["series"][0]) == 2
+    assert [budget.series for budget in archive.budgets] == [(SERIES_UID,)]
+
+
+def test_the_viewer_fetches_the_whole_study_where_the_models_have_changed_since(
+    house: House, browser: Browser, opened: str
+) -> None:
+    instances = a_series(2)
+    archive = CountingArchive(instances)
+    house.swap(archive=archive, modalities=("CT",))
+    keep_series(house, instances)
+    film, sections = SeriesReference(SERIES_UID, "DX"), SeriesReference("1.2.3.9", "CT")
+    house.dispatch(a_study(series=(film, sections), series_count=2), a_patient())
+
+    browser.get(f"{opened}r/r-1/images")
+
+    assert [budget.series for budget in archive.budgets] == [()]
 
 
 def test_a_study_that_was_not_analysed_has_no_images(
