@@ -14,11 +14,10 @@ from dataclasses import dataclass
 from datetime import date
 
 from cds_service.domain.binding import known_birth_date
-from cds_service.domain.series_rules import SeriesRules
+from cds_service.domain.series_rules import DAYS_PER_YEAR, SeriesRules
 from cds_service.domain.study import HeaderOverrides, InstanceHeader, PatientFacts
 from cds_service.errors import StudyOutOfScope, StudyUnusable, UnreadableInstance
 
-DAYS_PER_YEAR = 365.25
 _DAYS_PER_UNIT = {"D": 1.0, "W": 7.0, "M": DAYS_PER_YEAR / 12, "Y": DAYS_PER_YEAR}
 _SMALLEST_SIDE = 64  # pixels; below it there is no radiograph, only an icon of one
 
@@ -180,9 +179,11 @@ def _age_at(day: date | None, birth: date | None) -> int | None:
 
 def _say(days: int) -> str:
     """Say an age as people do: whole years, months below two years, days below one month."""
-    if days >= 2 * DAYS_PER_YEAR:
-        return str(int(days / DAYS_PER_YEAR + 0.001))
-    months = int(days / _DAYS_PER_UNIT["M"] + 0.001)
+    # An age stated in years or months was cut to days, and a birthday may fall 0.75 days early.
+    lived = days + 1
+    if lived >= 2 * DAYS_PER_YEAR:
+        return str(int(lived / DAYS_PER_YEAR))
+    months = int(lived / _DAYS_PER_UNIT["M"])
     number, unit = (months, "month") if months else (days, "day")
     return f"{number} {unit}{'' if number == 1 else 's'} old"
 

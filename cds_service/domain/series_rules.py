@@ -109,7 +109,7 @@ def facts_before(
         facts["PatientSex"] = _SEX[patient.sex]
     birth = patient.birth_date if patient else None
     if birth is not None and study.started is not None:
-        facts["PatientAge"] = (study.started.date() - birth).days / DAYS_PER_YEAR
+        facts["PatientAge"] = _years((study.started.date() - birth).days)
     return facts
 
 
@@ -128,8 +128,13 @@ def facts_read(
     facts |= {keyword: value for keyword, value in stated.items() if value}
     age = _age_days(header, overrides, patient)
     if age is not None:
-        facts["PatientAge"] = age / DAYS_PER_YEAR
+        facts["PatientAge"] = _years(age)
     return facts
+
+
+def _years(days: int) -> float:
+    """Return an age as a rule compares it: "018Y" and the eighteenth birthday are 18, not 17.99."""
+    return round(days / DAYS_PER_YEAR, 2)
 
 
 def _age_days(

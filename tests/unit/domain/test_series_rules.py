@@ -5,6 +5,7 @@ from itertools import permutations
 
 import pytest
 
+from cds_service.domain.guards import age_in_days
 from cds_service.domain.rule import Comparison
 from cds_service.domain.series_rules import (
     Candidate,
@@ -110,3 +111,21 @@ def test_a_header_says_more_and_the_ehr_fills_what_it_omits() -> None:
 
     assert facts["PatientAge"] == pytest.approx(3, abs=0.01) and facts["PatientSex"] == "M"
     assert (facts["ViewPosition"], facts["Manufacturer"], facts["KVP"]) == ("AP", "ACME", 60.0)
+
+
+@pytest.mark.parametrize("stated", ["018Y", "216M"])
+def test_an_age_stated_in_whole_years_is_at_least_that_age(stated: str) -> None:
+    header = a_header(patient_age_days=age_in_days(stated))
+
+    assert facts_read(header, NOBODY, None)["PatientAge"] == 18
+
+
+@pytest.mark.parametrize("year", range(2004, 2008))
+def test_a_patient_is_eighteen_from_the_eighteenth_birthday(year: int) -> None:
+    grown_up = SeriesRules(Comparison("PatientAge", least=18))
+    study = a_study(started=datetime(year + 18, 3, 1, tzinfo=UTC))
+    born = a_patient(birth_date=date(year, 3, 1)), a_patient(birth_date=date(year, 3, 8))
+
+    said = [grown_up.excludes(facts_before(study, None, one)) for one in born]
+
+    assert said == [False, True]

@@ -59,6 +59,28 @@ def test_what_the_model_is_not_made_for_is_refused(
     assert refusal(**header).startswith(expected)
 
 
+@pytest.mark.parametrize(
+    ("stated", "said"),
+    [
+        *(("006Y", "6"), ("007Y", "7"), ("018Y", "18"), ("061Y", "61"), ("072M", "6")),
+        *(("011M", "11 months old"), ("001M", "1 month old"), ("000Y", "0 days old")),
+    ],
+)
+def test_an_age_is_said_as_it_was_stated(stated: str, said: str) -> None:
+    text = refusal(patient_age_days=age_in_days(stated))
+
+    assert text == f"age: made for children aged 1-5, this patient is {said}"
+
+
+@pytest.mark.parametrize("year", range(2016, 2020))
+def test_a_child_is_six_on_the_sixth_birthday(year: int) -> None:
+    silent = {"patient_age_days": None, "study_date": date(year + 6, 3, 1)}
+
+    text = refusal(patient_birth_date=date(year, 3, 1), **silent)
+
+    assert text.endswith("this patient is 6")
+
+
 @pytest.mark.parametrize("field", ["modality", "body_part", "view"])
 def test_free_text_of_a_header_is_not_repeated(field: str) -> None:
     assert "DOE" not in refusal(**{field: "DOE^JANE"}).upper()
