@@ -19,6 +19,7 @@ from pydicom.uid import (
     RLELossless,
 )
 
+from cds_service.adapters.jpeg_progressive import SOF_PROGRESSIVE, check_progressive
 from cds_service.adapters.jpeg_scan import check_scan, read_frame
 from cds_service.errors import UnreadableInstance
 
@@ -57,7 +58,10 @@ def check_codestream(transfer_syntax: str, frame: bytes, matrix: Matrix) -> None
             raise damaged()
         header = read_frame(frame)
         _check_size(header.rows, header.columns, header.components, matrix)
-        check_scan(header)
+        if header.kind == SOF_PROGRESSIVE:
+            check_progressive(frame)
+        else:
+            check_scan(header)
 
 
 def _check_size(rows: int, columns: int, samples: int, matrix: Matrix) -> None:

@@ -24,7 +24,8 @@ _RESTART = re.compile(rb"\xff[\xd0-\xd7]")
 
 _CHUNK = 1 << 20  # bytes of a scan that are looked at together
 _REACH = 512  # bytes: no DCT block is longer
-_SLACK_BITS = 16  # the last byte is filled up; some encoders add one more
+SLACK_BITS = 16  # the last byte is filled up; some encoders add one more
+_HOLE = bytes(48)  # several blocks of nothing but zeros, and no encoder ends a block so
 _END_OF_BLOCK, _INVALID = 255, 128  # steps that lead out of a block of 64 coefficients
 
 Bytes = NDArray[np.uint8]
@@ -71,7 +72,14 @@ class Frame:
     restart_interval: int = 0
     tables: dict[int, tuple[bytes, bytes]] = field(default_factory=dict)
     selectors: int = 0  # table numbers of the first component: DC high, AC low half byte
+    spectrum: tuple[int, int, int] = (0, 63, 0)  # of a scan: first, last, approximation
     scan: bytes = b""
+
+    def table(self, number: int, *, is_lossless: bool) -> HuffmanTable:
+        """Return the table of this class and number; raise DamagedScan when there is none."""
+        if number not in self.tables:
+            raise DamagedScan("a Huffman table is missing")
+        return HuffmanTable.of(*self.tables[number], is_lossless=is_lossless)
 
 
 def read_frame(codestream: bytes) -> Frame:
@@ -91,6 +99,7 @@ def read_frame(codestream: bytes) -> Frame:
             _read_tables(body, frame.tables)
         elif marker == _SOS:
             frame.selectors = body[2]
+            frame.spectrum = (body[-3], body[-2], body[-1])
             frame.scan = codestream[end:]
     return frame
 
@@ -118,36 +127,42 @@ def _read_tables(body: bytes, tables: dict[int, tuple[bytes, bytes]]) -> None:
         tables[body[0]], body = (counts, body[17:end]), body[end:]
 
 
-def check_scan(frame: Frame) -> None:
-    """Raise DamagedScan unless a Huffman scan of one component ends with its last sample.
-
-    Other scans (colour, progressive, arithmetic) pass unseen: no radiograph is coded so.
-    """
-    if frame.components != 1 or frame.kind not in (SOF_BASELINE, SOF_EXTENDED, SOF_LOSSLESS):
-        return
+def scan_end(frame: Frame) -> int:
+    """Return where the marker after the scan begins; raise DamagedScan when there is none."""
     end = _AFTER_SCAN.search(frame.scan)
-    if end is None or end[0][1] != _EOI:
-        raise DamagedScan("the scan does not end with the image")
-    is_lossless = frame.kind == SOF_LOSSLESS
-    side = 1 if is_lossless else 8
-    units = -(-frame.rows // side) * -(-frame.columns // side)
-    parts = _RESTART.split(frame.scan[: end.start()])
+    if end is None:
+        raise DamagedScan("the scan does not end")
+    return end.start()
+
+
+def coded_parts(frame: Frame, units: int) -> Iterator[tuple[bytes, int]]:
+    """Yield the bytes between restart markers, and how many of the scan's units each codes."""
+    parts = _RESTART.split(frame.scan[: scan_end(frame)])
     interval = frame.restart_interval or units
     if len(parts) != -(-units // interval):
         raise DamagedScan("restart markers are missing, or stand where none belong")
     for part in parts:
         count = min(interval, units)
         units -= count
-        coded = part.replace(b"\xff\x00", b"\xff")
+        yield part.replace(b"\xff\x00", b"\xff"), count
+
+
+def check_scan(frame: Frame) -> None:
+    """Raise DamagedScan unless a Huffman scan of one component ends with its last sample.
+
+    Other scans (colour, arithmetic) pass unseen: no radiograph is coded so.
+    """
+    if frame.components != 1 or frame.kind not in (SOF_BASELINE, SOF_EXTENDED, SOF_LOSSLESS):
+        return
+    if frame.scan[scan_end(frame) + 1] != _EOI:
+        raise DamagedScan("the scan does not end with the image")
+    is_lossless = frame.kind == SOF_LOSSLESS
+    side = 1 if is_lossless else 8
+    units = -(-frame.rows // side) * -(-frame.columns // side)
+    for coded, count in coded_parts(frame, units):
         used = _walk_lossless(coded, count, frame) if is_lossless else _walk(coded, count, frame)
-        if not 0 <= 8 * len(coded) - used < _SLACK_BITS:
+        if not 0 <= 8 * len(coded) - used < SLACK_BITS:
             raise DamagedScan("the scan does not end with its last sample")
-
-
-def _table(frame: Frame, number: int, *, is_lossless: bool) -> HuffmanTable:
-    if number not in frame.tables:
-        raise DamagedScan("a Huffman table is missing")
-    return HuffmanTable.of(*frame.tables[number], is_lossless=is_lossless)
 
 
 def _windows(coded: bytes, start: int) -> NDArray[np.uint16]:
@@ -162,7 +177,7 @@ def _windows(coded: bytes, start: int) -> NDArray[np.uint16]:
 
 def _walk_lossless(coded: bytes, samples: int, frame: Frame) -> int:
     """Return the bit after the last sample."""
-    advance = _table(frame, frame.selectors >> 4, is_lossless=True).advance
+    advance = frame.table(frame.selectors >> 4, is_lossless=True).advance
     start = at = 0
     while samples:
         step = advance[_windows(coded, start)].tobytes()
@@ -179,8 +194,10 @@ def _walk_lossless(coded: bytes, samples: int, frame: Frame) -> int:
 
 def _walk(coded: bytes, blocks: int, frame: Frame) -> int:
     """Return the bit after the last block of 64 coefficients."""
-    dc = _table(frame, frame.selectors >> 4, is_lossless=False)
-    ac = _table(frame, 0x10 | frame.selectors & 15, is_lossless=False)
+    dc = frame.table(frame.selectors >> 4, is_lossless=False)
+    ac = frame.table(0x10 | frame.selectors & 15, is_lossless=False)
+    if ac.symbol[0] and _HOLE in coded:  # where zeros end a block, a flat film is full of them
+        raise DamagedScan("the scan has a hole")
     start = at = 0
     while blocks:
         windows = _windows(coded, start)

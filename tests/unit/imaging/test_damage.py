@@ -31,6 +31,11 @@ OTHERS = (
     CT + "JPEGLSLosslessTransferSyntax_1.2.840.10008.1.2.4.80",
     CT + "RLELosslessTransferSyntax_1.2.840.10008.1.2.5",
 )
+EXTRA = (
+    CT + "JPEGProcess2_4TransferSyntax_1.2.840.10008.1.2.4.51",
+    CT + "JPEGProcess6_8TransferSyntax_1.2.840.10008.1.2.4.53",
+    CT + "JPEGProcess10_12TransferSyntax_1.2.840.10008.1.2.4.55",
+)
 JPEG_2000 = (CT + "JPEG2000LosslessOnlyTransferSyntax_1.2.840.10008.1.2.4.90", "RG1_J2KI")
 TRIALS = 12
 
@@ -112,10 +117,10 @@ def test_a_codestream_of_another_size_than_the_header_says_is_refused(shared_dat
         assert refused.value.code == "damaged-pixels"
 
 
-@pytest.mark.parametrize("name", (CT + "JPEGProcess2_4TransferSyntax_1.2.840.10008.1.2.4.51",))
+@pytest.mark.parametrize("name", EXTRA)
 def test_damage_in_twelve_bit_jpeg_is_nearly_always_refused(
     shared_data: Path, name: str, damage: Any
 ) -> None:
     pytest.importorskip("imagecodecs", reason="the extra [codecs] is not installed")
 
-    assert len(outcomes(dcmread(shared_data / "dicom" / f"{name}.dcm"), damage)) <= TRIALS // 4
+    assert len(outcomes(dcmread(shared_data / "dicom" / f"{name}.dcm"), damage)) <= TRIALS // 10

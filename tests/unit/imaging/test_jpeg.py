@@ -30,7 +30,13 @@ def film(codestream: bytes, **changes: Any) -> bytes:
 
 @pytest.mark.parametrize(
     "options",
-    [{}, {"optimize": True}, {"restart_marker_blocks": 7}, {"progressive": True}],
+    [
+        {},
+        {"optimize": True},
+        {"restart_marker_blocks": 7},
+        {"progressive": True},
+        {"progressive": True, "restart_marker_blocks": 7},
+    ],
     ids=str,
 )
 def test_each_way_to_code_a_film_is_read(options: dict[str, Any]) -> None:
@@ -51,7 +57,9 @@ def test_grey_coded_as_colour_is_read(photometric: str) -> None:
     assert np.abs(DicomReader().pixels(data).values - np.asarray(GREY, np.float32)).max() < 8
 
 
-@pytest.mark.parametrize("options", [{}, {"restart_marker_blocks": 7}], ids=str)
+@pytest.mark.parametrize(
+    "options", [{}, {"restart_marker_blocks": 7}, {"progressive": True}], ids=str
+)
 def test_a_scan_that_lost_bytes_is_refused(options: dict[str, Any]) -> None:
     codestream = coded(GREY, **options)
     middle = len(codestream) * 2 // 3
@@ -60,6 +68,25 @@ def test_a_scan_that_lost_bytes_is_refused(options: dict[str, Any]) -> None:
         DicomReader().pixels(film(codestream[:middle] + codestream[middle + 100 :]))
 
     assert refused.value.code == "damaged-pixels"
+
+
+def test_a_hole_in_a_scan_is_refused_wherever_it_is() -> None:
+    codestream = coded(GREY)
+    begin = codestream.index(b"\xff\xda") + 10
+
+    for at in range(begin, len(codestream) - 70, 97):
+        hole = codestream[:at] + bytes(64) + codestream[at + 64 :]
+        with pytest.raises(StudyUnusable):
+            DicomReader().pixels(film(hole))
+
+
+def test_a_film_whose_black_is_coded_in_zeros_has_no_hole() -> None:
+    scene = np.zeros((800, 83), np.uint8)
+    scene[-101:] = GREY
+    codestream = coded(Image.fromarray(scene), optimize=True)
+    assert bytes(48) in codestream[codestream.index(b"\xff\xda") :]
+
+    assert DicomReader().pixels(film(codestream, Rows=800)).values[:600].max() == 0
 
 
 def test_a_restart_marker_where_none_belongs_is_refused() -> None:
