@@ -1,0 +1,76 @@
+"""Studies by accession number: what an EHR's orders name, and what an archive's index knows.
+
+Some EHRs have no ImagingStudy. Their orders and reports carry the number under which the archive
+files the images; the number is no proof of whose they are, so the header is checked as always.
+
+Source: DICOM PS3.3 C.7.2.1 (Accession Number), PS3.18 10.6 (search for studies); FHIR R4
+ServiceRequest and DiagnosticReport (identifier of type ACSN).
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from cds_service.domain.study import StudyReference
+
+_LONG_AGO = datetime.min.replace(tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Accession:
+    """The number of an order or a report of the EHR."""
+
+    number: str = field(repr=False)
+    patient_id: str  # logical id of the FHIR Patient whose record it is in
+    at: datetime | None = None  # when it was ordered, or reported
+    service_request_id: str | None = None  # logical id of the order
+
+
+@dataclass(frozen=True, slots=True)
+class IndexedStudy:
+    """A study as an archive lists it."""
+
+    study_uid: str
+    archive_url: str  # where it was found
+    patient: str | None = field(default=None, repr=False)  # the archive's own Patient ID
+    started: datetime | None = None
+    description: str = ""
+    modalities: tuple[str, ...] = ()
+    series_count: int | None = None
+    instance_count: int | None = None
+
+
+def newest_first(accessions: Iterable[Accession]) -> list[Accession]:
+    """Return each number once, as its newest order or report states it, the newest first."""
+    by_age = sorted(accessions, key=lambda one: one.at or _LONG_AGO)
+    newest = {one.number: one for one in by_age}
+    return sorted(newest.values(), key=lambda one: one.at or _LONG_AGO, reverse=True)
+
+
+def referred(
+    accession: Accession, found: Iterable[IndexedStudy], tenant_id: str
+) -> list[StudyReference]:
+    """Return what the archive found under this number, as studies of the order's patient.
+
+    Numbers are unique in a department and not in an archive: one that the archive has for several
+    patients names nobody's study.
+    """
+    found = list(found)
+    if len({one.patient for one in found}) > 1:
+        return []
+    return [
+        StudyReference(
+            tenant_id=tenant_id,
+            study_uid=one.study_uid,
+            patient_id=accession.patient_id,
+            started=one.started or accession.at,
+            description=one.description,
+            modalities=one.modalities,
+            series_count=one.series_count,
+            instance_count=one.instance_count,
+            archive_url=one.archive_url,
+            accession=accession.number,
+            service_request_id=accession.service_request_id,
+        )
+        for one in found
+    ]
