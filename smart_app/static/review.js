@@ -39,8 +39,7 @@ async function save(form) {
       fresh.querySelector(".standing")?.focus({ preventScroll: true });
       return watch(fresh);
     }
-    const answer = await response.json();
-    trouble = `${answer.text} ${WORDS.notSaved}`; // at the end of a session too: the form stays
+    trouble = `${await saidBy(response)} ${WORDS.notSaved}`; // and what was typed stays
   } catch {
     // Offline, or no JSON: the sentence above.
   }
@@ -106,7 +105,12 @@ function isInUse(section) {
 
 async function end(section, response) {
   if (!section.querySelector("details[open]")) return location.reload(); // the page says it
-  tell(section, (await response.json()).text);
+  tell(section, await saidBy(response));
+}
+
+async function saidBy(response) {
+  const { text, then } = await response.json();
+  return response.status === 401 ? `${text} ${then}` : text;
 }
 
 // --- copying -----------------------------------------------------------------------------------

@@ -2,11 +2,14 @@
 
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import pytest
 import redis
+from playwright.sync_api import Browser as Chromium
+from playwright.sync_api import Page
 
 from cds_service.adapters.backend_token import BackendTokens
 from cds_service.adapters.egress import Egress
@@ -17,6 +20,7 @@ from cds_service.sandbox.config import SandboxConfig
 from cds_service.sandbox.parts import EXTENSION, Sandbox
 from smart_app import chart, readable, user_profile
 from tests.builders import a_tenant
+from tests.real.pages import PAGE_MS, chromium, without_errors
 from tests.real.servers import free_port, redis_server
 from tests.web_app.house import (
     PUBLIC_URL,
@@ -27,6 +31,8 @@ from tests.web_app.house import (
     listening,
     register_app,
 )
+
+Screen = Callable[..., AbstractContextManager[Page]]
 
 
 @pytest.fixture(autouse=True)
@@ -119,6 +125,53 @@ class LaunchOf:
             fhir_context=context,
             app_context=json.dumps(app_context) if app_context else None,
         )
+
+
+@pytest.fixture(scope="module")
+def chrome() -> Iterator[Chromium]:
+    with chromium() as browser:
+        yield browser
+
+
+@pytest.fixture
+def base(house: House, sandbox: Sandbox) -> Iterator[str]:
+    """Where the app listens: on 127.0.0.1, while the EHR is on localhost."""
+    with listening(house.app) as port:
+        address = f"http://127.0.0.1:{port}"
+        house.swap(public_url=address)
+        register_app(sandbox, address)
+        yield address
+    register_app(sandbox, PUBLIC_URL)
+
+
+@pytest.fixture
+def study(
+    chrome: Chromium, house: House, tenant: Tenant, base: str, launch_of: "LaunchOf"
+) -> Screen:
+    """Opens the study page on a screen; it fails the test on any error, the policy's among them.
+
+    A test in which the service refuses something `expects_refusals`: Chromium reports those too.
+    """
+
+    @contextmanager
+    def opened(
+        width: int = 1280,
+        height: int = 800,
+        prepare: Callable[[Page], object] = lambda page: None,
+        *,
+        expects_refusals: bool = False,
+        **options: Any,
+    ) -> Iterator[Page]:
+        context = chrome.new_context(viewport={"width": width, "height": height}, **options)
+        page = context.new_page()
+        prepare(page)
+        page.set_default_timeout(PAGE_MS)
+        with nullcontext() if expects_refusals else without_errors(page):
+            page.goto(f"{base}/app/launch?iss={tenant.fhir_base}&launch={launch_of()}")
+            yield page
+        context.close()
+
+    return opened
 
 
 @pytest.fixture

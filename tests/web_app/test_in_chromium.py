@@ -13,12 +13,11 @@ from cds_service.domain.finding import Box
 from cds_service.domain.job import JobStep
 from cds_service.domain.review import WriteState
 from cds_service.domain.tenant import Tenant
-from cds_service.sandbox.parts import Sandbox
 from tests.builders import a_patient, a_study
 from tests.fakes.ledger import FakeResults
 from tests.real.pages import chromium_page, without_errors
 from tests.web_app.conftest import LaunchOf
-from tests.web_app.house import PUBLIC_URL, House, a_seen_result, listening, register_app
+from tests.web_app.house import House, a_seen_result, listening
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
 
@@ -28,17 +27,6 @@ def page() -> Iterator[Page]:
     """A page that fails the test on any error the browser reports, the policy's among them."""
     with chromium_page() as page, without_errors(page):
         yield page
-
-
-@pytest.fixture
-def base(house: House, sandbox: Sandbox) -> Iterator[str]:
-    """Where the app listens: on 127.0.0.1, while the EHR is on localhost."""
-    with listening(house.app) as port:
-        address = f"http://127.0.0.1:{port}"
-        house.swap(public_url=address)
-        register_app(sandbox, address)
-        yield address
-    register_app(sandbox, PUBLIC_URL)
 
 
 def in_a_frame(

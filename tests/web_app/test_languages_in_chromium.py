@@ -7,18 +7,10 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
 from cds_service.domain.tenant import Tenant
-from cds_service.sandbox.parts import Sandbox
 from smart_app.catalogues import LANGUAGES
 from tests.real.pages import chromium_page, without_errors
 from tests.web_app.conftest import LaunchOf
-from tests.web_app.house import (
-    PUBLIC_URL,
-    House,
-    a_radiograph,
-    a_seen_result,
-    listening,
-    register_app,
-)
+from tests.web_app.house import House, a_radiograph, a_seen_result
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
 
@@ -28,17 +20,6 @@ def page() -> Iterator[Page]:
     """A page that fails the test on any error the browser reports."""
     with chromium_page() as page, without_errors(page):
         yield page
-
-
-@pytest.fixture
-def base(house: House, sandbox: Sandbox) -> Iterator[str]:
-    """Where the app listens."""
-    with listening(house.app) as port:
-        address = f"http://127.0.0.1:{port}"
-        house.swap(public_url=address)
-        register_app(sandbox, address)
-        yield address
-    register_app(sandbox, PUBLIC_URL)
 
 
 @pytest.mark.parametrize("code", ["de", "ja", "ar"])

@@ -5,8 +5,7 @@ Source: issue "Study view"; CSP Level 3; ADR 0008.
 
 import re
 from base64 import b64decode
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable
 from datetime import timedelta
 from io import BytesIO
 from typing import Any
@@ -14,72 +13,21 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser, Locator, Page, Route, expect
+from playwright.sync_api import Locator, Page, Route, expect
 from pydicom.uid import EnhancedXAImageStorage
 
 from cds_service.domain.instance_digest import instance_digest
-from cds_service.domain.tenant import Tenant
-from cds_service.sandbox.parts import Sandbox
 from tests.builders import a_finding, a_result, an_analysis
 from tests.fakes.imaging import STUDY_UID, FakeArchive
-from tests.real.pages import PAGE_MS, chromium, wait_until, without_errors
+from tests.real.pages import wait_until
 from tests.unit.imaging.dicom import a_film, as_file
-from tests.web_app.conftest import LaunchOf
-from tests.web_app.house import (
-    PUBLIC_URL,
-    House,
-    a_radiograph,
-    a_seen_result,
-    a_warm_map,
-    listening,
-    register_app,
-)
+from tests.web_app.conftest import Screen
+from tests.web_app.house import House, a_radiograph, a_seen_result, a_warm_map
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
 
 TOLERANCE = 3  # of 256 grey levels
 BLOCKS = 8  # a side
-Screen = Callable[..., AbstractContextManager[Page]]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as browser:
-        yield browser
-
-
-@pytest.fixture
-def base(house: House, sandbox: Sandbox) -> Iterator[str]:
-    """Where the app listens."""
-    with listening(house.app) as port:
-        address = f"http://127.0.0.1:{port}"
-        house.swap(public_url=address)
-        register_app(sandbox, address)
-        yield address
-    register_app(sandbox, PUBLIC_URL)
-
-
-@pytest.fixture
-def study(browser: Browser, house: House, tenant: Tenant, base: str, launch_of: LaunchOf) -> Screen:
-    """Opens the study page on a screen; it fails the test on any error, the policy's among them."""
-
-    @contextmanager
-    def opened(
-        width: int = 1280,
-        height: int = 800,
-        prepare: Callable[[Page], object] = lambda page: None,
-        **options: Any,
-    ) -> Iterator[Page]:
-        context = browser.new_context(viewport={"width": width, "height": height}, **options)
-        page = context.new_page()
-        prepare(page)
-        page.set_default_timeout(PAGE_MS)
-        with without_errors(page):
-            page.goto(f"{base}/app/launch?iss={tenant.fhir_base}&launch={launch_of()}")
-            yield page
-        context.close()
-
-    return opened
 
 
 def blocks(rows: int = 1024, columns: int = 896) -> np.ndarray:
