@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydicom import Dataset
 from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
@@ -236,6 +237,52 @@ def test_deep_sequences_are_refused_and_cost_nothing() -> None:
 
     with pytest.raises(InstanceRefused):
         identify(data[:at] + nested + data[at:])
+
+
+@pytest.mark.parametrize(
+    ("element", "kind"),
+    [
+        (b"\x08\x00\x18\x00UI", b"FD"),  # SOP Instance UID of a length that no FD has
+        (b"\x20\x00\x0d\x00UI", b"U1"),  # Study Instance UID of no kind that there is
+        (b"\x08\x00\x50\x00SH", b"FD"),  # Accession Number
+    ],
+)
+def test_an_element_of_another_kind_is_refused_and_its_value_is_said_nowhere(
+    element: bytes, kind: bytes, recwarn: pytest.WarningsRecorder
+) -> None:
+    data = as_pushed(a_pushed_film(AccessionNumber="A-1234567"))
+
+    with pytest.raises(InstanceRefused) as refusal:
+        identify(data.replace(element, element[:4] + kind))
+
+    assert refusal.value.failure == Failure.NOT_UNDERSTOOD
+    assert "1.2.840" not in str(refusal.value) and list(recwarn) == []
+
+
+@pytest.mark.parametrize("private", [b"\x08\x00\x06\x00SQ", b"\x09\x00\x40\x11UN"])
+def test_a_mebibyte_of_empty_items_is_given_up_early(private: bytes) -> None:
+    data = as_pushed(a_pushed_film())
+    at = data.index(b"\x08\x00\x16\x00UI")
+    items = private + b"\0\0\xff\xff\xff\xff" + b"\xfe\xff\x00\xe0\0\0\0\0" * 60_000
+    closed = items + b"\xfe\xff\xdd\xe0\0\0\0\0"  # so that nothing but their number is odd
+
+    with pytest.raises(InstanceRefused) as refusal:
+        identify(data[:at] + closed + data[at:])
+
+    assert refusal.value.failure == Failure.NOT_UNDERSTOOD
+
+
+def test_an_image_that_was_made_of_two_thousand_others_is_taken() -> None:
+    sources = []
+    for number in range(2000):
+        source = Dataset()
+        source.ReferencedSOPClassUID = "1.2.840.10008.5.1.4.1.1.2"
+        source.ReferencedSOPInstanceUID = f"{SERIES_UID}.9.{number}"
+        sources.append(source)
+
+    instance = identify(as_pushed(a_pushed_film(SourceImageSequence=sources)))
+
+    assert instance.study_uid == STUDY_UID
 
 
 def test_a_file_meta_of_another_instance_is_refused() -> None:
