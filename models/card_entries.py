@@ -13,6 +13,8 @@ __all__ = ["TO_FILL_IN", "Entries"]
 
 TO_FILL_IN = "FILL IN"  # how a drafted card marks what only people know
 
+LARGEST = 1_000_000_000  # of a number, either way
+
 _Value = TypeVar("_Value")
 
 
@@ -39,6 +41,8 @@ class Entries:
             if not isinstance(found, dict) or step not in found:
                 raise ValueError(f"the model card has no {self._named(path)}")
             found = found[step]
+        if type(found) in (int, float):
+            found = self._bounded(path, found)
         if kind is float and type(found) is int:
             found = float(found)
         if type(found) is not kind or found == "":
@@ -69,7 +73,7 @@ class Entries:
         found = self.optional(path, list, [])
         if not all(type(number) in (int, float) for number in found):
             raise ValueError(f"the model card's {self._named(path)} is not a list of numbers")
-        return tuple(float(number) for number in found)
+        return tuple(float(self._bounded(path, number)) for number in found)
 
     def under(self, path: str) -> Entries:
         """Return the mapping at this path. Raises ValueError."""
@@ -88,6 +92,11 @@ class Entries:
         gap = next(_gaps(self.entries, self.place), None)
         if gap is not None:
             raise ValueError(f"the model card's {gap} is still to be filled in")
+
+    def _bounded(self, path: str, number: float) -> float:
+        if not abs(number) <= LARGEST:  # NaN is in no range
+            raise ValueError(f"the model card's {self._named(path)} is not a number of this size")
+        return number
 
     def _named(self, path: str) -> str:
         return f"{self.place}.{path}" if self.place else path

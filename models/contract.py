@@ -14,10 +14,9 @@ from dataclasses import dataclass, field
 from math import isfinite
 from typing import Any
 
-import yaml
-
 from models.card_entries import Entries
 from models.card_rules import read_routing
+from models.card_yaml import parse_card
 
 __all__ = [
     "FindingCode",
@@ -31,6 +30,7 @@ __all__ = [
 ]
 
 DAYS_PER_YEAR = 365.25
+OLDEST = 150  # years
 FITS = ("stretch", "crop", "pad")
 GREYS = ("robust", "full")
 LAYOUTS = ("NCHW", "NHWC")
@@ -170,11 +170,7 @@ class ModelCard:
 
         Raises ValueError that names the entry which is missing or of the wrong kind.
         """
-        try:
-            raw = yaml.safe_load(text)
-        except yaml.YAMLError as broken:
-            raise ValueError("the model card is not YAML") from broken
-        card = Entries(raw if isinstance(raw, dict) else {})
+        card = Entries(parse_card(text))
         card.refuse_gaps()
         return cls(
             id=card.get("id", str),
@@ -277,13 +273,20 @@ def _intended_use(card: Entries) -> IntendedUse:
     use = card.under("intended_use")
     first_year = use.get("age_years.min", int)
     last_year = use.get("age_years.max", int)
+    if first_year < 0 or last_year > OLDEST:
+        raise ValueError(f"the model card's intended_use.age_years is not 0 to {OLDEST}")
     return IntendedUse(
-        modalities=frozenset(use.texts("modalities")),
-        body_parts=frozenset(use.texts("body_parts") if use.has("body_parts") else ()),
-        views=frozenset(use.texts("views") if use.has("views") else ()),
+        modalities=_terms(use, "modalities"),
+        body_parts=_terms(use, "body_parts") if use.has("body_parts") else frozenset(),
+        views=_terms(use, "views") if use.has("views") else frozenset(),
         min_age_days=int(first_year * DAYS_PER_YEAR),
         max_age_days=int((last_year + 1) * DAYS_PER_YEAR) - 1,
         population=use.get("population", str),
         projection=use.get("projection", str),
         frame=use.get("frame", int) if use.has("frame") else None,
     )
+
+
+def _terms(use: Entries, path: str) -> frozenset[str]:
+    """Return DICOM's defined terms, in capitals as a header has them."""
+    return frozenset(text.upper() for text in use.texts(path))

@@ -10,9 +10,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import yaml
-
 from models.card_entries import Entries
+from models.card_yaml import parse_card
 
 __all__ = ["Transparency"]
 
@@ -29,11 +28,7 @@ class Transparency:
     @classmethod
     def from_yaml(cls, text: str) -> Transparency:
         """Read the file; raise ValueError that names what is missing or of the wrong kind."""
-        try:
-            raw = yaml.safe_load(text)
-        except yaml.YAMLError as broken:
-            raise ValueError("transparency.yaml is not YAML") from broken
-        entries = Entries(raw if isinstance(raw, dict) else {})
+        entries = Entries(parse_card(text, "transparency.yaml"))
         return cls(
             digest=entries.get("digest", str),
             answers=_texts(entries.under("answers")),

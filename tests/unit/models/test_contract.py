@@ -83,6 +83,11 @@ def test_an_entry_of_the_wrong_kind_is_named(entry: str, value: object) -> None:
         ({"operating_point__abstain": {"low": 0.9, "high": 0.95}}, "threshold"),
         ({"operating_point__calibration": {"slope": -1.0, "intercept": 0.0}}, "slope"),
         ({"intended_use__age_years": {"min": 6, "max": 1}}, "age"),
+        *(
+            ({f"operating_point__{entry}": number}, "not a number of this size")
+            for entry in ("scope__threshold", "threshold", "calibration__intercept")
+            for number in (float("nan"), float("inf"), 10**400)
+        ),
     ],
 )
 def test_a_card_that_contradicts_itself_is_refused(changes: dict[str, Any], words: str) -> None:
@@ -94,6 +99,16 @@ def test_a_card_that_contradicts_itself_is_refused(changes: dict[str, Any], word
 def test_a_text_that_is_no_card_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="model card"):
         ModelCard.from_yaml(text)
+
+
+def test_defined_terms_are_read_in_capitals_as_a_header_is() -> None:
+    use = a_parsed_card(
+        intended_use__modalities=["dx"],
+        intended_use__views=["Ap"],
+        intended_use__body_parts=["Chest"],
+    ).intended_use
+
+    assert (use.modalities, use.views, use.body_parts) == ({"DX"}, {"AP"}, {"CHEST"})
 
 
 def test_a_card_without_a_scope_score_has_no_limit_for_it() -> None:
