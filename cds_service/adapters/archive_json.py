@@ -30,8 +30,11 @@ class ArchiveJson:
         self,
         session_for: Callable[..., requests.Session],
         auth_for: Callable[[Tenant], AuthBase | None] = lambda _tenant: None,
+        timeout_s: float = TIMEOUT_S,
     ) -> None:
+        """`timeout_s`: to connect, between two packets, and for a whole body."""
         self._session_for, self._auth_for = session_for, auth_for
+        self._timeout_s = timeout_s
 
     def get(
         self, tenant: Tenant, url: str, params: Mapping[str, str | int] | None = None
@@ -41,12 +44,12 @@ class ArchiveJson:
         Raises ArchiveFailed, ArchiveRefused or EndpointNotAllowed, and as the EHR's token
         endpoint does.
         """
-        session = self._session_for(tenant, max_bytes=MAX_BYTES, body_s=TIMEOUT_S)
+        session = self._session_for(tenant, max_bytes=MAX_BYTES, body_s=self._timeout_s)
         headers = {"Accept": "application/dicom+json, application/json"}
         auth = self._auth_for(tenant)
         try:
             response = session.get(
-                url, params=params, headers=headers, auth=auth, timeout=TIMEOUT_S
+                url, params=params, headers=headers, auth=auth, timeout=self._timeout_s
             )
             return _parsed(response)
         except (EhrAnswerInvalid, EhrTimedOut, requests.RequestException, ValueError) as error:
@@ -70,9 +73,14 @@ def study_clue(dataset: Json) -> Clue | None:
 
 def value_of(dataset: Json, tag: str) -> object:
     """Return the first value of an element of the DICOM JSON model, or None."""
+    return next(iter(values_of(dataset, tag)), None)
+
+
+def values_of(dataset: Json, tag: str) -> list[object]:
+    """Return the values of an element of the DICOM JSON model, or none."""
     element = dataset.get(tag)
     values = element.get("Value") if isinstance(element, dict) else None
-    return values[0] if isinstance(values, list) and values else None
+    return values if isinstance(values, list) else []
 
 
 def _parsed(response: requests.Response) -> object:

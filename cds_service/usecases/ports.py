@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
 
+from cds_service.domain.accession import IndexedStudy
 from cds_service.domain.alert import AlertCount, AlertPolicies, AlertPolicy, Reaction
 from cds_service.domain.audit import AuditEvent
 from cds_service.domain.card import Feedback, ShownCard
@@ -68,6 +69,16 @@ class DoorRegister(Protocol):
 
     def set_change_feed(self, tenant_id: str, address: str) -> None:
         """Store the base of its archive's change feed; raise NotFound."""
+
+
+class StudyIndex(Protocol):
+    """An archive that can be asked which studies it has."""
+
+    def of_accession(self, tenant: Tenant, number: str) -> list[IndexedStudy]:
+        """Return the studies under this accession number; none where no archive is registered.
+
+        Raises ArchiveFailed, ArchiveRefused, EndpointNotAllowed, or as a token endpoint does.
+        """
 
 
 class ArchiveFeed(Protocol):

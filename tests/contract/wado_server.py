@@ -4,6 +4,8 @@ import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from json import dumps
+from typing import Any
 
 from flask import Flask, Response, request
 from werkzeug.serving import make_server
@@ -21,11 +23,19 @@ class WadoServer:
     body: bytes | None = None  # instead of the multipart of the study
     content_type: str = f'multipart/related; type="application/dicom"; boundary={BOUNDARY}'
     asked: list[tuple[str, dict[str, str]]] = field(default_factory=list)
+    rows: list[dict[str, Any]] = field(default_factory=list)  # of its index, as QIDO-RS has them
+    searched: list[dict[str, str]] = field(default_factory=list)
 
     def app(self) -> Flask:
         app = Flask("archive")
+        app.get("/dicom-web/studies")(self.search)
         app.get("/dicom-web/<path:path>")(self.retrieve)
         return app
+
+    def search(self) -> Response:
+        """Answer with every row, whatever is asked for: matching is the client's to check."""
+        self.searched.append(dict(request.args))
+        return Response(dumps(self.rows), self.status, content_type="application/dicom+json")
 
     def retrieve(self, path: str) -> Response:
         self.asked.append((path, dict(request.headers)))

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from cds_service.domain.accession import IndexedStudy
 from cds_service.domain.finding import Activation, Box, Coding, ModelIdentity
 from cds_service.domain.guards import IntendedUse
 from cds_service.domain.study import InstanceHeader, StudyReference
@@ -89,6 +90,21 @@ class FakeArchive:
             raise StudyIncomplete("no-endpoint", "the EHR names no archive for it")
         if study.study_uid not in self._studies:
             raise StudyIncomplete("not-in-archive", "the archive does not have its images")
+
+
+@dataclass
+class FakeIndex:
+    """The index of an archive in memory, by accession number."""
+
+    studies: dict[str, list[IndexedStudy]] = field(default_factory=dict)
+    fails_with: SightlineError | None = None
+    asked: list[str] = field(default_factory=list)
+
+    def of_accession(self, tenant: Tenant, number: str) -> list[IndexedStudy]:
+        self.asked.append(number)
+        if self.fails_with is not None:
+            raise self.fails_with
+        return self.studies.get(number, []) if tenant.archive_base else []
 
 
 @dataclass(frozen=True)
