@@ -17,6 +17,11 @@ def test_the_bundled_models_are_found_and_their_digests_fit() -> None:
         assert package.card.id == model_id and len(package.weights) <= 25 * 1024 * 1024
 
 
+@pytest.mark.parametrize("model_id", model_ids())
+def test_a_bundled_model_states_the_licence_of_its_weights(model_id: str) -> None:
+    assert card_of(model_id).licence
+
+
 def test_a_folder_with_a_card_is_a_model(tmp_path: Path) -> None:
     a_package(tmp_path, "second", b"weights")
     (tmp_path / "no_model").mkdir()
