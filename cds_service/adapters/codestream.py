@@ -3,33 +3,31 @@
 A decoder allocates what the codestream says, not what the DICOM header says, and most decoders give
 garbage for damaged data without a word. What each format rules out costs little to look for.
 
-Source: DICOM PS3.5 8.2, annex G (RLE); ISO/IEC 15444-1 annex A, D.4.1 (JPEG 2000 markers).
+Source: DICOM PS3.5 8.2, annex G (RLE).
 """
 
-import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
 from pydicom.uid import (
+    JPEG2000,
     UID,
+    JPEG2000Lossless,
     JPEG2000TransferSyntaxes,
     JPEGLSTransferSyntaxes,
     JPEGTransferSyntaxes,
     RLELossless,
 )
 
+from cds_service.adapters.jpeg_2000 import check_packets, coded_size
 from cds_service.adapters.jpeg_progressive import SOF_PROGRESSIVE, check_progressive
 from cds_service.adapters.jpeg_scan import check_scan, read_frame
 from cds_service.errors import UnreadableInstance
 
 # Spectral selection and full progression, Huffman coded (PS3.6 annex A).
 RETIRED_JPEG = frozenset({UID("1.2.840.10008.1.2.4.53"), UID("1.2.840.10008.1.2.4.55")})
-_SOC_SIZ, _SOT, _SOD, _EOC = b"\xff\x4f\xff\x51", b"\xff\x90", b"\xff\x93", b"\xff\xd9"
+_EOC = b"\xff\xd9"
 _PADDING = b"\0\xff"  # to an even length: zero (PS3.5 A.4), or ones, seen in the field
-_CODESTREAM_BOX = b"jp2c"
-# D.4.1 and B.10.1: inside packets no byte above 8F follows FF, but for the packet markers 91, 92.
-_ILLEGAL_IN_PACKETS = re.compile(rb"\xff[\x90\x93-\xff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +50,7 @@ def check_codestream(transfer_syntax: str, frame: bytes, matrix: Matrix) -> None
     if transfer_syntax == RLELossless:
         _check_rle(frame, matrix)
     elif transfer_syntax in JPEG2000TransferSyntaxes:
-        _check_jpeg_2000(frame, matrix)
+        _check_jpeg_2000(transfer_syntax, frame, matrix)
     elif transfer_syntax in (*JPEGTransferSyntaxes, *JPEGLSTransferSyntaxes, *RETIRED_JPEG):
         if not frame.rstrip(_PADDING).endswith(_EOC):
             raise damaged()
@@ -101,38 +99,7 @@ def _check_rle_segment(segment: bytes, pixels: int) -> None:
         raise damaged()
 
 
-def _check_jpeg_2000(frame: bytes, matrix: Matrix) -> None:
-    """Check the size, the end, and that no marker lies inside a packet.
-
-    Damage that makes no marker cannot be seen: the arithmetic decoder accepts any bytes.
-    """
-    start = 0
-    if frame[4:8] == b"jP  ":  # a JP2 file where a bare codestream belongs; seen in the field
-        start = frame.index(_CODESTREAM_BOX) + 4
-    if frame[start : start + 4] != _SOC_SIZ or not frame.rstrip(_PADDING).endswith(_EOC):
-        raise damaged()
-    siz = frame[start + 4 : start + 46]
-    right, bottom, left, top = (int.from_bytes(siz[at : at + 4], "big") for at in (4, 8, 12, 16))
-    samples = int.from_bytes(siz[36:38], "big")
-    _check_size(bottom - top, right - left, samples, matrix)
-    for packets in _tile_parts(frame[start:]):
-        if _ILLEGAL_IN_PACKETS.search(packets):
-            raise damaged()
-
-
-def _tile_parts(codestream: bytes) -> Iterator[bytes]:
-    """Yield the packets of each tile-part, as far as the stated lengths lead (A.4.2)."""
-    at = codestream.find(_SOT)
-    while codestream[at : at + 2] == _SOT:
-        length = int.from_bytes(codestream[at + 6 : at + 10], "big")
-        end = at + length if length else len(codestream.rstrip(_PADDING)) - 2
-        body = at + 12
-        while codestream[body : body + 2] != _SOD:
-            step = int.from_bytes(codestream[body + 2 : body + 4], "big")
-            if codestream[body : body + 1] != b"\xff" or not step or body > end:
-                raise damaged()
-            body += 2 + step
-        if codestream[end : end + 2] not in (_SOT, _EOC):
-            return  # inconsistent lengths, seen in files that decode: nothing to go by
-        yield codestream[body + 2 : end]
-        at = end
+def _check_jpeg_2000(transfer_syntax: str, frame: bytes, matrix: Matrix) -> None:
+    size = coded_size(frame)
+    _check_size(size.rows, size.columns, size.components, matrix)
+    check_packets(frame, is_arithmetic=transfer_syntax in (JPEG2000Lossless, JPEG2000))
