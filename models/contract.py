@@ -19,6 +19,7 @@ from models.card_rules import read_routing
 from models.card_yaml import parse_card
 
 __all__ = [
+    "MIN_OPSET",
     "FindingCode",
     "FindingOutput",
     "IntendedUse",
@@ -31,6 +32,7 @@ __all__ = [
 
 DAYS_PER_YEAR = 365.25
 OLDEST = 150  # years
+MIN_OPSET = 9  # of ONNX
 FITS = ("stretch", "crop", "pad")
 GREYS = ("robust", "full")
 LAYOUTS = ("NCHW", "NHWC")
@@ -142,6 +144,7 @@ class ModelCard:
     label: str  # the words every page and object repeats
     licence: str  # of the weights; "": not stated
     digest: str  # "sha256:" and 64 hex digits, of model.onnx
+    opset: int | None  # of model.onnx; None: the card does not say
     input: ModelInput
     output: ModelOutput
     findings: tuple[FindingOutput, ...]  # one at least, each code once
@@ -157,6 +160,8 @@ class ModelCard:
             raise ValueError("the model card's id is not small letters, digits and underscores")
         if not re.fullmatch(r"sha256:[0-9a-f]{64}", self.digest):
             raise ValueError(f"model card {self.id}: the digest is not a SHA-256")
+        if self.opset is not None and self.opset < MIN_OPSET:
+            raise ValueError(f"model card {self.id}: the opset is older than {MIN_OPSET}")
         if self.intended_use.min_age_days > self.intended_use.max_age_days:
             raise ValueError(f"model card {self.id}: the lowest age is above the highest")
         if len({one.coding.code for one in self.findings}) < len(self.findings):
@@ -180,6 +185,7 @@ class ModelCard:
             label=card.get("label", str),
             licence=card.optional("licence", str, ""),
             digest=card.get("weights.digest", str),
+            opset=card.get("weights.opset", int) if card.has("weights.opset") else None,
             input=_input(card),
             output=_output(card),
             findings=_findings(card),

@@ -5,6 +5,7 @@ Source: docs/reference/models.md, "What verify checks".
 
 import time
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 from cds_service.adapters.pixels import Radiograph
 from cds_service.adapters.runtime import OnnxClassifier, new_session
 from cds_service.errors import SightlineError
-from models.contract import ModelCard, ModelPackage
+from models.contract import MIN_OPSET, ModelCard, ModelPackage
 from models.onnx_file import OnnxFile, read_onnx, unsafe_in
 from models.prepare import standardise
 from models.registry import digest_of
@@ -23,7 +24,6 @@ FloatArray = NDArray[np.float32]
 
 MAX_WEIGHTS_BYTES = 256 * 1024 * 1024  # a worker's address space is 3 GiB
 MAX_GOLDEN_BYTES = 256 * 1024 * 1024  # unpacked
-MIN_OPSET = 9
 SCORE_TOLERANCE, MAP_TOLERANCE = 1e-4, 1e-3  # against what the training framework gave
 TEST_IMAGE_SIDE = 512
 
@@ -78,9 +78,8 @@ def _digest(card: ModelCard, weights: bytes) -> Check:
 
 
 def _opset(card: ModelCard, found: OnnxFile) -> Check:
-    pinned = card.details["weights"].get("opset")
-    if pinned is not None and pinned != found.opset:
-        return Check("opset", f"the card says {pinned}, the file says {found.opset}")
+    if card.opset is not None and card.opset != found.opset:
+        return Check("opset", f"the card says {card.opset}, the file says {found.opset}")
     if found.opset < MIN_OPSET:
         return Check("opset", f"opset {found.opset} is older than {MIN_OPSET}")
     return Check("opset", note=str(found.opset))
@@ -133,7 +132,7 @@ def _golden(card: ModelCard, weights: bytes, path: Path) -> Check:
         return Check("golden", note="no golden.npz: nothing to compare with")
     try:
         known = _arrays(path)
-    except (ValueError, OSError, zipfile.BadZipFile):
+    except (ValueError, OSError, RuntimeError, MemoryError, zipfile.BadZipFile, zlib.error):
         return Check("golden", "golden.npz cannot be read")
     tensor = known.pop("input", None)
     if tensor is None and "grey" in known:
@@ -162,7 +161,10 @@ def _arrays(path: Path) -> dict[str, FloatArray]:
         if sum(member.file_size for member in archive.infolist()) > MAX_GOLDEN_BYTES:
             raise ValueError("golden.npz unpacks to too much")
     with np.load(path, allow_pickle=False) as arrays:
-        return {name: arrays[name] for name in arrays.files}
+        known = {name: arrays[name] for name in arrays.files}
+    if not all(one.dtype.kind in "fiu" and one.ndim and len(one) for one in known.values()):
+        raise ValueError("golden.npz has an array that is no list of numbers")
+    return known
 
 
 def _from_grey(grey: FloatArray) -> FloatArray:

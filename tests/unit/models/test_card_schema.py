@@ -28,6 +28,8 @@ WRONG: list[dict[str, Any]] = [
     {"licence": "FILL IN: of the weights"},
     {"licence": 1},
     {"weights__digest": "sha256:abc"},
+    {"weights__opset": "17"},
+    {"weights__opset": 8},
     {"input__size": 8},
     {"input__size": 4096},
     {"input__size": "28"},

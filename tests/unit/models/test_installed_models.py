@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -283,6 +284,47 @@ def test_golden_answers_hold_to_a_ten_thousandth(package: Path, off: float, is_r
     np.savez(package / "golden.npz", input=tensor, out=answers)
 
     assert ("golden" not in problems_of(package)) is is_right
+
+
+INPUT, ANSWERS = np.zeros((2, 1, 28, 28), np.float32), np.zeros((2, 2), np.float32)
+
+
+@pytest.mark.parametrize(
+    "arrays",
+    [
+        {"input": INPUT[:0], "out": ANSWERS[:0]},
+        {"input": INPUT, "out": np.array([["a", "b"]] * 2)},
+        {"input": INPUT, "out": np.zeros((2, 2), "M8[s]")},
+        {"grey": np.array(["a"]), "out": ANSWERS},
+        {"grey": np.float32(1), "out": ANSWERS},
+    ],
+    ids=["none", "texts", "dates", "grey-texts", "grey-number"],
+)
+def test_golden_arrays_that_are_no_numbers_are_a_problem(
+    package: Path, arrays: dict[str, Any]
+) -> None:
+    np.savez(package / "golden.npz", **arrays)
+
+    assert problems_of(package)["golden"] == "golden.npz cannot be read"
+
+
+def test_a_golden_array_larger_than_the_machine_is_a_problem(package: Path) -> None:
+    entries = b"{'descr': '<f4', 'fortran_order': False, 'shape': (1000000000000,)}"
+    with zipfile.ZipFile(package / "golden.npz", "w") as archive:
+        archive.writestr("input.npy", b"\x93NUMPY\x01\x00\x76\x00" + entries.ljust(117) + b"\n")
+
+    assert problems_of(package)["golden"] == "golden.npz cannot be read"
+
+
+def test_a_golden_file_under_a_password_is_a_problem(package: Path) -> None:
+    path = package / "golden.npz"
+    np.savez(path, input=INPUT, out=ANSWERS)
+    locked = bytearray(path.read_bytes())
+    for flags in (6, locked.find(b"PK\x01\x02") + 8):
+        locked[flags] |= 1
+    path.write_bytes(locked)
+
+    assert problems_of(package)["golden"] == "golden.npz cannot be read"
 
 
 def test_golden_answers_of_another_model_are_a_problem(package: Path) -> None:
