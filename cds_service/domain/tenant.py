@@ -92,6 +92,11 @@ class Tenant:
         return self.client_id is not None and self.client_kind is ClientKind.ASYMMETRIC
 
     @property
+    def has_imaging_studies(self) -> bool:
+        """Whether its FHIR server may have ImagingStudy; Oracle Health's knows no such type."""
+        return self.vendor is not Vendor.ORACLE
+
+    @property
     def names_roles(self) -> bool:
         """Whether a rule may hold of a Practitioner by their roles only, which are then read."""
         rules = (self.app_users, self.reviewers)

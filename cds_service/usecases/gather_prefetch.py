@@ -9,9 +9,10 @@ server is ever called).
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass
+from typing import TypeVar
 
 from cds_service.domain.audit import AuditAction, AuditEvent
 from cds_service.domain.hook import FhirAuthorization, HookCall, PrefetchState
@@ -36,7 +37,17 @@ PREFETCH: Mapping[str, str] = {
     STUDIES: f"ImagingStudy?patient={{{{context.patientId}}}}&_sort=-started&_count={NEWEST}",
 }
 
+# What is read instead where the EHR has no ImagingStudy; no client is asked to send it.
+REQUESTS, REPORTS = "requests", "reports"
+_PATHS: Mapping[str, str] = {
+    **PREFETCH,
+    REQUESTS: "ServiceRequest?patient={{context.patientId}}&_sort=-authored&_count=50",
+    REPORTS: "DiagnosticReport?patient={{context.patientId}}&_sort=-date&_count=50",
+}
+
 Fetch = Callable[[FhirAuthorization | None], Resource]
+_Asked = TypeVar("_Asked")
+_Found = TypeVar("_Found")
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +108,11 @@ class Gathering:
         """Read one resource more, such as "Endpoint/1"; waits and raises as `document`."""
         return self._wait(self._lane.submit(self._read, path, self._lent_token()))
 
-    def _wait(self, reading: Future[Resource]) -> Resource:
+    def of_each(self, find: Callable[[_Asked], _Found], asked: Sequence[_Asked]) -> list[_Found]:
+        """Find something for each, all at once; waits as `document`, raises that or as `find`."""
+        return [self._wait(one) for one in [self._lane.submit(find, each) for each in asked]]
+
+    def _wait(self, reading: Future[_Found]) -> _Found:
         try:
             return reading.result(timeout=max(0.0, self._deadline - self._by.timer()))
         except TimeoutError as error:
@@ -117,7 +132,7 @@ class Gathering:
             return None
         # What the client could not read with its own rights is not tried again with its token.
         lent = None if sent.state is PrefetchState.FAILED else self._lent_token()
-        path = PREFETCH[key].replace("{{context.patientId}}", self._call.patient_id)
+        path = _PATHS[key].replace("{{context.patientId}}", self._call.patient_id)
         return self._lane.submit(self._read, path, lent)
 
     def _has_newest(self, page: Resource) -> bool:

@@ -14,7 +14,7 @@ from cds_service.domain.tenant import Tenant
 from cds_service.usecases.card_language import ENGLISH, Words
 from cds_service.usecases.compose_card import CardWriter
 from cds_service.usecases.gather_prefetch import Gatherer
-from cds_service.usecases.ports import Alerts, AuditLog, CardLog, Clock, Jobs, Results
+from cds_service.usecases.ports import Alerts, AuditLog, CardLog, Clock, Jobs, Results, StudyIndex
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +22,7 @@ class HookDesk:
     """The collaborators of every service."""
 
     gatherer: Gatherer
+    index: StudyIndex  # asked where an EHR has no ImagingStudy
     jobs: Jobs
     results: Results
     cards: CardLog

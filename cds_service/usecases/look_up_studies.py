@@ -7,11 +7,12 @@ Source: DESIGN "One hook through the house"; CDS Hooks 2.0 "Prefetch Template".
 
 import logging
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from cds_service.domain.finding import Result
-from cds_service.domain.hook import Hook, HookCall
+from cds_service.domain.hook import Hook, HookCall, PrefetchState
 from cds_service.domain.job import Job
 from cds_service.domain.routing import routes_of
 from cds_service.domain.study import PatientFacts, StudyReference
@@ -28,6 +29,7 @@ from cds_service.usecases.gather_prefetch import NEWEST, PATIENT, STUDIES, Gathe
 from cds_service.usecases.hook_desk import HookDesk
 from cds_service.usecases.ports import Resource
 from cds_service.usecases.read_by_models import Reading, readings_of
+from cds_service.usecases.studies_by_accession import studies_by_accession
 
 log = logging.getLogger(__name__)
 
@@ -66,22 +68,57 @@ def look_up_studies(call: HookCall, tenant: Tenant, desk: HookDesk, deadline: fl
     Raises PrefetchUnavailable when the study list has no source at all and the ledger knows
     nothing, and LedgerUnavailable.
     """
-    gathering = desk.gatherer.start(call, tenant, deadline)
     try:
-        document = gathering.document(STUDIES)
+        listed = _listed(call, tenant, desk, deadline)
     except (PrefetchUnavailable, UpstreamFailed) as error:
         known = _from_ledger(call, desk)
         if not known and isinstance(error, PrefetchUnavailable):
             raise
         log.warning("study list not read: tenant=%s error=%s", tenant.id, type(error).__name__)
         return Lookup(known, was_read=False)
-    if document is None:  # the client found none, which is not proof that there is none
+    if listed is None:  # the client found none, which is not proof that there is none
         return Lookup(_from_ledger(call, desk))
-    known = _from_list(document, gathering, call, tenant, desk)
-    if call.hook == Hook.ENCOUNTER_DISCHARGE:
-        listed = {one.study.study_uid for one in known if one.study}
-        known += _from_ledger(call, desk, but=listed | withdrawn_in(document))
+    known = _from_list(listed, call, tenant, desk)
+    # What was found by accession number is not all that there is.
+    if call.hook == Hook.ENCOUNTER_DISCHARGE or listed.document is None:
+        uids = {one.study.study_uid for one in known if one.study}
+        withdrawn = withdrawn_in(listed.document) if listed.document else set()
+        known += _from_ledger(call, desk, but=uids | withdrawn)
     return Lookup(sorted(known, key=_age, reverse=True))
+
+
+@dataclass(frozen=True, slots=True)
+class _Listed:
+    """The patient's studies as the EHR or, by its accession numbers, the archive lists them."""
+
+    studies: list[StudyReference]
+    gathering: Gathering
+    document: Resource | None = None  # the EHR's own list
+
+
+def _listed(call: HookCall, tenant: Tenant, desk: HookDesk, deadline: float) -> _Listed | None:
+    """Return the list, or None when the client looked and found none.
+
+    Where ImagingStudy cannot be read, now or ever, the accession numbers of orders and reports
+    lead to the studies. Raises PrefetchUnavailable or UpstreamFailed.
+    """
+    is_sent = call.prefetched(STUDIES).state is PrefetchState.PRESENT
+    if not (is_sent or tenant.has_imaging_studies):
+        gathering = desk.gatherer.start(call, tenant, deadline, (PATIENT,))
+        return _Listed(studies_by_accession(call, tenant, desk, deadline), gathering)
+    gathering = desk.gatherer.start(call, tenant, deadline)
+    try:
+        document = gathering.document(STUDIES)
+    except (PrefetchUnavailable, UpstreamFailed) as error:
+        if error.retryable or tenant.archive_base is None:
+            raise
+        with suppress(PrefetchUnavailable):
+            if found := studies_by_accession(call, tenant, desk, deadline):
+                return _Listed(found, gathering)
+        raise
+    if document is None:
+        return None
+    return _Listed(studies_in(document, tenant.id, call.patient_id), gathering, document)
 
 
 def _from_ledger(call: HookCall, desk: HookDesk, but: Iterable[str] = ()) -> list[Known]:
@@ -104,12 +141,10 @@ def _from_ledger(call: HookCall, desk: HookDesk, but: Iterable[str] = ()) -> lis
     return [Known(job.study if job else None, result, job) for result, job in pairs]
 
 
-def _from_list(
-    document: Resource, gathering: Gathering, call: HookCall, tenant: Tenant, desk: HookDesk
-) -> list[Known]:
+def _from_list(listed: _Listed, call: HookCall, tenant: Tenant, desk: HookDesk) -> list[Known]:
     routes = desk.routes(tenant.id)
     read = frozenset[str]().union(*(route.use.modalities for route in routes))
-    studies = _newest(studies_in(document, tenant.id, call.patient_id), read)
+    studies = _newest(listed.studies, read)
     if not studies:
         return []
     uids = [study.study_uid for study in studies]
@@ -117,7 +152,7 @@ def _from_list(
     jobs = desk.jobs.of_models(tenant.id, call.patient_id, uids)
     results = desk.results.of_models(tenant.id, call.patient_id, uids)
     # The age chooses between models; with one alone the patient need not be read for it.
-    patient = _patient(gathering, call) if len(routes) > 1 else None
+    patient = _patient(listed.gathering, call) if len(routes) > 1 else None
     readings = [
         reading
         for study in studies
@@ -127,7 +162,7 @@ def _from_list(
     wanted = [
         one for one in readings if one.study.study_uid in young and one.wants_analysis(desk.clock())
     ]
-    asked = _dispatched(wanted, document, gathering, call, tenant, desk)
+    asked = _dispatched(wanted, listed, call, tenant, desk)
     said = (replace(one, job=asked.get(one.key, one.job)) for one in readings)
     return [
         Known(one.study, one.said, one.job, one.is_by_another_model)
@@ -151,17 +186,12 @@ def _age(known: Known) -> datetime:
 
 
 def _dispatched(
-    wanted: Sequence[Reading],
-    document: Resource,
-    gathering: Gathering,
-    call: HookCall,
-    tenant: Tenant,
-    desk: HookDesk,
+    wanted: Sequence[Reading], listed: _Listed, call: HookCall, tenant: Tenant, desk: HookDesk
 ) -> dict[tuple[str, str], Job]:
-    patient = _patient(gathering, call) if wanted else None
+    patient = _patient(listed.gathering, call) if wanted else None
     if patient is None:
         return {}
-    ready = ((one, _with_archive(one.study, document, gathering, tenant)) for one in wanted)
+    ready = ((one, _with_archive(one.study, listed, tenant)) for one in wanted)
     return {
         one.key: desk.dispatch(study, patient, one.model, one.is_done)
         for one, study in ready
@@ -179,15 +209,15 @@ def _patient(gathering: Gathering, call: HookCall) -> PatientFacts | None:
     return None if document is None else patient_in(document, call.patient_id)
 
 
-def _with_archive(
-    study: StudyReference, document: Resource, gathering: Gathering, tenant: Tenant
-) -> StudyReference | None:
+def _with_archive(study: StudyReference, listed: _Listed, tenant: Tenant) -> StudyReference | None:
     """Add the archive's address where only an Endpoint names it; None: not now, perhaps later."""
-    endpoint = endpoint_id(document, study.study_uid)
-    if study.archive_url or tenant.archive_base or endpoint is None:
+    if study.archive_url or tenant.archive_base or listed.document is None:
+        return study
+    endpoint = endpoint_id(listed.document, study.study_uid)
+    if endpoint is None:
         return study
     try:
-        address = archive_address(gathering.further(f"Endpoint/{endpoint}"))
+        address = archive_address(listed.gathering.further(f"Endpoint/{endpoint}"))
     except (PrefetchUnavailable, UpstreamFailed) as error:
         log.warning("endpoint not read: tenant=%s error=%s", tenant.id, type(error).__name__)
         return None if error.retryable else study

@@ -18,7 +18,7 @@ from cds_service.usecases.gather_prefetch import Gatherer
 from cds_service.usecases.hook_desk import HookDesk
 from tests.builders import PNEUMONIA, a_model, a_patient, a_result, a_study
 from tests.fakes.alerts import FakeAlerts
-from tests.fakes.imaging import a_use
+from tests.fakes.imaging import FakeIndex, a_use
 from tests.fakes.ledger import (
     FakeAuditLog,
     FakeCardLog,
@@ -112,6 +112,7 @@ class House:
     record: FakeEhrRecord = field(
         default_factory=lambda: FakeEhrRecord(a_patient_resource(), a_study_resource())
     )
+    index: FakeIndex = field(default_factory=FakeIndex)
     clock: FakeClock = field(default_factory=FakeClock)
     doorbell: FakeDoorbell = field(default_factory=FakeDoorbell)
     cards: FakeCardLog = field(default_factory=FakeCardLog)
@@ -161,6 +162,7 @@ class House:
     def desk(self) -> HookDesk:
         return HookDesk(
             gatherer=Gatherer(self.record, self.audit, lambda _tenant_id: self.pool, self.clock),
+            index=self.index,
             jobs=self.jobs,
             results=self.results,
             cards=self.cards,

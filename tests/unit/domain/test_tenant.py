@@ -2,6 +2,7 @@
 
 import pytest
 
+from cds_service.domain.tenant import Vendor
 from tests.builders import a_tenant
 
 
@@ -37,3 +38,8 @@ def test_nobody_but_a_clinician_reviews_whatever_the_rule() -> None:
 def test_a_limit_is_a_minute_at_least() -> None:
     with pytest.raises(ValueError, match="minute"):
         a_tenant(critical_limit_min=0)
+
+
+def test_oracle_health_alone_is_known_to_have_no_imaging_studies() -> None:
+    assert not a_tenant(vendor=Vendor.ORACLE).has_imaging_studies
+    assert a_tenant().has_imaging_studies and a_tenant(vendor=Vendor.EPIC).has_imaging_studies
