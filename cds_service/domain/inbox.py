@@ -59,3 +59,4 @@ class HeldStudy:
     instances: int
     accession: str | None = field(default=None, repr=False)
     patient_id: str | None = None  # of the EHR; None: not bound, so nobody reads it
+    asked_at: datetime | None = None  # when the EHR was last asked whose it is

@@ -36,7 +36,8 @@ log = logging.getLogger(__name__)
 READ_S = 20.0  # for one read of the EHR; nobody waits for it
 # A record that is migrated touches every study it has: what is old waits for a hook to ask.
 OLDEST = timedelta(days=30)
-WITHOUT_IMAGES = frozenset({"no-endpoint", "not-in-archive", "partly-in-archive"})
+NO_IMAGES = frozenset({"no-endpoint", "not-in-archive"})
+WITHOUT_IMAGES = NO_IMAGES | {"partly-in-archive"}
 
 
 @dataclass(frozen=True, slots=True)

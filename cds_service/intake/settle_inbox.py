@@ -14,16 +14,19 @@ from threading import Event
 from typing import Protocol
 
 from cds_service.domain.audit import AuditAction, AuditEvent
+from cds_service.domain.finding import Result
 from cds_service.domain.inbox import HeldStudy
 from cds_service.domain.intake import Clue, Reception
 from cds_service.domain.tenant import Tenant
 from cds_service.errors import NotFound, ScopeDenied, SightlineError, UpstreamFailed
-from cds_service.intake.receive import IntakeDesk, find, take
+from cds_service.intake.receive import NO_IMAGES, IntakeDesk, find, take
 from cds_service.usecases.ports import Tenants
 
 log = logging.getLogger(__name__)
 
 ASK_AGAIN = timedelta(minutes=1)  # for a study that the EHR did not know
+# More, for a study of several patients: each time is a line in the audit log.
+REST = timedelta(hours=1)
 EVERY_S = 1.0
 TIDY_EVERY = 600  # turns
 ABANDONED_S = 3600.0  # a file that is still arriving after this never will have
@@ -35,11 +38,14 @@ class Index(Protocol):
     def quiet(self, quiet_for: timedelta, ask_again: timedelta) -> list[HeldStudy]:
         """Return the unbound studies to which nothing has come for so long."""
 
-    def asked(self, study: HeldStudy) -> None:
-        """Note that the EHR did not know whose it is."""
+    def asked(self, study: HeldStudy, rest: timedelta = timedelta()) -> None:
+        """Note that the EHR did not know whose it is; it is not asked for so much longer."""
 
     def bind(self, study: HeldStudy, patient_id: str) -> bool:
         """Let it be read as this patient's; False when more of it has come meanwhile."""
+
+    def release(self, study: HeldStudy, after: timedelta) -> None:
+        """Bind it to nobody, so that the EHR is asked again, once it was bound for so long."""
 
     def bound(self) -> list[HeldStudy]:
         """Return the studies that are bound to a patient."""
@@ -84,10 +90,13 @@ def settle_inbox(settlement: Settlement) -> int:
 
     Safe with many at once: binding and forgetting are conditional, and a job is made once.
     """
-    bound = sum(_settle(held, settlement) for held in _quiet(settlement))
+    bound = 0
+    away: set[str] = set()  # tenants, until the next turn: the others do not wait for them
+    for held in settlement.index.quiet(settlement.quiet_for, ASK_AGAIN):
+        if held.tenant_id not in away:
+            bound += _settle(held, settlement, away)
     for held in settlement.index.bound():
-        if _is_over(held, settlement):
-            _erase(held, settlement, "analysed")
+        _look_after(held, settlement)
     for held in settlement.index.overdue(settlement.wait_for):
         _erase(held, settlement, "unmatched" if held.patient_id is None else "failed")
     return bound
@@ -116,12 +125,8 @@ def keep_settling(settlement: Settlement, stop: Event, every_s: float = EVERY_S)
         turn += 1
 
 
-def _quiet(settlement: Settlement) -> list[HeldStudy]:
-    return settlement.index.quiet(settlement.quiet_for, ASK_AGAIN)
-
-
-def _settle(held: HeldStudy, settlement: Settlement) -> bool:
-    """Bind one study if the EHR knows whose it is."""
+def _settle(held: HeldStudy, settlement: Settlement, away: set[str]) -> bool:
+    """Bind one study if the EHR knows whose it is; an EHR that cannot be asked joins `away`."""
     try:
         tenant = settlement.tenants.get(held.tenant_id)
     except NotFound:
@@ -132,6 +137,7 @@ def _settle(held: HeldStudy, settlement: Settlement) -> bool:
     except (UpstreamFailed, ScopeDenied) as error:
         log.warning("inbox: EHR not asked: tenant=%s %s", tenant.id, type(error).__name__)
         settlement.index.asked(held)
+        away.add(tenant.id)
         return False
 
 
@@ -139,7 +145,7 @@ def _bind(held: HeldStudy, tenant: Tenant, settlement: Settlement) -> bool:
     desk = settlement.desk
     found = find(Clue(held.study_uid, held.accession), tenant, desk)
     if isinstance(found, Reception):
-        settlement.index.asked(held)
+        settlement.index.asked(held, REST if found is Reception.AMBIGUOUS else timedelta())
         return False
     study, resource = found
     # Before its job is asked for, so that a worker that is quick finds the images.
@@ -153,16 +159,30 @@ def _bind(held: HeldStudy, tenant: Tenant, settlement: Settlement) -> bool:
     return True
 
 
-def _is_over(held: HeldStudy, settlement: Settlement) -> bool:
-    """Tell whether its job has its result.
+def _look_after(held: HeldStudy, settlement: Settlement) -> None:
+    """Erase a bound study once every model has its result; ask again where none was asked for.
 
-    One that failed may be asked for again, until the waiting time is over.
+    A job that failed may be asked for again, until the waiting time is over.
     """
     if held.patient_id is None:
-        return False
-    jobs = settlement.desk.jobs.newest_for(held.tenant_id, held.patient_id, [held.study_uid])
-    job = jobs.get(held.study_uid)
-    return job is not None and not (job.is_analysing or job.is_lost)
+        return
+    desk, whose = settlement.desk, (held.tenant_id, held.patient_id, [held.study_uid])
+    jobs = desk.jobs.of_models(*whose)
+    if any(job.is_analysing or job.is_lost for job in jobs):
+        return
+    results = desk.results.of_models(*whose)
+    # What bound it died before it asked, or the EHR did not answer to its end; or a hook's job
+    # looked for the images just before they were here.
+    if not (jobs or results) or any(_came_too_early(one, held) for one in results):
+        settlement.index.release(held, ASK_AGAIN)
+    else:
+        _erase(held, settlement, "analysed")
+
+
+def _came_too_early(result: Result, held: HeldStudy) -> bool:
+    reason = result.analysis.reason
+    is_newer = held.asked_at is not None and result.computed_at >= held.asked_at
+    return is_newer and reason is not None and reason.code in NO_IMAGES
 
 
 def _erase(held: HeldStudy, settlement: Settlement, outcome: str) -> None:

@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from threading import Event, Thread
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -11,21 +12,25 @@ import sqlalchemy as sa
 from cds_service import wiring
 from cds_service.adapters.inbox_files import InboxFiles
 from cds_service.adapters.ledger import SqlInbox, schema
+from cds_service.domain.audit import AuditAction
 from cds_service.domain.finding import AnalysisStatus, Reason
 from cds_service.domain.inbox import PushedInstance
-from cds_service.domain.intake import Door
+from cds_service.domain.intake import Clue, Door, Reception
 from cds_service.domain.job import JobState
+from cds_service.domain.study import PatientFacts
 from cds_service.domain.tenant import Tenant
 from cds_service.errors import EhrBusy, LedgerUnavailable, StudyIncomplete
 from cds_service.intake.inbox import Inbox
+from cds_service.intake.receive import receive
 from cds_service.intake.settle_inbox import Settlement, keep_settling, settle_inbox
-from cds_service.usecases.ports import Budget
+from cds_service.usecases.ports import Budget, EhrRecord, Resource
 from tests.builders import a_result, a_study, an_analysis
 from tests.fakes.neighbours import FakeEhrRecord
 from tests.intake.conftest import Hospital
 from tests.intake.dimse import wait_until
 from tests.pushed import Clock, a_pushed_film, an_archive, as_pushed, files_in, push
 
+LATER = datetime(2099, 1, 1, tzinfo=UTC)
 QUIET, WAIT = timedelta(seconds=5), timedelta(hours=24)
 UID = "1.2.840.99999.1"
 
@@ -80,10 +85,12 @@ def ward(hospital: Hospital) -> Ward:
 
 
 def finish(ward: Ward, status: AnalysisStatus = AnalysisStatus.ANALYSED, code: str = "") -> None:
-    """Let a worker finish the one job there is, with such a result."""
+    """Let a worker finish the oldest job there is, with such a result."""
     jobs = ward.hospital.house.jobs
     with ward.hospital.house.engine.connect() as connection:
-        job_id = connection.execute(sa.select(schema.job.c.id)).scalar_one()
+        oldest = sa.select(schema.job.c.id).order_by(schema.job.c.created_at)
+        job_id = connection.execute(oldest).scalars().first()
+    assert job_id is not None
     lease = jobs.take(job_id, "worker")
     assert lease is not None
     reason = Reason(code, "because") if code else None
@@ -162,6 +169,20 @@ def test_two_patients_with_one_study_bind_nobody(ward: Ward) -> None:
             ward.read(patient)
 
 
+def test_a_study_of_two_patients_is_not_audited_every_minute(ward: Ward) -> None:
+    ward.hospital.admit(1)
+    ward.hospital.admit(2, "p-2", identifier=[{"system": "urn:dicom:uid", "value": UID}])
+    ward.push()
+    ward.settle()
+
+    for _ in range(50):
+        ward.settle(timedelta(minutes=1))
+
+    with ward.hospital.house.engine.connect() as connection:
+        actions = connection.execute(sa.select(schema.audit_event.c.action)).scalars().all()
+    assert actions.count(AuditAction.PATIENT_MISMATCH) == 1
+
+
 def test_a_study_that_nobody_knows_is_erased_in_time_and_audited(ward: Ward) -> None:
     ward.push()
     ward.settle()
@@ -204,22 +225,100 @@ def test_images_of_a_job_that_failed_wait_for_another_attempt_but_not_for_ever(
     assert ward.audited()[-1] == ("images-erased", "failed")
 
 
+def states(ward: Ward) -> list[str]:
+    with ward.hospital.house.engine.connect() as connection:
+        return list(connection.execute(sa.select(schema.job.c.state)).scalars())
+
+
 def test_a_study_that_was_not_analysed_for_want_of_images_is_done_again_when_they_come(
     ward: Ward,
 ) -> None:
     ward.hospital.admit()
-    ward.push(1)
-    ward.settle()
+    assert receive(Clue(UID), ward.hospital.tenant, ward.hospital.desk) is Reception.ASKED
     finish(ward, AnalysisStatus.NOT_ANALYSED, "not-in-archive")
+
+    ward.push()
     ward.settle()
 
-    ward.push(2)
-    ward.settle()
-
-    with ward.hospital.house.engine.connect() as connection:
-        states = connection.execute(sa.select(schema.job.c.state)).scalars().all()
-    assert states == [JobState.OPEN]
+    assert states(ward) == [JobState.OPEN]
     assert len(ward.read()) == 1
+
+
+def test_a_job_that_looked_for_the_images_just_before_they_came_is_done_again(
+    ward: Ward,
+) -> None:
+    ward.hospital.admit()
+    receive(Clue(UID), ward.hospital.tenant, ward.hospital.desk)
+    ward.push()
+    ward.settle()  # bound, while the job that a hook asked for is at work
+    finish(ward, AnalysisStatus.NOT_ANALYSED, "no-endpoint")
+
+    ward.settle(timedelta(minutes=1))  # let go
+    ward.settle(timedelta(seconds=1))  # and bound again
+
+    assert states(ward) == [JobState.OPEN]
+    assert len(ward.read()) == 1
+
+
+def test_images_stay_until_every_model_has_its_result(ward: Ward) -> None:
+    ward.hospital.admit()
+    ward.push()
+    ward.settle()
+    [study] = ward.hospital.asked()
+    ward.hospital.house.jobs.open("key-2", study, PatientFacts("p-1"), "another-model")
+    with ward.hospital.house.engine.begin() as connection:  # the first was asked for last
+        first = schema.job.c.model_id != "another-model"
+        connection.execute(sa.update(schema.job).where(first).values(created_at=LATER))
+        connection.execute(sa.update(schema.job).where(first).values(state=JobState.DONE))
+
+    ward.settle()
+
+    assert len(ward.read()) == 1
+
+
+class Hesitant:
+    """An EHR that answers a search and, the first time, not for the patient."""
+
+    def __init__(self, record: EhrRecord) -> None:
+        self._record, self._hesitates = record, True
+
+    def read(self, tenant: Tenant, path: str, **asked: Any) -> Resource:
+        if path.startswith("Patient/") and self._hesitates:
+            self._hesitates = False
+            raise EhrBusy("busy")
+        return self._record.read(tenant, path, **asked)
+
+    def read_on(self, tenant: Tenant, kind: str, url: str, **asked: Any) -> Resource:
+        return self._record.read_on(tenant, kind, url, **asked)
+
+
+def test_an_ehr_that_fails_after_binding_is_asked_again(ward: Ward) -> None:
+    ward.hospital.admit()
+    ward.push()
+    desk = ward.hospital.desk
+    ward.settlement = replace(ward.settlement, desk=replace(desk, record=Hesitant(desk.record)))
+
+    assert ward.settle() == 0
+    assert ward.hospital.asked() == []
+    ward.settle(timedelta(minutes=1))
+    ward.settle(timedelta(seconds=1))
+
+    assert len(ward.hospital.asked()) == 1 and len(ward.read()) == 1
+
+
+def test_a_study_whose_binder_died_is_not_taken_from_one_that_is_at_work(ward: Ward) -> None:
+    ward.hospital.admit()
+    ward.push()
+    ward.clock.now += QUIET
+    [held] = ward.index.quiet(QUIET, timedelta(minutes=1))
+    ward.index.bind(held, "p-1")  # and no job is asked for
+
+    ward.settle(timedelta(seconds=30))
+    assert len(ward.read()) == 1
+    ward.settle(timedelta(seconds=31))
+    ward.settle(timedelta(seconds=1))
+
+    assert len(ward.hospital.asked()) == 1
 
 
 def test_a_study_that_was_analysed_is_not_done_again_because_it_is_pushed_once_more(
@@ -235,9 +334,7 @@ def test_a_study_that_was_analysed_is_not_done_again_because_it_is_pushed_once_m
     ward.settle()
     ward.settle()
 
-    with ward.hospital.house.engine.connect() as connection:
-        states = connection.execute(sa.select(schema.job.c.state)).scalars().all()
-    assert states == [JobState.DONE] and ward.kept == []
+    assert states(ward) == [JobState.DONE] and ward.kept == []
 
 
 def test_what_no_model_reads_is_erased_at_once(ward: Ward) -> None:
@@ -271,6 +368,19 @@ def test_an_ehr_that_is_away_is_asked_again(ward: Ward) -> None:
 
     assert ward.settle(timedelta(minutes=1)) == 1
     assert len(ward.hospital.asked()) == 1
+
+
+def test_an_ehr_that_is_away_is_asked_once_in_a_turn(ward: Ward) -> None:
+    for number in (1, 2, 3):
+        ward.push(number, study=f"{UID}.{number}")
+    record = FakeEhrRecord()
+    record.failure = EhrBusy("The EHR is away.")
+    ward.settlement = replace(ward.settlement, desk=replace(ward.hospital.desk, record=record))
+
+    ward.settle()
+    assert len(record.reads) == 1
+    ward.settle(timedelta(seconds=1))
+    assert len(record.reads) == 2  # another study: one that it cannot answer holds up no other
 
 
 def test_settling_goes_on_in_its_thread_whatever_fails_once(

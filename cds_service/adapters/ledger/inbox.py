@@ -95,17 +95,34 @@ class SqlInbox:
             )
             return [self._study(row) for row in connection.execute(waiting)]
 
-    def asked(self, study: HeldStudy) -> None:
-        """Note that the EHR was asked and did not know whose study it is."""
+    def asked(self, study: HeldStudy, rest: timedelta = timedelta()) -> None:
+        """Note that the EHR was asked and did not know whose study it is.
+
+        rest   for which it is not asked again, beside `ask_again`
+        """
         with writing(self._engine) as connection:
             as_seen = _update(study).where(inbox_study.c.last_at == study.last_at)
-            connection.execute(as_seen.values(asked_at=self._now(connection)))
+            connection.execute(as_seen.values(asked_at=self._now(connection) + rest))
 
     def bind(self, study: HeldStudy, patient_id: str) -> bool:
         """Let the study be read as this patient's; False when more of it has come meanwhile."""
         with writing(self._engine) as connection:
             as_seen = _update(study).where(inbox_study.c.last_at == study.last_at)
-            return connection.execute(as_seen.values(patient_id=patient_id)).rowcount == 1
+            now = self._now(connection)
+            bound = connection.execute(as_seen.values(patient_id=patient_id, asked_at=now))
+            return bound.rowcount == 1
+
+    def release(self, study: HeldStudy, after: timedelta) -> None:
+        """Bind the study to nobody, so that the EHR is asked again; not before `after` is over.
+
+        after   since it was bound: whoever bound it may still be asking for its analysis
+        """
+        with writing(self._engine) as connection:
+            long_bound = _update(study).where(
+                inbox_study.c.last_at == study.last_at,
+                inbox_study.c.asked_at <= self._now(connection) - after,
+            )
+            connection.execute(long_bound.values(patient_id=None))
 
     def bound(self) -> list[HeldStudy]:
         """Return the studies that are bound to a patient."""
@@ -203,6 +220,7 @@ class SqlInbox:
             instances=row.instances,
             accession=accession,
             patient_id=row.patient_id,
+            asked_at=row.asked_at,
         )
 
 
