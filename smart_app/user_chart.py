@@ -79,13 +79,6 @@ class ReadableResults:
             raise NotFound("There is no such result.")
         return found[0]
 
-    def newest_for(
-        self, tenant_id: str, patient_id: str, study_uids: Sequence[str]
-    ) -> dict[str, Result]:
-        """Return the newest result of each of these studies."""
-        found = self.results.newest_for(tenant_id, patient_id, study_uids)
-        return {one.study_uid: one for one in self._allowed(list(found.values()))}
-
     def of_models(self, tenant_id: str, patient_id: str, study_uids: Sequence[str]) -> list[Result]:
         """Return the newest result of each of these studies by each model."""
         return self._allowed(self.results.of_models(tenant_id, patient_id, study_uids))

@@ -229,11 +229,6 @@ class Results(Protocol):
     def get(self, result_id: str) -> Result:
         """Return it; raise NotFound."""
 
-    def newest_for(
-        self, tenant_id: str, patient_id: str, study_uids: Sequence[str]
-    ) -> dict[str, Result]:
-        """Return the newest result of each of these studies; one indexed read."""
-
     def of_models(self, tenant_id: str, patient_id: str, study_uids: Sequence[str]) -> list[Result]:
         """Return the newest result of each of these studies by each model; one indexed read."""
 
@@ -470,6 +465,14 @@ class Pixels(Protocol):
     @property
     def notes(self) -> tuple[str, ...]:
         """Codes of how it was read, such as the decoder."""
+
+    @property
+    def sha256(self) -> str | None:
+        """Digest of the stored values of a compressed frame; None of a native one."""
+
+    @property
+    def lossy_decoder(self) -> str:
+        """What decoded it and its version, where decoders may differ; else empty."""
 
 
 class ImageReader(Protocol):

@@ -104,6 +104,6 @@ def test_a_reader_does_not_wait_for_a_writer(sqlite: Engine) -> None:
 
     with sqlite.connect() as writer:
         writer.execute(sa.text("DELETE FROM job"))
-        found = ledger.results.newest_for("t", "p", ["1"])
+        found = ledger.results.of_models("t", "p", ["1"])
 
-    assert found == {}
+    assert found == []

@@ -312,9 +312,7 @@ def test_a_worker_with_an_old_token_changes_nothing(ledger: Ledger, effect: str)
 
     assert ledger.jobs.get(old.job.id) == before
     assert ledger.publications.of("r-1") is None
-    assert ledger.results.newest_for("t-1", "p-1", ["1.2.840.99999.1"]) == {
-        "1.2.840.99999.1": a_result()
-    }
+    assert ledger.results.of_models("t-1", "p-1", ["1.2.840.99999.1"]) == [a_result()]
 
 
 @pytest.mark.parametrize("effect", ["advance", "finish", "give_up", "save", "record"])

@@ -83,7 +83,7 @@ def test_a_result_that_was_found_again_is_the_newest_again(ledger: Ledger, lease
     again = ledger.results.save(a_result(id="r-3", computed_at=latest), lease)
 
     assert again == replace(first, computed_at=latest)
-    assert ledger.results.newest_for("t-1", "p-1", [first.study_uid])[first.study_uid] == again
+    assert ledger.results.studies_of("t-1", "p-1") == [again]
 
 
 def test_the_same_key_is_stored_once(ledger: Ledger, lease: Lease) -> None:
@@ -103,10 +103,10 @@ def test_the_newest_result_of_each_study_is_returned(ledger: Ledger, lease: Leas
     for result in (a_result(), newest, other):
         ledger.results.save(result, lease)
 
-    assert ledger.results.newest_for("t-1", "p-1", [UID, "1.2.3", "9"]) == {
-        UID: newest,
-        "1.2.3": other,
-    }
+    found = ledger.results.of_models("t-1", "p-1", [UID, "1.2.3", "9"])
+
+    assert {one.study_uid: one for one in found} == {UID: newest, "1.2.3": other}
+    assert len(found) == 2
 
 
 def test_of_two_models_each_has_its_newest_result(ledger: Ledger, lease: Lease) -> None:
@@ -132,8 +132,8 @@ def test_results_of_another_tenant_or_patient_are_not_returned(
 ) -> None:
     ledger.results.save(a_result(), lease)
 
-    assert ledger.results.newest_for("t-2", "p-1", [UID]) == {}
-    assert ledger.results.newest_for("t-1", "p-2", [UID]) == {}
+    assert ledger.results.of_models("t-2", "p-1", [UID]) == []
+    assert ledger.results.of_models("t-1", "p-2", [UID]) == []
     assert ledger.results.studies_of("t-2", "p-1") == []
     assert ledger.results.studies_of("t-1", "p-2") == []
 

@@ -359,12 +359,6 @@ class FakeResults:
                 return result
         raise NotFound("There is no such result.")
 
-    def newest_for(
-        self, tenant_id: str, patient_id: str, study_uids: Sequence[str]
-    ) -> dict[str, Result]:
-        listed = self._in_order(tenant_id, patient_id)
-        return {one.study_uid: one for one in listed if one.study_uid in study_uids}
-
     def of_models(self, tenant_id: str, patient_id: str, study_uids: Sequence[str]) -> list[Result]:
         newest = {
             (one.study_uid, one.analysis.model.id): one

@@ -122,7 +122,7 @@ def assert_is_analysed_and_erased(hospital: Hospital) -> None:
     outcome = run_inference(job_id, "worker", wiring.workbench(hospital.settings))
 
     assert outcome in {"done", "postponed"}, outcome
-    result = hospital.house.results.newest_for("t-1", "p-1", [UID])[UID]
+    (result,) = hospital.house.results.of_models("t-1", "p-1", [UID])
     assert result.analysis.status is AnalysisStatus.ANALYSED, result.analysis.reason
     # The images that the app will find in the archive are those that were analysed.
     assert set(result.analysis.instance_digests) == set(map(instance_digest, films()))

@@ -72,13 +72,6 @@ class SqlResults:
             raise NotFound("There is no such result.")
         return result_from(row)
 
-    def newest_for(
-        self, tenant_id: str, patient_id: str, study_uids: Sequence[str]
-    ) -> dict[str, Result]:
-        """Return the newest result of each of these studies; one indexed read."""
-        listed = self._in_order(tenant_id, patient_id, result.c.study_uid.in_(study_uids))
-        return {one.study_uid: one for one in listed}
-
     def of_models(self, tenant_id: str, patient_id: str, study_uids: Sequence[str]) -> list[Result]:
         """Return the newest result of each of these studies by each model; one indexed read."""
         listed = self._in_order(tenant_id, patient_id, result.c.study_uid.in_(study_uids))
