@@ -5,6 +5,8 @@ A decoder is given the very frame that was checked, and no other part of the obj
 Source: DICOM PS3.3 C.7.6.3 (Image Pixel), PS3.5 8, A.4; pydicom 3 `pydicom.pixels.decoders`.
 """
 
+from dataclasses import dataclass
+from hashlib import sha256
 from typing import Any
 
 import numpy as np
@@ -22,7 +24,7 @@ from pydicom.uid import (
 )
 
 from cds_service.adapters.codestream import RETIRED_JPEG, Matrix, check_codestream, damaged
-from cds_service.adapters.decoders import Decoders, decoded_frame
+from cds_service.adapters.decoders import Decoders, decoded_frame, version_of
 from cds_service.adapters.palette import grey_levels
 from cds_service.errors import StudyOutOfScope, StudyTooLarge, UnreadableInstance
 
@@ -53,10 +55,18 @@ _COLOUR_ERROR = 2  # grey levels that lossy colour coding leaves between equal c
 StoredValues = NDArray[np.integer[Any]]
 
 
-def stored_values(
-    dataset: Dataset, decoders: Decoders, number: int = 1
-) -> tuple[StoredValues, str | None]:
-    """Return the stored values (rows, columns) of one grey frame, from 1, and what decoded it.
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """One grey frame as it is stored, and what decoded it."""
+
+    values: StoredValues  # (rows, columns)
+    decoder: str | None = None  # None: it is not compressed
+    sha256: str | None = None  # of what the decoder gave, in little endian
+    lossy_decoder: str = ""  # with its version: another may round otherwise
+
+
+def stored_values(dataset: Dataset, decoders: Decoders, number: int = 1) -> Decoded:
+    """Return the stored values of one grey frame, counted from 1.
 
     Colour images whose channels are equal count as grey; of a grey palette the levels are
     returned. Raises StudyUnusable for what is not grey, cannot be decoded here, is larger than
@@ -68,12 +78,13 @@ def stored_values(
     _check_kind(dataset, photometric)
     matrix = _matrix(dataset)
     frames = _checked_frames(dataset, number)
-    name = None
+    name, digest = None, None
     if syntax.is_encapsulated:
         name = decoders.name_for(syntax, int(dataset.BitsStored), matrix.samples)
         frame = _encoded_frame(dataset, number, frames)
         check_codestream(syntax, frame, matrix)
         decoded = decoded_frame(name, syntax, frame, dataset)
+        digest = _digest(decoded, dataset)
     else:
         is_halved = photometric == "YBR_FULL_422"  # C.7.6.3.1.2: two samples a pixel, not three
         samples = 2 if is_halved else matrix.samples
@@ -86,7 +97,15 @@ def stored_values(
     if photometric == _PALETTE:
         stored = grey_levels(stored, dataset)
     _check_texture(stored)
-    return stored, name
+    lossy_decoder = f"{name} {version_of(name)}" if name and syntax in _LOSSY else ""
+    return Decoded(stored, name, digest, lossy_decoder)
+
+
+def _digest(decoded: StoredValues, dataset: Dataset) -> str:
+    """Hash the values, whichever array type the decoder chose for them."""
+    kind = "i" if int(dataset.PixelRepresentation) == 1 else "u"
+    values = decoded.astype(f"<{kind}{int(dataset.BitsAllocated) // 8}", copy=False)
+    return sha256(np.ascontiguousarray(values).data).hexdigest()
 
 
 def _native(dataset: Dataset, number: int, *, is_grey: bool) -> StoredValues:

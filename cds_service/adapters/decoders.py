@@ -9,6 +9,7 @@ Source: DICOM PS3.5 8.2, A.4, PS3.6 annex A; pydicom 3 `pydicom.pixels.decoders`
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from importlib.metadata import version
 from importlib.util import find_spec
 from types import MappingProxyType
 from typing import Any
@@ -59,6 +60,7 @@ CANDIDATES: Mapping[UID, tuple[str, ...]] = MappingProxyType(
         RLELossless: ("pylibjpeg", "pydicom"),
     }
 )
+_PACKAGES = {"gdcm": "python-gdcm", "pylibjpeg": "pylibjpeg-openjpeg"}
 _FUNCTIONS = {  # of imagecodecs
     **dict.fromkeys((JPEGBaseline8Bit, JPEGExtended12Bit, *RETIRED_JPEG), "jpeg8_decode"),
     **dict.fromkeys((JPEGLossless, JPEGLosslessSV1), "jpegsof3_decode"),
@@ -104,6 +106,11 @@ def usable(syntax: UID) -> tuple[str, ...]:
 def first_usable() -> Decoders:
     """Return the decoders that are used where nothing was measured."""
     return Decoders({syntax: usable(syntax)[0] for syntax in CANDIDATES if usable(syntax)})
+
+
+def version_of(name: str) -> str:
+    """Return the installed version of the package behind a decoder's name."""
+    return version(_PACKAGES.get(name, name))
 
 
 def decoded_frame(name: str, syntax: UID, frame: bytes, dataset: Dataset) -> Values:

@@ -44,6 +44,8 @@ class Radiograph:
     grey: GreyImage = field(repr=False)
     is_polarity_known: bool = True  # False: the header contradicts itself, larger may be darker
     notes: tuple[str, ...] = ()  # codes of how it was read: the decoder, "inverted"
+    sha256: str | None = None  # of what a decoder gave; None: the frame is not compressed
+    lossy_decoder: str = ""  # and its version, where decoders may differ
 
     @property
     def values(self) -> FloatImage:
@@ -95,10 +97,11 @@ class DicomReader:
         dataset = parse(instance, pixels=True)
         with hostile_input("damaged-pixels", "its image data are damaged"):
             says_dark, is_known = _polarity(dataset)
-            stored, decoder = stored_values(dataset, self._decoders, frame)
-            grey = _displayed(of_frame(dataset, frame), stored, is_inverted=says_dark)
-            notes = (f"decoded-by-{decoder}",) if decoder else ()
-            return Radiograph(grey, is_known, (*notes, "inverted") if says_dark else notes)
+            decoded = stored_values(dataset, self._decoders, frame)
+            grey = _displayed(of_frame(dataset, frame), decoded.values, is_inverted=says_dark)
+            notes = (f"decoded-by-{decoded.decoder}",) if decoded.decoder else ()
+            notes = (*notes, "inverted") if says_dark else notes
+            return Radiograph(grey, is_known, notes, decoded.sha256, decoded.lossy_decoder)
 
 
 def _polarity(dataset: Dataset) -> tuple[bool, bool]:

@@ -23,6 +23,7 @@ class AuditAction(StrEnum):
     FEEDBACK_RECEIVED = "feedback-received"
     PATIENT_MISMATCH = "patient-mismatch"
     NAME_DIFFERS = "name-differs"
+    PIXELS_DIFFER = "pixels-differ"
     ADDRESS_REFUSED = "address-refused"
     EHR_REGISTERED = "ehr-registered"
     EHR_CHANGED = "ehr-changed"

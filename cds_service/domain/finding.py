@@ -124,6 +124,21 @@ class Timings:
 
 
 @dataclass(frozen=True, slots=True)
+class PixelDigest:
+    """What a compressed frame decoded to; of a native one the instance digest says as much."""
+
+    instance: str  # `instance_digest` of its file
+    frame: int  # from 1
+    sha256: str  # 64 hex digits, of the stored values in little endian
+    decoder: str = ""  # with its version, where coding is lossy: others may round otherwise
+
+    def contradicts(self, other: "PixelDigest") -> bool:
+        """Tell whether the very same frame gave other pixels."""
+        mine, theirs = ((d.instance, d.frame, d.decoder) for d in (self, other))
+        return mine == theirs and self.sha256 != other.sha256
+
+
+@dataclass(frozen=True, slots=True)
 class Analysis:
     """The outcome of one model on one study: findings, or the reason that there are none."""
 
@@ -136,6 +151,7 @@ class Analysis:
     instance_digests: tuple[str, ...]  # sorted SHA-256 of the instances that were used
     timings: Timings
     notes: tuple[str, ...] = ()  # codes of what was odd or repaired; for administrators
+    pixel_digests: tuple[PixelDigest, ...] = ()  # of the compressed images that were decoded
 
     @property
     def unused(self) -> tuple[InstanceReason, ...]:

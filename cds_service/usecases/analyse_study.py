@@ -14,6 +14,7 @@ from cds_service.domain.finding import (
     AnalysisStatus,
     Finding,
     InstanceReason,
+    PixelDigest,
     Reason,
     Timings,
 )
@@ -26,6 +27,7 @@ from cds_service.errors import (
     PatientMismatch,
     StudyIncomplete,
     StudyUnusable,
+    UnreadableInstance,
 )
 from cds_service.usecases.choose_images import choose_images, no_series
 from cds_service.usecases.ports import (
@@ -50,6 +52,7 @@ def analyse_study(
     strictness: Strictness = Strictness.STANDARD,
     expected_study_uid: str | None = None,
     stated_instances: int | None = None,
+    earlier_pixels: Iterable[PixelDigest] = (),
     on_step: Callable[[JobStep], None] = lambda _step: None,
     timer: Callable[[], float] = time.perf_counter,  # seconds
 ) -> Analysis:
@@ -60,12 +63,14 @@ def analyse_study(
     or two different images under one UID, refuse them all. Without `patient` neither the patient
     nor the accession number is compared, with it as `strictness` says; without
     `expected_study_uid` the first instance that states one names the study. Where the EHR states
-    more instances than there are, the analysis is partial.
+    more instances than there are, the analysis is partial. An image that decodes to other pixels
+    than `earlier_pixels` say is damaged, now or then, and is not used.
 
     Raises InferenceFailed when the model fails; what iterating `instances` raises passes through.
     """
     binding = (patient, accessions, strictness)
     run = _Run(reader, classifier, *binding, expected_study_uid, on_step, timer, timer())
+    run.earlier_pixels = tuple(earlier_pixels)
     on_step(JobStep.READING)
     use, left_out = classifier.intended_use, frozenset[int]()
     if use.series is not None:
@@ -125,6 +130,8 @@ class _Run:
     reasons: list[InstanceReason] = field(default_factory=list)
     refusals: list[StudyUnusable] = field(default_factory=list)
     notes: set[str] = field(default_factory=set)
+    earlier_pixels: tuple[PixelDigest, ...] = ()
+    pixel_digests: list[PixelDigest] = field(default_factory=list)
     read_s: float = 0.0
     prepare_ms: float = 0.0
     infer_ms: float = 0.0
@@ -151,6 +158,7 @@ class _Run:
             finally:
                 self.read_s += self.timer() - started
             self.notes.update(pixels.notes)
+            self._hold_against_earlier(pixels, digest, self._frame_of(header))
             self._classify(header, pixels, (*guards, "pixels"))
             self.used.add(digest)
         except StudyUnusable as refusal:
@@ -159,6 +167,17 @@ class _Run:
             self.refusals.append(refusal)
             if isinstance(refusal, PatientMismatch | HostileInstance):
                 raise
+
+    def _hold_against_earlier(self, pixels: Pixels, instance: str, frame: int) -> None:
+        """Keep what was decoded; raise UnreadableInstance when it was something else before."""
+        if pixels.sha256 is None:
+            return
+        now = PixelDigest(instance, frame, pixels.sha256, pixels.lossy_decoder)
+        before = next(filter(now.contradicts, self.earlier_pixels), None)
+        self.pixel_digests.append(before or now)
+        if before:
+            self.notes.add("pixels-differ")
+            raise UnreadableInstance("damaged-pixels", "its image data are damaged")
 
     def _frame_of(self, header: InstanceHeader) -> int:
         """Return the number of the frame that the model reads."""
@@ -231,6 +250,7 @@ class _Run:
                 total=1000 * (self.timer() - self.started_s),
             ),
             notes=tuple(sorted(self.notes)),
+            pixel_digests=tuple(self.pixel_digests),
         )
 
 

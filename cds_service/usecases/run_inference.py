@@ -150,6 +150,7 @@ def _computed(lease: Lease, tenant: Tenant, bench: Workbench) -> Result:
         strictness=tenant.binding,
         expected_study_uid=study.study_uid,
         stated_instances=stated_instances(study, classifier.intended_use.modalities),
+        earlier_pixels=(pixel for one in stored for pixel in one.analysis.pixel_digests),
         on_step=advance,
     )
     return _stored(lease, bench, analysis, digests)
@@ -177,6 +178,9 @@ def _stored(lease: Lease, bench: Workbench, analysis: Analysis, digests: tuple[s
         log.error("patient mismatch: job=%s tenant=%s", lease.job.id, study.tenant_id)
     elif "name-differs" in analysis.notes:
         _audit(bench, lease, AuditAction.NAME_DIFFERS, "noted")
+    if "pixels-differ" in analysis.notes:
+        _audit(bench, lease, AuditAction.PIXELS_DIFFER, "refused")
+        log.error("pixels differ: job=%s tenant=%s", lease.job.id, study.tenant_id)
     result = Result(
         id=bench.new_id(),
         key=_key(lease, bench, digests),

@@ -115,6 +115,8 @@ class FakePixels:
     rows: int = 512
     columns: int = 512
     notes: tuple[str, ...] = ()
+    sha256: str | None = None
+    lossy_decoder: str = ""
 
 
 @dataclass
@@ -125,6 +127,7 @@ class FakeReader:
         default_factory=dict
     )
     frames_read: list[int] = field(default_factory=list)
+    sha256: str | None = None  # of the pixels of every image
 
     def holding(
         self,
@@ -151,7 +154,7 @@ class FakeReader:
         outcome = self.images[instance][1]
         if isinstance(outcome, StudyUnusable):
             raise outcome
-        return FakePixels(outcome)
+        return FakePixels(outcome, sha256=self.sha256)
 
 
 @dataclass

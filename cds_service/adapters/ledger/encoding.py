@@ -19,6 +19,7 @@ from cds_service.domain.finding import (
     InstanceReason,
     MapMethod,
     ModelIdentity,
+    PixelDigest,
     Reason,
     Timings,
 )
@@ -110,6 +111,10 @@ def analysis_from(document: Document) -> Analysis:
         instance_digests=tuple(document["instance_digests"]),
         timings=Timings(timings["read"], timings["prepare"], timings["infer"], timings["total"]),
         notes=tuple(document.get("notes", ())),
+        pixel_digests=tuple(
+            PixelDigest(item["instance"], item["frame"], item["sha256"], item["decoder"])
+            for item in document.get("pixel_digests", ())
+        ),
     )
 
 

@@ -414,3 +414,24 @@ def test_a_crash_at_any_call_is_resumed_and_leaves_one_of_each(
     assert house.state is JobState.DONE
     assert publication is not None and publication.state is PublicationState.DONE
     assert len(house.observations) == 1
+
+
+@pytest.mark.parametrize("later", ["a" * 64, "b" * 64], ids=["the-same", "others"])
+def test_a_film_that_decodes_to_other_pixels_than_before_is_refused_and_audited(
+    house: House, caplog: pytest.LogCaptureFixture, later: str
+) -> None:
+    house.reader.sha256 = "a" * 64
+    house.work()
+    house.classifier.identity = replace(a_model(), version="9.9.9")  # the same film once more
+    house.reader.sha256 = later
+    house.job_id = house.jobs.open("k-2", house.study, house.patient, "cxr_pneumonia_peds")[0].id
+
+    assert house.work() == "done"
+
+    first, again = (one.analysis for one in house.results.all)
+    agrees = later == "a" * 64
+    assert first.findings and bool(again.findings) is agrees
+    assert [one.code for one in again.instances] == ([] if agrees else ["damaged-pixels"])
+    assert again.pixel_digests == first.pixel_digests  # what was first is what counts
+    assert ((AuditAction.PIXELS_DIFFER, "refused") in house.audited()) is not agrees
+    assert ("pixels differ" in caplog.text) is not agrees
