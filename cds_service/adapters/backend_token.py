@@ -25,6 +25,8 @@ from cds_service.errors import EhrAnswerInvalid, EhrBusy, EhrRefused, EhrTimedOu
 from cds_service.fhir import bounded_json
 
 READ_SCOPES = ("system/Patient.rs", "system/ImagingStudy.rs", "system/Endpoint.rs")
+# What is read where there is no ImagingStudy: orders name accession numbers, and so do reports.
+ORDER_SCOPES = ("system/Patient.rs", "system/ServiceRequest.rs")
 WRITE_SCOPES = (
     "system/Observation.crus",
     "system/DiagnosticReport.crus",
@@ -67,7 +69,7 @@ class BackendTokens:
         egress: Egress,
         assertion: ClientAssertion,
         clock: Callable[[], float] = time.monotonic,
-        scopes: tuple[str, ...] = READ_SCOPES + WRITE_SCOPES,
+        scopes: tuple[str, ...] = (*READ_SCOPES, ORDER_SCOPES[1], *WRITE_SCOPES),
     ) -> None:
         """`scopes`: what is asked for; where that is too much, those of them that read."""
         self._egress, self._assertion, self._clock = egress, assertion, clock
@@ -208,11 +210,15 @@ class BackendAuth(AuthBase):
 
 
 def _wishes(discovery: Mapping[str, Any], everything: tuple[str, ...]) -> list[tuple[str, ...]]:
-    """List what to ask for: everything, then what the server says it knows, then reading."""
+    """List what to ask for: everything, then what the server says it knows, then reading.
+
+    The last wish is for one that knows no ImagingStudy.
+    """
     supported = discovery.get("scopes_supported")
     known = tuple(s for s in everything if isinstance(supported, list) and s in supported)
     reading = tuple(s for s in everything if s in READ_SCOPES)
-    return [wish for wish in dict.fromkeys((everything, known, reading)) if wish]
+    orders = tuple(s for s in everything if s in ORDER_SCOPES)
+    return [wish for wish in dict.fromkeys((everything, known, reading, orders)) if wish]
 
 
 def _texts(discovery: Mapping[str, Any], name: str) -> tuple[str, ...]:

@@ -26,9 +26,11 @@ class FhirServer:
     granted: str | None = None  # scope of our own token; None: what was asked
     known_scopes: list[str] = field(default_factory=list)
     refuses_unknown_scopes: bool = False
+    lists_scopes: bool = True  # in its smart-configuration
     is_open: bool = False
     refuses: frozenset[str] = frozenset()  # search parameters
     refusal_status: int = 400
+    lacks: frozenset[str] = frozenset()  # types of resources that it does not know
     page_size: int = 50
     expires_in: int = 300
     answer: tuple[int, dict[str, str], bytes] | None = None  # instead of a resource
@@ -56,7 +58,8 @@ class FhirServer:
         if self.configuration_answer is not None:
             status, body = self.configuration_answer
             return Response(body, status)
-        return {"token_endpoint": "/token", "scopes_supported": self.known_scopes}
+        listed = self.known_scopes if self.lists_scopes else []
+        return {"token_endpoint": "/token", "scopes_supported": listed}
 
     def token(self) -> Any:
         self.asked.append("token")
@@ -97,6 +100,8 @@ class FhirServer:
         return self._reply(found[0] if found else None)
 
     def search(self, kind: str) -> Any:
+        if kind in self.lacks:
+            return self._reply(None)
         found = [r for r in self.resources if r["resourceType"] == kind]
         if self.refuses.intersection(request.args):
             self.asked.append(request.full_path)

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 import pytest
 
-from cds_service.adapters.backend_token import READ_SCOPES, WRITE_SCOPES
+from cds_service.adapters.backend_token import ORDER_SCOPES, READ_SCOPES, WRITE_SCOPES
 from cds_service.cli import main
 from cds_service.errors import SettingsInvalid
 from cds_service.settings import Settings
@@ -220,5 +220,6 @@ def test_the_page_about_an_ehr_has_the_prefetch_and_the_scopes_that_we_ask_for()
     for key, template in PREFETCH.items():
         assert f"| Prefetch `{key}` | `{template}` |" in page
     assert f"`{' '.join(READ_SCOPES)}`" in page
+    assert f"`{' '.join(ORDER_SCOPES)}`" in page
     assert f"`{' '.join(WRITE_SCOPES)}`" in page
     assert " ".join(f"patient/{kind}.{letters}" for kind, letters in RESOURCES) in page
