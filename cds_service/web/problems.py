@@ -10,6 +10,7 @@ import logging
 import re
 import traceback
 from pathlib import Path
+from urllib.parse import quote
 from uuid import uuid4
 
 from flask import Blueprint, Flask, Response, g, jsonify, request
@@ -97,11 +98,13 @@ def on_unexpected_error(error: Exception) -> Response:
 
 def _unauthorized(error: UntrustedClient) -> Response:
     """Answer 401 without a reason; the administrator's log line has it."""
+    # An archive's address may name a study; quoted, since anybody may send line breaks.
+    address = str(request.url_rule) if request.blueprint == "stow" else quote(request.path)
     log.warning(
         "client refused: reason=%s ehr=%s expected_aud=%s request=%s",
         error.reason,
         "unknown" if error.tenant_name is None else repr(error.tenant_name),
-        services().public_url + request.path,
+        services().public_url + address,
         request_id(),
     )
     response = Response(status=401, headers={"WWW-Authenticate": "Bearer"})

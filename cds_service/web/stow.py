@@ -31,6 +31,7 @@ from cds_service.errors import (
 )
 from cds_service.intake.inbox import Inbox
 from cds_service.web.problems import install
+from cds_service.web.stalled_body import StalledBody
 from cds_service.web.stow_parts import boundary_of, parts
 
 log = logging.getLogger(__name__)
@@ -40,6 +41,7 @@ DICOM_JSON = "application/dicom+json"
 INSTANCES_PER_REQUEST = 5000
 UPLOADS = 4  # at a time, in each web process
 RETRY_AFTER_S = 5
+STALL_S = 30.0  # for one piece of a body
 _BEARER = re.compile(r"Bearer ([A-Za-z0-9_-]{20,200})", re.IGNORECASE)
 _UID = re.compile(r"[0-9.]{1,64}")
 
@@ -58,6 +60,7 @@ class StowDoor:
     certificate_header: str
     body_limit_bytes: int
     turns: Semaphore  # uploads at a time, in this process: hooks need its other threads
+    stall_s: float = STALL_S
 
 
 @dataclass(slots=True)
@@ -97,12 +100,11 @@ def store(tenant_id: str, study_uid: str | None = None) -> Response:
 
 def _received(door: StowDoor, tenant: Tenant, study_uid: str | None, boundary: bytes) -> _Outcome:
     outcome = _Outcome()
-    for number, pieces in enumerate(parts(_capped(door.body_limit_bytes), boundary)):
-        if number >= INSTANCES_PER_REQUEST:
-            raise HookTooLarge("The body has more parts than this service reads at once.")
-        _take(pieces, door.inbox, tenant, study_uid, outcome)
-        if outcome.is_full:
-            break
+    with StalledBody(door.stall_s) as body:
+        for number, pieces in enumerate(parts(_capped(door.body_limit_bytes, body), boundary)):
+            if number >= INSTANCES_PER_REQUEST:
+                raise HookTooLarge("The body has more parts than this service reads at once.")
+            _take(pieces, door.inbox, tenant, study_uid, outcome)
     return outcome
 
 
@@ -126,13 +128,14 @@ def _owner(door: StowDoor) -> str | None:
     return None if digest is None else door.tenant_of(CredentialKind.CERTIFICATE, digest)
 
 
-def _capped(limit_bytes: int) -> Callable[[int], bytes]:
+def _capped(limit_bytes: int, body: StalledBody) -> Callable[[int], bytes]:
     """Read the body, also one of unknown length, up to the limit."""
     left = limit_bytes
 
     def read(count: int) -> bytes:
         nonlocal left
         piece = request.stream.read(min(count, left + 1))
+        body.heard()
         left -= len(piece)
         if left < 0:
             raise HookTooLarge("The body is larger than this service reads at once.")

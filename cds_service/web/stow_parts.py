@@ -56,7 +56,8 @@ def parts(read: Read, boundary: bytes) -> Iterator[Iterator[bytes]]:
 
 
 def _require_dicom(fields: bytes) -> None:
-    content_type = BytesHeaderParser().parsebytes(fields.lstrip(b"\r\n")).get_content_type()
+    # What stands before is the rest of the boundary's line: RFC 2046 allows blanks there.
+    content_type = BytesHeaderParser().parsebytes(fields.lstrip(b" \t\r\n")).get_content_type()
     if content_type != DICOM:
         raise MediaTypeRefused("A part is not application/dicom.")
 

@@ -230,6 +230,35 @@ def test_a_full_inbox_answers_507_or_what_it_still_took(door: StowDoor, tmp_path
         assert len(archive.kept) == 1
 
 
+def test_an_instance_that_is_too_large_leaves_none_of_the_others_out(
+    door: StowDoor, tmp_path: Path
+) -> None:
+    large = FILMS[0] + bytes(50_000)
+    small = replace(door.inbox, quota=Quota(10**9, 10, instance_bytes=len(large) - 1))
+    with serving(replace(door, inbox=small), tmp_path) as archive:
+        answer = archive.push(multipart(large, FILMS[1]))
+
+        assert answer.status_code == 202
+        assert reasons_in(answer, OTHERS) == [Failure.OUT_OF_RESOURCES]
+        assert uids_in(answer, STORED) == [f"{SERIES_UID}.2"]
+
+
+def test_a_full_inbox_names_each_that_is_not_taken(door: StowDoor, tmp_path: Path) -> None:
+    full = replace(door.inbox, quota=Quota(10**9, instances=1))
+    with serving(replace(door, inbox=full), tmp_path) as archive:
+        answer = archive.push(multipart(FILMS[0], FILMS[1], FILMS[1]))
+
+        assert answer.status_code == 202
+        assert reasons_in(answer, OTHERS) == [Failure.OUT_OF_RESOURCES] * 2
+
+
+def test_blanks_after_a_boundary_are_no_header(archive: Archive) -> None:
+    line = f"--{BOUNDARY}".encode()
+    body = multipart(FILMS[0]).replace(line + b"\r\n", line + b" \t\r\n", 1)
+
+    assert archive.push(body).status_code == 200
+
+
 def in_pieces(body: bytes) -> Iterator[bytes]:
     return (body[at : at + 4096] for at in range(0, len(body), 4096))
 
@@ -304,6 +333,22 @@ def test_a_sender_that_hangs_up_leaves_nothing(archive: Archive) -> None:
     wait_until(lambda: len(archive.kept) == 1)
 
 
+def test_a_sender_that_falls_silent_holds_no_thread(door: StowDoor, tmp_path: Path) -> None:
+    with serving(replace(door, stall_s=0.2), tmp_path) as archive:
+        connection = HTTPConnection(archive.base.removeprefix("http://"), timeout=120)
+        connection.putrequest("POST", "/dicom-web/t-1/studies")
+        connection.putheader("Authorization", f"Bearer {TOKEN}")
+        connection.putheader("Content-Type", CONTENT_TYPE)
+        connection.putheader("Content-Length", "100000")
+        connection.endheaders()
+        connection.send(multipart(FILMS[0])[:5000])  # and nothing more, for ever
+
+        assert connection.getresponse().status == 400
+
+        connection.close()
+        assert archive.kept == []
+
+
 def test_more_uploads_at_once_than_hooks_can_spare_threads_are_put_off(archive: Archive) -> None:
     taken = [archive.door.turns.acquire(blocking=False) for _ in range(stow.UPLOADS)]
 
@@ -326,6 +371,17 @@ def test_nobody_without_a_credential_is_let_in_and_none_is_told_why(
 
     assert answer.status_code == 401 and answer.content == b""
     assert archive.kept == []
+
+
+def test_a_stranger_writes_no_line_of_the_log_and_no_study(
+    archive: Archive, caplog: pytest.LogCaptureFixture
+) -> None:
+    forged = quote("1.2.3\n2026-11-23 ERROR forged")
+
+    assert archive.push(b"", at=f"t-1/studies/{forged}", token=None).status_code == 401
+
+    [line] = [one.getMessage() for one in caplog.records if "refused" in one.getMessage()]
+    assert "1.2.3" not in line and "\n" not in line
 
 
 def test_the_credential_says_whose_it_is_and_not_the_address(archive: Archive) -> None:
