@@ -114,7 +114,7 @@ class _Age(click.ParamType[int]):
 @click.option("--model", default=MODEL_ID, show_default=True, help="Id of the model to run.")
 @click.option(
     "--data",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=click.Path(file_okay=False, exists=True, path_type=Path),
     help="Folder of the installation whose imported models may be run.",
 )
 def analyze(

@@ -36,7 +36,7 @@ LEDGER, MASTER_KEY = "ledger.sqlite", "master.key"  # as Settings has them
 
 data_option = click.option(
     "--data",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=click.Path(file_okay=False, exists=True, path_type=Path),
     help="Folder of the running service, as the demo prints it (default: SIGHTLINE_* settings).",
 )
 

@@ -48,10 +48,10 @@ def draft_package(source: Path, folder: Path) -> Path:
     if card.exists():
         raise ValueError(f"{card} is there already")
     name = re.sub(r"[^a-z0-9]+", "_", folder.resolve().name.lower()).strip("_") or "model"
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "model.onnx").write_bytes(weights)
     entries = _card(name, digest_of(weights), read_onnx(weights), metadata)
     text = yaml.safe_dump(entries, sort_keys=False, allow_unicode=True, width=100)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "model.onnx").write_bytes(weights)
     card.write_text(_HEADER + text, encoding="utf-8")
     return card
 
@@ -60,9 +60,14 @@ def _bundle(folder: Path) -> tuple[dict[str, Any], Path]:
     path = folder / "configs" / "metadata.json"
     if not path.is_file():
         raise ValueError(f"{folder} is no MONAI bundle: it has no configs/metadata.json")
-    metadata = json.loads(path.read_text(encoding="utf-8"))
+    try:
+        metadata = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as broken:
+        raise ValueError(f"{path} is not JSON") from broken
+    if not isinstance(metadata, dict):
+        raise ValueError(f"{path} is no JSON object")
     for name in _BUNDLE_WEIGHTS:
-        if (folder / name).is_file() and isinstance(metadata, dict):
+        if (folder / name).is_file():
             return metadata, folder / name
     raise ValueError(f"{folder} has no models/model.onnx: export the bundle to ONNX first")
 
@@ -71,7 +76,7 @@ def _card(name: str, digest: str, found: OnnxFile, metadata: dict[str, Any]) -> 
     """Return the entries in the order in which people read them."""
     return {
         "id": name[:64],
-        "version": str(metadata.get("version", "1.0.0")),
+        "version": str(metadata.get("version") or "1.0.0"),
         "title": str(metadata.get("name") or f"{TO_FILL_IN}: what it finds, on which images"),
         "developer": str(metadata.get("authors") or f"{TO_FILL_IN}: who made it"),
         "label": f"{TO_FILL_IN}: what every card says about its status, such as "
@@ -105,8 +110,10 @@ def _input(found: OnnxFile, metadata: dict[str, Any]) -> dict[str, Any]:
     stated = image.get("spatial_shape")
     if not isinstance(side, int) and isinstance(stated, list) and stated:
         side = stated[0]
-    limits = image.get("value_range")
-    values = limits if isinstance(limits, list) and len(limits) == 2 else [0.0, 1.0]
+    stated = image.get("value_range")
+    limits = stated if isinstance(stated, list) else []
+    are_two_numbers = [type(one) in (int, float) for one in limits] == [True, True]
+    values = limits if are_two_numbers else [0.0, 1.0]
     return {
         "name": name,
         "size": side if isinstance(side, int) else _DEFAULT_SIZE,

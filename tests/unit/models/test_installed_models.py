@@ -338,6 +338,15 @@ def test_golden_answers_of_another_model_are_a_problem(package: Path) -> None:
     assert "cannot be read" in problems_of(package)["golden"]
 
 
+@pytest.mark.parametrize("command", [["models", "list"], ["route", "film.dcm"]], ids=str)
+def test_a_data_folder_that_is_not_there_is_not_taken_for_an_empty_one(
+    tmp_path: Path, command: list[str]
+) -> None:
+    done = CliRunner().invoke(main, [*command, "--data", str(tmp_path / "mistyped")])
+
+    assert done.exit_code == 2 and "does not exist" in done.output
+
+
 # --- drafting ---------------------------------------------------------------------------------
 
 
@@ -366,11 +375,19 @@ def test_a_draft_knows_what_the_file_says_and_is_refused_until_it_is_filled_in(
     assert problems_of(folder) == {}
 
 
+def a_bundle(root: Path, metadata: str) -> Path:
+    """A MONAI bundle that was exported to ONNX."""
+    bundle = root / "bundle"
+    for name, data in (
+        ("configs/metadata.json", metadata.encode()),
+        ("models/model.onnx", halves()),
+    ):
+        (bundle / name).parent.mkdir(parents=True)
+        (bundle / name).write_bytes(data)
+    return bundle
+
+
 def test_a_monai_bundle_tells_title_range_and_findings(tmp_path: Path) -> None:
-    bundle = tmp_path / "bundle"
-    (bundle / "configs").mkdir(parents=True)
-    (bundle / "models").mkdir()
-    (bundle / "models" / "model.onnx").write_bytes(halves())
     metadata = {
         "version": "0.3.1",
         "name": "Halves",
@@ -383,7 +400,7 @@ def test_a_monai_bundle_tells_title_range_and_findings(tmp_path: Path) -> None:
             },
         },
     }
-    (bundle / "configs" / "metadata.json").write_text(json.dumps(metadata))
+    bundle = a_bundle(tmp_path, json.dumps(metadata))
 
     assert sightline("draft", bundle, tmp_path / "mine").exit_code == 0
 
@@ -392,6 +409,28 @@ def test_a_monai_bundle_tells_title_range_and_findings(tmp_path: Path) -> None:
     assert card["input"]["recipe"]["values"] == [-1.0, 1.0]
     assert card["output"]["scores"] == {"name": "out", "kind": "probability"}
     assert [one["display"] for one in card["output"]["findings"]] == ["left", "right"]
+
+
+@pytest.mark.parametrize("metadata", ["{", "[]", "[" * 100_000], ids=["cut off", "a list", "deep"])
+def test_metadata_that_are_no_object_leave_no_half_a_package(tmp_path: Path, metadata: str) -> None:
+    bundle, folder = a_bundle(tmp_path, metadata), tmp_path / "mine"
+
+    done = sightline("draft", bundle, folder)
+
+    assert done.exit_code == 2 and done.output.count("\n") == 1 and "metadata.json" in done.output
+    assert not folder.exists()
+
+
+def test_metadata_of_other_kinds_are_left_to_fill_in(tmp_path: Path) -> None:
+    image = {"spatial_shape": ["*", 2], "value_range": [0, [1]]}
+    known = {"version": None, "network_data_format": {"inputs": {"image": image}, "outputs": []}}
+    folder = tmp_path / "mine"
+
+    assert sightline("draft", a_bundle(tmp_path, json.dumps(known)), folder).exit_code == 0
+
+    card = yaml.safe_load((folder / "card.yaml").read_text())
+    assert (card["version"], card["input"]["recipe"]["values"]) == ("1.0.0", [0.0, 1.0])
+    assert "still to be filled in" in problems_of(folder)["card"]
 
 
 @pytest.mark.parametrize("case", ["no bundle", "no ONNX file", "a card is there"])
