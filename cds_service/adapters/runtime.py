@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from cds_service.adapters.model_shelf import identity_of, intended_use_of
 from cds_service.adapters.pixels import Radiograph
+from cds_service.adapters.polarity import is_frontal_chest, looks_negative
 from cds_service.domain.finding import Activation, Box, Coding, MapMethod, ModelIdentity
 from cds_service.errors import (
     InferenceFailed,
@@ -80,6 +81,7 @@ class OnnxClassifier:
     ) -> None:
         self._card, self._weights = package.card, package.weights
         self._threads, self._provider = threads, provider
+        self._reads_frontal_chest = is_frontal_chest(intended_use_of(package.card))
         self._columns = [one.column for one in package.card.findings]
         self._session: tuple[int, ort.InferenceSession] | None = None
 
@@ -120,6 +122,7 @@ class OnnxClassifier:
             raise TypeError("this classifier reads what DicomReader decodes")
         session = self._ready_session()
         started = time.perf_counter()
+        self._check_polarity(pixels)
         pixels, polarity = self._of_known_polarity(session, pixels)
         tensor = self._prepared(pixels)
         prepared = time.perf_counter()
@@ -141,6 +144,18 @@ class OnnxClassifier:
             explain=self._by_hiding(session, tensor, answer.logits, pixels)
             if answer.activation is None
             else None,
+        )
+
+    def _check_polarity(self, pixels: Radiograph) -> None:
+        """Raise StudyOutOfScope for a chest film that is clearly a negative of what it states."""
+        is_told = pixels.is_polarity_known and self._reads_frontal_chest
+        if is_told and looks_negative(pixels.grey):
+            raise self._other_kind()
+
+    def _other_kind(self) -> StudyOutOfScope:
+        projection = self._card.intended_use.projection
+        return StudyOutOfScope(
+            "not-this-kind", f"made for {projection}, this image does not look like one"
         )
 
     def _of_known_polarity(
@@ -190,10 +205,7 @@ class OnnxClassifier:
             and output.scope is not None
             and self._scope_in(answers[output.scope]) > limit
         ):
-            projection = self._card.intended_use.projection
-            raise StudyOutOfScope(
-                "not-this-kind", f"made for {projection}, this image does not look like one"
-            )
+            raise self._other_kind()
         if output.activation is None:
             return _Answer(logits, None)
         activation = answers[output.activation]

@@ -1,6 +1,7 @@
 """The classifier, on a tiny network whose answer can be worked out by hand."""
 
 import os
+from contextlib import nullcontext
 from dataclasses import replace
 from math import exp, nan
 
@@ -203,6 +204,20 @@ def test_a_model_that_knows_no_scope_cannot_tell_the_polarity() -> None:
 
     with pytest.raises(UnreadableInstance, match="contradicts itself about black and white"):
         blind.classify(film)
+
+
+@pytest.mark.parametrize("is_inverted", [False, True])
+def test_a_chest_model_without_a_scope_score_refuses_a_negative_by_the_image(
+    is_inverted: bool,
+) -> None:
+    blind = a_classifier(scope_threshold=None, output=replace(CARD.output, scope=None))
+    film = a_film(4095 - a_composite() if is_inverted else a_composite())
+    pixels = DicomReader().pixels(as_file(film))
+
+    with pytest.raises(StudyOutOfScope) if is_inverted else nullcontext() as refusal:
+        blind.classify(pixels)
+
+    assert refusal is None or refusal.value.code == "not-this-kind"
 
 
 @pytest.mark.parametrize(
