@@ -45,7 +45,13 @@ class Hospital:
     bench: Workbench
     tenant: Tenant
     redis: redis.Redis
+    frames: str = ""  # the page at `a_chart`
     fhir_fails: Callable[[str], int | None] = lambda _path: None  # status that a path answers
+
+    @property
+    def a_chart(self) -> str:
+        """Return the address of a page of the EHR's site."""
+        return f"{self.sandbox.config.origin}/a-chart"
 
     def launch(self, patient: str, user: str = "Practitioner/clinician") -> str:
         """Return the address that a chart opens when somebody clicks."""
@@ -190,6 +196,7 @@ def running_hospital(folder: Path) -> Iterator[Hospital]:
         service = create_app(settings)
         client = stack.enter_context(redis.Redis.from_url(server.url))
         found = Hospital(base, settings, parts, service, wiring.workbench(settings), tenant, client)
+        ehr.add_url_rule("/a-chart", view_func=lambda: found.frames)
         ehr.before_request(lambda: _failure(found.fhir_fails(request.path)))
         stack.enter_context(listening(ehr, chart_port))
         stack.enter_context(listening(service, service_port))

@@ -1,5 +1,7 @@
-"""The pages in three scripts, on a desktop and on a phone: they fit, and axe finds nothing."""
+"""The pages in five scripts, on a desktop and on a phone: they fit, and axe finds nothing."""
 
+import shutil
+import subprocess
 from collections.abc import Iterator
 
 import pytest
@@ -9,10 +11,13 @@ from playwright.sync_api import Page, expect
 from cds_service.domain.tenant import Tenant
 from smart_app.catalogues import LANGUAGES
 from tests.real.pages import chromium_page, without_errors
+from tests.real.servers import require
 from tests.web_app.conftest import LaunchOf
 from tests.web_app.house import House, a_radiograph, a_seen_result
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
+
+in_every_script = pytest.mark.parametrize("code", ["de", "ja", "ar", "hi", "ko"])
 
 
 @pytest.fixture
@@ -22,10 +27,19 @@ def page() -> Iterator[Page]:
         yield page
 
 
-@pytest.mark.parametrize("code", ["de", "ja", "ar"])
+def require_font(code: str) -> None:
+    """Without one the page is all boxes of one width, which tell nothing of how it fits."""
+    fonts = shutil.which("fc-list") and subprocess.check_output(
+        ["fc-list", f":lang={code}", "family"], text=True
+    )
+    require(f"a font for {code}", bool(fonts), "apt-get install fonts-noto-core fonts-noto-cjk")
+
+
+@in_every_script
 def test_the_study_page_fits_in_every_script(
     house: House, page: Page, base: str, tenant: Tenant, launch_of: LaunchOf, code: str
 ) -> None:
+    require_font(code)
     house.keep(a_seen_result(a_radiograph()))
     page.goto(f"{base}/app/launch?iss={tenant.fhir_base}&launch={launch_of()}&language={code}")
     page.wait_for_url("**/app/l/**", timeout=60_000)
@@ -42,11 +56,12 @@ def test_the_study_page_fits_in_every_script(
         assert Axe().run(page).response["violations"] == []
 
 
-@pytest.mark.parametrize("code", ["de", "ja", "ar"])
+@in_every_script
 @pytest.mark.parametrize("address", ["/app/models/cxr_pneumonia_peds", "/app/"])
 def test_the_pages_without_a_chart_fit_in_every_script(
     page: Page, base: str, code: str, address: str
 ) -> None:
+    require_font(code)
     page.goto(f"{base}/app/?language={code}")
     page.goto(f"{base}{address}")
 
