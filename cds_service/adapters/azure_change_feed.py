@@ -40,7 +40,8 @@ class AzureChangeFeed:
         at_rest = sorted(moving - moved) if is_all else []
         clues = [clue for uid in at_rest if (clue := self._clue(tenant, uid)) is not None]
         if events:
-            since, last = str(events[-1]["Timestamp"]), int(events[-1]["Sequence"])
+            newest = max(events, key=_sequence)
+            since, last = str(newest["Timestamp"]), _sequence(newest)
         still = sorted((moving | moved) - set(at_rest))
         return Heard(tuple(clues), {"since": since, "sequence": last, "moving": still})
 

@@ -54,16 +54,25 @@ def poll_archive(
     kept = cursors.position(tenant.id, door)
     now = desk.clock()
     waiting = {one["uid"]: Waiting(**one) for one in kept.get("waiting", ())}
-    heard = feed.read(tenant, kept.get("place", {}))
+    base = tenant.archive_base if door is Door.DICOMWEB_POLLING else tenant.change_feed
+    is_same = kept.get("base", base) == base  # else its place says nothing about this one
+    heard = feed.read(tenant, kept.get("place", {}) if is_same else {})
     for clue in heard.clues:
         moment = now.isoformat()
         waiting[clue.study_uid] = Waiting(clue.study_uid, clue.accession, moment, moment)
     waiting = _bounded(waiting, tenant)
-    position: dict[str, Any] = {"place": heard.place, "waiting": _written(waiting)}
+    position: dict[str, Any] = {
+        "base": base,
+        "place": heard.place,
+        "waiting": _written(waiting),
+    }
     cursors.keep(tenant.id, door, position)  # before the EHR is asked: it may fail half-way
     outcomes: Counter[Reception] = Counter()
+    due = _due(waiting, now)
     try:
-        for one in _due(waiting, now):
+        for one in due:
+            # Before: one that the EHR can never answer for must not stand before the others.
+            waiting[one.uid] = one.later(now)
             outcome = receive(Clue(one.uid, one.accession), tenant, desk)
             outcomes[outcome] += 1
             del waiting[one.uid]
@@ -72,7 +81,7 @@ def poll_archive(
             elif outcome is Reception.UNKNOWN:
                 log.warning("study let go, no EHR knows it: tenant=%s door=%s", tenant.id, door)
     finally:
-        if outcomes:
+        if due:
             cursors.keep(tenant.id, door, position | {"waiting": _written(waiting)})
     return outcomes
 

@@ -13,11 +13,12 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from typing import Any
 
 from cds_service.domain.intake import Door, Reception
 from cds_service.domain.tenant import Tenant
-from cds_service.errors import EhrAnswerInvalid
+from cds_service.errors import EhrAnswerInvalid, EhrRefused, UpstreamFailed
 from cds_service.fhir.bundle import next_link
 from cds_service.fhir.imaging_study import last_updated, resources, stated_in
 from cds_service.intake.receive import READ_S, IntakeDesk, take
@@ -29,6 +30,7 @@ OVERLAP = timedelta(minutes=2)
 FIRST_LOOK_BACK = timedelta(hours=1)  # also as much as an EHR's clock may be slow
 PAGE = 20  # asked for: an ImagingStudy of a CT can be a megabyte
 READS_PER_ROUND = 20  # of some pages each; the rest comes in the next round
+STUCK = timedelta(hours=1)  # after which one study no longer stands before all others
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,8 @@ class Place:
     newest: str | None = None  # that this sweep has seen
     following: str | None = None  # address of its next page; None: a new sweep
     in_order: bool = True  # this sweep came oldest first so far
+    last_read: str | None = None  # digest of the ids that the last read brought
+    stuck_since: str | None = None  # when the next page could first not be read and taken
 
 
 def poll_fhir(
@@ -54,17 +58,43 @@ def poll_fhir(
     outcomes: Counter[Reception] = Counter()
     place = _place(cursors.position(tenant.id, door), desk.clock())
     for _ in range(READS_PER_ROUND):
-        page, place = _read(place, tenant, desk)
-        _require_searched(page, place)
-        for resource in resources(page):
-            study = stated_in(resource, tenant.id)
-            if study is not None:
-                outcomes[take(study, resource, tenant, desk)] += 1
-        place = _after(page, place, desk.clock())
+        is_known = place.following is not None  # a page that the EHR itself has named
+        try:
+            page, place = _read(place, tenant, desk)
+            _require_searched(page, place)
+            is_known = True
+            outcomes += _taken(page, place, tenant, desk)
+        except UpstreamFailed:
+            if is_known:
+                stuck_since = place.stuck_since or desk.clock().isoformat()
+                cursors.keep(tenant.id, door, asdict(replace(place, stuck_since=stuck_since)))
+            raise
+        place = _after(page, place, tenant.id, desk.clock())
         cursors.keep(tenant.id, door, asdict(place))
         if place.following is None:
             break
     return outcomes
+
+
+def _taken(page: Resource, place: Place, tenant: Tenant, desk: IntakeDesk) -> Counter[Reception]:
+    """Take each study of a page; raise UpstreamFailed unless that was so for long already."""
+    outcomes: Counter[Reception] = Counter()
+    for resource in resources(page):
+        study = stated_in(resource, tenant.id)
+        if study is None:
+            continue
+        try:
+            outcomes[take(study, resource, tenant, desk)] += 1
+        except UpstreamFailed as error:
+            if not _is_stuck(place, desk.clock()):
+                raise
+            log.warning("study passed over: tenant=%s error=%s", tenant.id, type(error).__name__)
+    return outcomes
+
+
+def _is_stuck(place: Place, now: datetime) -> bool:
+    since = place.stuck_since
+    return since is not None and now - datetime.fromisoformat(since) > STUCK
 
 
 def _place(kept: Mapping[str, Any], now: datetime) -> Place:
@@ -76,7 +106,11 @@ def _read(place: Place, tenant: Tenant, desk: IntakeDesk) -> tuple[Resource, Pla
     if place.following is not None:
         try:
             return _further(place.following, tenant, desk), place
-        except EhrAnswerInvalid:  # pages are kept for minutes, and we may have been away
+        except UpstreamFailed as error:
+            # Pages are kept for minutes, and some EHRs call one that is gone a fault of theirs.
+            is_gone = isinstance(error, EhrAnswerInvalid | EhrRefused)
+            if not (is_gone or _is_stuck(place, desk.clock())):
+                raise
             log.warning("sweep begun anew: tenant=%s", tenant.id)
             place = _begun_anew(place)
     since = datetime.fromisoformat(place.since) - OVERLAP
@@ -106,8 +140,12 @@ def _require_searched(page: Resource, place: Place) -> None:
         raise EhrAnswerInvalid("The EHR does not search ImagingStudy by _lastUpdated.")
 
 
-def _after(page: Resource, place: Place, now: datetime) -> Place:
-    """Return the place after this page; with the last one the sweep is over."""
+def _after(page: Resource, place: Place, tenant_id: str, now: datetime) -> Place:
+    """Return the place after this page; with the last one the sweep is over.
+
+    So it is with a page that brings what the one before it brought: some EHRs' last page names
+    itself, or another like it, as the next.
+    """
     for resource in resources(page):
         moment = last_updated(resource)
         if moment is None:
@@ -119,7 +157,14 @@ def _after(page: Resource, place: Place, now: datetime) -> Place:
             place = replace(place, in_order=False)
         else:
             place = replace(place, newest=seen)
-    following = next_link(page)
+    following, read = next_link(page), _digest(page)
+    if following is not None and read != place.last_read:
+        return replace(place, following=following, last_read=read, stuck_since=None)
     if following is not None:
-        return replace(place, following=following)
+        log.warning("an EHR's pages have no end: tenant=%s", tenant_id)
     return Place(since=max(place.since, place.newest or place.since, key=datetime.fromisoformat))
+
+
+def _digest(page: Resource) -> str:
+    ids = sorted({str(resource.get("id")) for resource in resources(page)})
+    return sha256("\n".join(ids).encode()).hexdigest()

@@ -7,7 +7,7 @@ from typing import Any
 
 from cds_service.domain.hook import FhirAuthorization
 from cds_service.domain.tenant import Tenant
-from cds_service.errors import EhrAnswerInvalid, SightlineError
+from cds_service.errors import EhrAnswerInvalid, EhrBusy, SightlineError
 from cds_service.usecases.ports import Resource
 from tests.unit.cards.builders import a_patient_resource, a_study_resource
 
@@ -22,8 +22,10 @@ class PagedRecord:
     is_sorted: bool = True
     loses_pages: bool = False
     ignores_time: bool = False
+    never_ends: bool = False  # its last page names another like it
+    failing_patient: str | None = None
     fails_at: int | None = None
-    failure: SightlineError = field(default_factory=lambda: EhrAnswerInvalid("no"))
+    failure: SightlineError = field(default_factory=lambda: EhrAnswerInvalid("410"))
     studies: list[dict[str, Any]] = field(default_factory=list)
     searches: list[str] = field(default_factory=list)
 
@@ -42,6 +44,8 @@ class PagedRecord:
         authorization: FhirAuthorization | None,
         timeout_s: float,
     ) -> Resource:
+        if path == f"Patient/{self.failing_patient}":
+            raise EhrBusy("The EHR answered 500 to a read.")
         if path.startswith("Patient/"):
             return a_patient_resource()
         since = _SINCE.search(path)
@@ -59,7 +63,7 @@ class PagedRecord:
     ) -> Resource:
         if self.loses_pages:
             self.searches.append(f"lost {url}")
-            raise EhrAnswerInvalid("The EHR answered 410 to a read.")
+            raise self.failure
         since, _, start = url.partition("?start=")
         return self._answer(since, int(start))
 
@@ -70,9 +74,11 @@ class PagedRecord:
         moment = datetime.fromisoformat(since)
         found = [one for one in self.studies if self.ignores_time or _changed(one) >= moment]
         found.sort(key=_changed, reverse=not self.is_sorted)
+        if self.never_ends:
+            start = min(start, max(len(found) - self.page, 0))
         entries = [{"resource": one} for one in found[start : start + self.page]]
         bundle: dict[str, Any] = {"resourceType": "Bundle", "type": "searchset", "entry": entries}
-        if start + self.page < len(found):
+        if start + self.page < len(found) or self.never_ends:
             following = f"{since}?start={start + self.page}"
             bundle["link"] = [{"relation": "next", "url": following}]
         return bundle

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any
 
@@ -13,6 +13,7 @@ from cds_service.domain.tenant import Tenant
 from cds_service.errors import EhrBusy
 from cds_service.intake import archive_polling
 from cds_service.intake.archive_polling import poll_archive
+from cds_service.usecases.ports import EhrRecord, Resource
 from tests.builders import a_tenant
 from tests.fakes.intake import FakeCursors
 from tests.unit.cards.builders import House, MakeHouse, a_patient_resource, a_study_resource
@@ -31,6 +32,8 @@ class Telling:
     tells: list[Clue] = field(default_factory=list)
     cursors: FakeCursors = field(default_factory=FakeCursors)
     places: list[Mapping[str, Any]] = field(default_factory=list)
+    tenant: Tenant = field(default_factory=a_tenant)
+    record: EhrRecord | None = None  # in place of the house's own
 
     def read(self, tenant: Tenant, place: Mapping[str, Any]) -> Heard:
         self.places.append(place)
@@ -39,11 +42,29 @@ class Telling:
 
     def poll(self, *tells: str) -> Counter[Reception]:
         self.tells = [Clue(uid) for uid in tells]
-        return poll_archive(a_tenant(), a_desk(self.house), self.cursors, DOOR, self)
+        desk = a_desk(self.house)
+        desk = replace(desk, record=self.record or desk.record)
+        return poll_archive(self.tenant, desk, self.cursors, DOOR, self)
 
     @property
     def waiting(self) -> list[str]:
         return [one["uid"] for one in self.cursors.position("t-1", DOOR)["waiting"]]
+
+
+@dataclass
+class FailingFor:
+    """An EHR that cannot answer for one study."""
+
+    uid: str
+    record: EhrRecord
+
+    def read(self, tenant: Tenant, path: str, **asked: Any) -> Resource:
+        if self.uid in path:
+            raise EhrBusy("The EHR answered 500 to a read.")
+        return self.record.read(tenant, path, **asked)
+
+    def read_on(self, tenant: Tenant, kind: str, url: str, **asked: Any) -> Resource:
+        return self.record.read_on(tenant, kind, url, **asked)
 
 
 def test_each_poll_goes_on_where_the_last_one_ended(a_house: MakeHouse) -> None:
@@ -100,8 +121,36 @@ def test_an_ehr_that_fails_half_way_costs_no_study(a_house: MakeHouse) -> None:
     with pytest.raises(EhrBusy):
         archive.poll("1.2.840.99999.1")
     house.record.failure = None
+    house.clock.advance(15)
 
     assert archive.poll() == Counter({ASKED: 1})
+
+
+def test_a_study_for_which_the_ehr_always_fails_stands_before_no_other(
+    a_house: MakeHouse,
+) -> None:
+    house = a_house()
+    record = FailingFor("1.2.3", house.record)
+    archive = Telling(house, record=record)
+    with pytest.raises(EhrBusy):
+        archive.poll("1.2.3", "1.2.840.99999.1")
+
+    assert archive.poll() == Counter({ASKED: 1})
+    assert archive.waiting == ["1.2.3"]
+
+
+def test_another_feed_is_read_from_its_own_beginning_and_what_waits_waits_on(
+    a_house: MakeHouse,
+) -> None:
+    archive = Telling(a_house())
+    archive.poll("1.2.3")
+    archive.tenant = replace(archive.tenant, change_feed="https://other.example/orthanc")
+
+    archive.poll()
+    archive.poll()
+
+    assert archive.places == [{}, {}, {"after": 2}]
+    assert archive.waiting == ["1.2.3"]
 
 
 def test_more_studies_than_may_wait_let_the_oldest_go(

@@ -119,6 +119,68 @@ def test_a_next_page_that_is_gone_costs_a_new_sweep_and_no_study(
     assert sorted(polled.asked) == ["1", "2", "3", "4"]
 
 
+def test_a_next_page_that_the_ehr_calls_its_own_fault_for_ever_costs_a_new_sweep(
+    a_house: MakeHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fhir_polling, "READS_PER_ROUND", 1)
+    polled = Polled(a_house(), failure=EhrBusy("The EHR answered 500 to a read."))
+    for number in range(1, 5):
+        polled.record.add(number, f"2026-01-05T08:{30 + number}:00Z")
+    polled.poll()
+    polled.record.loses_pages = True
+    with pytest.raises(EhrBusy):
+        polled.poll()
+    polled.house.clock.advance(3601)
+
+    polled.poll()
+    polled.record.loses_pages = False
+    polled.poll()
+
+    assert polled.asked == ["1", "2", "3", "4"]
+
+
+def test_pages_without_an_end_are_left_and_what_is_new_is_found(a_house: MakeHouse) -> None:
+    polled = Polled(a_house(), never_ends=True)
+    for number in (1, 2, 3):
+        polled.record.add(number, EARLY)
+
+    polled.poll()
+    polled.record.add(4, "2026-01-05T08:40:00Z")
+    polled.poll()
+
+    assert polled.asked == ["1", "2", "3", "4"]
+    assert len(polled.record.searches) < 10
+
+
+def test_a_study_for_which_the_ehr_always_fails_is_passed_over_in_time(
+    a_house: MakeHouse,
+) -> None:
+    polled = Polled(a_house(), failing_patient="broken")
+    for number in (1, 2):
+        polled.record.add(number, EARLY)
+    polled.record.studies[0]["subject"] = {"reference": "Patient/broken"}
+    for _ in range(2):
+        with pytest.raises(EhrBusy):
+            polled.poll()
+    polled.house.clock.advance(3601)
+
+    assert polled.poll() == 1
+    assert polled.asked == ["2"]
+
+
+def test_an_ehr_that_was_away_for_long_has_no_study_passed_over(a_house: MakeHouse) -> None:
+    polled = Polled(a_house(), failing_patient="p-1", fails_at=1, failure=EhrBusy("away"))
+    polled.record.add(1, "2026-01-05T09:00:00Z")
+    with pytest.raises(EhrBusy):
+        polled.poll()
+    polled.house.clock.advance(3601)
+    with pytest.raises(EhrBusy):  # its search is back, its patients are not yet
+        polled.poll()
+    polled.record.failing_patient = None
+
+    assert polled.poll() == 1
+
+
 def test_an_ehr_that_sorts_as_it_likes_moves_the_time_only_at_the_end(
     a_house: MakeHouse,
 ) -> None:
