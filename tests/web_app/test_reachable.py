@@ -73,6 +73,10 @@ def test_window_and_place_are_changed_without_a_drag(study: Screen) -> None:
         is_ready(page)
         page.get_by_role("button", name="Keys").tap()
         dialog = page.get_by_role("dialog", name="Keys and gestures")
+        expect(dialog).to_be_visible()
+        [stage, keys] = [one.bounding_box() for one in (page.locator(".stage"), dialog)]
+        assert stage is not None and keys is not None
+        assert keys["y"] - max(0, stage["y"]) > 0.75 * stage["height"]  # what changes is seen
         for name in ("Brighter", "Darker", "More contrast", "Less contrast"):
             changed(page, dialog.get_by_role("button", name=name).tap)
         moves = {"left": (-40, 0), "right": (40, 0), "up": (0, -40), "down": (0, 40)}

@@ -222,7 +222,7 @@ class Viewer {
   /** Show the keys, whose buttons change the image: it stays in view beside them. */
   private help(): void {
     part<HTMLDialogElement>(this.figure, "dialog").showModal();
-    this.stage.scrollIntoView({ block: "nearest" });
+    this.stage.scrollIntoView({ block: "start" });
   }
 
   /** Press the page's own switch, which works without this viewer too. */
