@@ -6,31 +6,41 @@ Source: DICOM PS3.18 10.4 (Retrieve Transaction), 8.7.3.5.2 (transfer-syntax=*),
 import re
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
+from functools import partial
 from typing import Protocol
 
 import requests
 from requests.auth import AuthBase
 
+from cds_service.adapters.archive_answer import CutOff, check_status, content_of, not_there
+from cds_service.adapters.archive_json import ArchiveJson, Json, value_of
 from cds_service.adapters.egress import same_origin
-from cds_service.adapters.multipart import MultipartBroken, PartTooLarge, boundary_of, parts
+from cds_service.adapters.inbox_files import HEAD_BYTES
+from cds_service.adapters.inbox_header import identify
+from cds_service.adapters.multipart import MultipartBroken, PartTooLarge
+from cds_service.adapters.side_by_side import (
+    Allowance,
+    Answer,
+    side_by_side,
+    too_large,
+)
 from cds_service.domain.study import StudyReference
 from cds_service.domain.tenant import Tenant
 from cds_service.errors import (
     ArchiveFailed,
-    ArchiveRefused,
     EhrAnswerInvalid,
     EhrTimedOut,
     HostileInstance,
+    InstanceRefused,
     StudyIncomplete,
-    StudyTooLarge,
+    UnreadableInstance,
 )
 from cds_service.usecases.ports import Budget
 
 _ACCEPT = 'multipart/related; type="application/dicom"; transfer-syntax=*'
-_CHUNK_BYTES = 64 * 1024
-_ENVELOPE_BYTES = 1024 * 1024  # boundaries and header fields of a whole answer
 _BODY_S = 120.0  # for a whole answer
+TRIES = 3  # that may fail, of the instances that are asked for alone
+SERIES_UID, SOP_UID = "0020000E", "00080018"
 _UID = re.compile(r"[0-9]+(\.[0-9]+)*")
 _UID_LIMIT = 64  # characters; PS3.5 9.1
 
@@ -66,60 +76,114 @@ class DicomWebArchive:
         archive has, unless it has none.
         """
         path = f"studies/{_uid(study.study_uid)}"
-        paths = [f"{path}/series/{_uid(series)}" for series in budget.series] or [path]
-        left, missing = budget, None
-        for one in paths:
-            try:
-                for instance in self._within(tenant, study, one, left):
-                    left = replace(
-                        left, bytes=left.bytes - len(instance), instances=left.instances - 1
-                    )
-                    yield instance
-            except StudyIncomplete as error:
-                missing = error
-                if error.code != "not-in-archive":
-                    raise
-        if missing is not None and left == budget:
-            raise missing
+        allowance = Allowance(budget)
+        fetched = partial(self._insisted, tenant, study, allowance=allowance)
+        if len(budget.series) < 2:
+            yield from fetched(path + "".join(f"/series/{_uid(one)}" for one in budget.series))
+            return
+        missing: list[StudyIncomplete] = []
+        paths = [f"{path}/series/{_uid(one)}" for one in budget.series]
+        fetches = [partial(_unless_missing, partial(fetched, one), missing) for one in paths]
+        yield from side_by_side(fetches, allowance)
+        if len(missing) == len(paths):
+            raise missing[0]
+
+    def _insisted(
+        self, tenant: Tenant, study: StudyReference, path: str, allowance: Allowance
+    ) -> Iterator[bytes]:
+        """Yield what is at this path; when it is cut off, the rest of it one by one."""
+        heads: list[bytes] = []
+        try:
+            for instance in self._within(tenant, study, path, allowance):
+                heads.append(instance[:HEAD_BYTES])
+                yield instance
+        except CutOff as error:
+            came = _uids_in(heads, error)
+            listed = self._listed(tenant, study, path)
+            if not listed or not came <= set(listed):
+                raise
+            yield from self._one_by_one(
+                tenant, study, [one for one in listed if one not in came], allowance
+            )
+
+    def _one_by_one(
+        self,
+        tenant: Tenant,
+        study: StudyReference,
+        wanted: list[tuple[str, str]],
+        allowance: Allowance,
+    ) -> Iterator[bytes]:
+        """Yield each of these instances; of all together a few tries may fail."""
+        failed = 0
+        for series_uid, sop_uid in wanted:
+            path = _instance_path(study, series_uid, sop_uid)
+            while True:
+                try:
+                    one = next(self._within(tenant, study, path, allowance))
+                    break
+                except StopIteration:
+                    raise not_there() from None
+                except ArchiveFailed:
+                    failed += 1
+                    if failed >= TRIES:
+                        raise
+            yield one
+
+    def _listed(self, tenant: Tenant, study: StudyReference, path: str) -> list[tuple[str, str]]:
+        """Return series and SOP UID of what the first archive that has it lists at this path."""
+        archive = ArchiveJson(self._session_for, self._auth_for)
+        found: dict[tuple[str, str], None] = {}
+        series = path.partition("/series/")[2]  # which a search within one need not repeat
+        for base in self._bases(tenant, study):
+            while True:
+                at: dict[str, str | int] = {"offset": len(found), "includefield": SERIES_UID}
+                rows = archive.objects(tenant, f"{base}/{path}/instances", at)
+                news = {
+                    (_said(row, SERIES_UID) or series, _said(row, SOP_UID)): None for row in rows
+                }
+                if news.keys() <= found.keys():
+                    break
+                found |= news
+            if found:
+                break
+        return list(found)
 
     def _within(
-        self, tenant: Tenant, study: StudyReference, path: str, budget: Budget
+        self, tenant: Tenant, study: StudyReference, path: str, allowance: Allowance
     ) -> Iterator[bytes]:
-        """Yield what is at this path; raise StudyTooLarge before the budget is passed."""
-        with self._found(tenant, study, path, budget) as content:
-            for count, instance in enumerate(content, 1):
-                if count > budget.instances:
-                    raise _too_large()
-                yield instance
+        """Yield what is at this path; raise CutOff when it ends too early."""
+        with (
+            allowance.answer() as answer,
+            self._found(tenant, study, path, answer) as content,
+        ):
+            for instance in content:
+                yield answer.keep(instance)
 
     def instance(
         self, tenant: Tenant, study: StudyReference, series_uid: str, sop_uid: str
     ) -> bytes:
         """Return one instance as stored; raises as `instances`."""
-        path = (
-            f"studies/{_uid(study.study_uid)}/series/{_uid(series_uid)}/instances/{_uid(sop_uid)}"
-        )
-        with self._found(tenant, study, path, Budget()) as content:
-            for instance in content:
-                return instance
-        raise StudyIncomplete("not-in-archive", "the archive does not have its images")
+        path = _instance_path(study, series_uid, sop_uid)
+        for instance in self._within(tenant, study, path, Allowance(Budget())):
+            return instance
+        raise not_there()
 
     @contextmanager
     def _found(
-        self, tenant: Tenant, study: StudyReference, path: str, budget: Budget
+        self, tenant: Tenant, study: StudyReference, path: str, answer: Answer
     ) -> Iterator[Iterator[bytes]]:
         """Ask one archive after the other until one has it."""
         *others, last = self._bases(tenant, study)
         with ExitStack() as stack:
             for base in others:
                 try:
-                    content = stack.enter_context(self._answer(tenant, f"{base}/{path}", budget))
+                    content = stack.enter_context(self._answer(tenant, f"{base}/{path}", answer))
                     break
                 except StudyIncomplete as error:
                     if error.code != "not-in-archive":
                         raise
             else:
-                content = stack.enter_context(self._answer(tenant, f"{last}/{path}", budget))
+                content = stack.enter_context(self._answer(tenant, f"{last}/{path}", answer))
             yield content
 
     def _bases(self, tenant: Tenant, study: StudyReference) -> list[str]:
@@ -131,22 +195,22 @@ class DicomWebArchive:
         return list(dict.fromkeys(base.rstrip("/") for base in bases))
 
     @contextmanager
-    def _answer(self, tenant: Tenant, url: str, budget: Budget) -> Iterator[Iterator[bytes]]:
+    def _answer(self, tenant: Tenant, url: str, answer: Answer) -> Iterator[Iterator[bytes]]:
         """Call the archive and read its parts, every failure as one of ours."""
-        session = self._session_for(
-            tenant, max_bytes=budget.bytes + _ENVELOPE_BYTES, body_s=_BODY_S
-        )
+        session = self._session_for(tenant, max_bytes=answer.body_bytes, body_s=_BODY_S)
         headers = {"Accept": _ACCEPT, "Accept-Encoding": "identity"}
         auth = self._auth_for(tenant)
+        failure = ArchiveFailed
         try:
             with session.get(url, headers=headers, auth=auth, stream=True) as response:
-                _check_status(response.status_code)
-                yield _content(response, budget)
+                check_status(response.status_code)
+                failure = CutOff
+                yield content_of(response, answer)
         except (EhrAnswerInvalid, PartTooLarge) as error:
-            raise _too_large() from error
+            raise too_large() from error
         except (EhrTimedOut, requests.RequestException, MultipartBroken) as error:
             # Their texts hold the address, and with it the study's UID.
-            raise ArchiveFailed("The archive did not answer, or not to the end.") from error
+            raise failure("The archive did not answer, or not to the end.") from error
 
 
 class LaunchToken(AuthBase):
@@ -159,37 +223,6 @@ class LaunchToken(AuthBase):
         """Sign the request."""
         request.headers["Authorization"] = f"Bearer {self._access_token}"
         return request
-
-
-def _content(response: requests.Response, budget: Budget) -> Iterator[bytes]:
-    if response.headers.get("Content-Encoding", "identity") != "identity":
-        raise MultipartBroken("compressed although it was asked not to be")
-    content_type = response.headers.get("Content-Type", "")
-    chunks = response.iter_content(_CHUNK_BYTES)
-    if content_type.split(";")[0].strip().lower() == "application/dicom":
-        return _single(chunks, budget.bytes)
-    return parts(chunks, boundary_of(content_type), budget.bytes)
-
-
-def _single(chunks: Iterator[bytes], limit_bytes: int) -> Iterator[bytes]:
-    """Read an answer that is one instance without an envelope (PS3.18 8.7.3.4)."""
-    held = bytearray()
-    for chunk in chunks:
-        if len(held) + len(chunk) > limit_bytes:
-            raise PartTooLarge("the instance is larger than the limit")
-        held += chunk
-    yield bytes(held)
-
-
-def _check_status(status: int) -> None:
-    if status in (204, 404, 410):
-        raise StudyIncomplete("not-in-archive", "the archive does not have its images")
-    if status in (401, 403):
-        raise ArchiveRefused(f"The archive does not let us read (HTTP {status}).")
-    if status == 206:
-        raise StudyIncomplete("partly-in-archive", "the archive has only some of its images")
-    if status != 200:
-        raise ArchiveFailed(f"The archive answered HTTP {status}.")
 
 
 def _bases(tenant: Tenant, own: list[str]) -> list[str]:
@@ -212,5 +245,30 @@ def _uid(text: str) -> str:
     return text
 
 
-def _too_large() -> StudyTooLarge:
-    return StudyTooLarge("too-large", "it is larger than this service reads")
+def _instance_path(study: StudyReference, series_uid: str, sop_uid: str) -> str:
+    return f"studies/{_uid(study.study_uid)}/series/{_uid(series_uid)}/instances/{_uid(sop_uid)}"
+
+
+def _uids_in(heads: list[bytes], cut_off: CutOff) -> set[tuple[str, str]]:
+    """Return series and SOP UID of what came; raise `cut_off` where that cannot be told."""
+    try:
+        found = [identify(head) for head in heads]
+    except (InstanceRefused, UnreadableInstance):
+        raise cut_off from None
+    return {(one.series_uid, one.sop_uid) for one in found}
+
+
+def _said(row: Json, tag: str) -> str:
+    return str(value_of(row, tag) or "")
+
+
+def _unless_missing(
+    fetch: Callable[[], Iterator[bytes]], missing: list[StudyIncomplete]
+) -> Iterator[bytes]:
+    """Yield what is fetched; note where no archive has any of it."""
+    try:
+        yield from fetch()
+    except StudyIncomplete as error:
+        if error.code != "not-in-archive":
+            raise
+        missing.append(error)

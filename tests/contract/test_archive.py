@@ -5,13 +5,15 @@ Source: DICOM PS3.18 10.4 (Retrieve Transaction).
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from threading import Event
 
 import pytest
 from requests import PreparedRequest
 from requests.auth import AuthBase
 
-from cds_service.adapters.archive import DicomWebArchive
+from cds_service.adapters.archive import TRIES, DicomWebArchive
 from cds_service.adapters.egress import Egress
+from cds_service.adapters.side_by_side import ENVELOPE_BYTES, Allowance, side_by_side
 from cds_service.domain.tenant import Tenant
 from cds_service.errors import (
     ArchiveFailed,
@@ -238,6 +240,133 @@ def test_series_that_no_archive_has_are_incomplete(server: WadoServer) -> None:
 
     with pytest.raises(StudyIncomplete):
         list(real(server).instances(tenant, a_study(), Budget(series=("1.2.3.1", "1.2.3.2"))))
+
+
+# --- cut off, and side by side -------------------------------------------------------------------
+
+SERIES, ANOTHER = "1.2.840.99999.1.1", "1.2.840.99999.1.2"
+
+
+def films(count: int, series: str = SERIES) -> dict[tuple[str, str], bytes]:
+    uids = [f"{series}.{number}" for number in range(1, count + 1)]
+    return {
+        (series, uid): as_file(a_film(SeriesInstanceUID=series, SOPInstanceUID=uid)) for uid in uids
+    }
+
+
+def alone(server: WadoServer) -> list[str]:
+    """Return the UIDs of the instances that were asked for one by one."""
+    paths = [path.split("/") for path, _ in server.asked]
+    return [path[5] for path in paths if len(path) > 5]
+
+
+@pytest.mark.parametrize(("whole", "page_size"), [(0, 100), (2, 100), (2, 1), (4, 100)])
+def test_what_was_cut_off_is_asked_for_alone_and_what_came_is_not_fetched_again(
+    server: WadoServer, whole: int, page_size: int
+) -> None:
+    server.films, server.page_size = films(4), page_size
+    server.cut_at = len(multipart(list(server.films.values())[:whole])) + 40
+
+    instances = fetch(server)
+
+    assert instances == list(server.films.values())
+    assert alone(server) == [f"{SERIES}.{number}" for number in range(whole + 1, 5)]
+
+
+def test_a_series_that_was_cut_off_is_completed_within_itself(server: WadoServer) -> None:
+    server.films = films(2) | films(2, ANOTHER)
+    server.cut_at = 1000
+    tenant = a_tenant(archive_base=server.base)
+
+    instances = list(real(server).instances(tenant, a_study(), Budget(series=(ANOTHER,))))
+
+    assert instances == list(films(2, ANOTHER).values())
+
+
+@pytest.mark.parametrize("failures", [TRIES - 1, TRIES])
+def test_a_few_instances_may_be_cut_off_again_and_no_more(
+    server: WadoServer, failures: int
+) -> None:
+    server.films, server.cut_at, server.failures = films(3), 1000, failures
+
+    if failures < TRIES:
+        assert fetch(server) == list(server.films.values())
+    else:
+        with pytest.raises(ArchiveFailed):
+            fetch(server)
+        assert len(alone(server)) == TRIES
+
+
+def test_the_budget_counts_what_came_before_and_after_the_cut(server: WadoServer) -> None:
+    server.films = films(3)
+    size = len(server.films[SERIES, f"{SERIES}.1"])
+    server.cut_at = size + size // 2
+    tenant, seen = a_tenant(archive_base=server.base), []
+
+    with pytest.raises(StudyTooLarge):
+        for one in real(server).instances(tenant, a_study(), Budget(bytes=3 * size - 1)):
+            seen.append(one)
+
+    assert len(seen) == 2
+
+
+def test_series_come_in_the_order_that_was_asked_for_whichever_is_there_first(
+    server: WadoServer,
+) -> None:
+    many = [f"1.2.840.99999.1.{number}" for number in range(1, 10)]
+    for series in many:
+        server.films |= films(2, series)
+    first_waits = Event()
+
+    def hold(path: str) -> None:
+        if path.endswith(f"series/{many[0]}"):
+            assert first_waits.wait(60)
+        elif path.endswith(f"series/{many[3]}"):
+            first_waits.set()  # so four of them were under way at once
+
+    server.before_answer = hold
+    tenant = a_tenant(archive_base=server.base)
+
+    instances = list(real(server).instances(tenant, a_study(), Budget(series=tuple(many))))
+
+    assert instances == list(server.films.values())
+
+
+def test_series_side_by_side_hold_no_more_than_the_budget_together() -> None:
+    """Each of four fits alone; what is on its way counts before any of them is whole."""
+    budget = Budget(bytes=100)
+    allowance = Allowance(budget)
+    with allowance.answer() as one, allowance.answer() as other:
+        held = [*one.receive(iter([b"x" * 100])), *other.receive(iter([b"x" * ENVELOPE_BYTES]))]
+
+        with pytest.raises(StudyTooLarge):
+            list(other.receive(iter([b"x"])))
+
+    with allowance.answer() as again:  # what nobody kept is counted no longer
+        assert list(again.receive(iter([b"x" * 100]))) == held[:1]
+
+
+def test_the_other_fetches_end_when_one_of_them_fails() -> None:
+    allowance = Allowance(Budget())
+    broken = FakeArchive(fails_with=ArchiveFailed("The archive did not answer."))
+    started, ended = Event(), Event()
+
+    def fails() -> Iterator[bytes]:
+        assert started.wait(60)
+        return broken.instances(a_tenant(), a_study(), Budget())
+
+    def endless() -> Iterator[bytes]:
+        started.set()
+        try:
+            with allowance.answer() as answer:
+                yield from answer.receive(iter(lambda: b"", None))
+        finally:
+            ended.set()
+
+    with pytest.raises(ArchiveFailed):
+        list(side_by_side([fails, endless], allowance))
+
+    assert ended.is_set()
 
 
 def test_an_archive_that_fails_is_not_passed_over_for_one_that_has_less(

@@ -1,7 +1,7 @@
 """A small DICOMweb archive on a loopback port, to be read over real HTTP."""
 
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from json import dumps
@@ -24,6 +24,11 @@ class WadoServer:
     content_type: str = f'multipart/related; type="application/dicom"; boundary={BOUNDARY}'
     asked: list[tuple[str, dict[str, str]]] = field(default_factory=list)
     rows: list[dict[str, Any]] = field(default_factory=list)  # of its index, as QIDO-RS has them
+    films: dict[tuple[str, str], bytes] = field(default_factory=dict)  # by series and SOP UID
+    cut_at: int | None = None  # where a study or a series ends too early, in bytes
+    failures: int = 0  # of so many instances that are asked for alone
+    page_size: int = 100
+    before_answer: Callable[[str], None] = lambda _path: None
     searched: list[dict[str, str]] = field(default_factory=list)
 
     def app(self) -> Flask:
@@ -39,14 +44,42 @@ class WadoServer:
 
     def retrieve(self, path: str) -> Response:
         self.asked.append((path, dict(request.headers)))
+        self.before_answer(path)
         if self.status != 200:
             headers = {"Location": "/elsewhere"} if self.status == 302 else {}
             return Response(b"secret text of the archive", self.status, headers)
+        if self.films:
+            return self._of_films(path.split("/"))
         instances = self.studies.get(path.split("/")[1])
         if instances is None:
             return Response(status=404)
         body = multipart(instances) if self.body is None else self.body
         return Response(body, content_type=self.content_type)
+
+    def _of_films(self, path: list[str]) -> Response:
+        series = path[3] if path[2:3] == ["series"] else None
+        if path[-1] == "instances":
+            return self._list(series)
+        wanted = [
+            film
+            for (series_uid, sop_uid), film in self.films.items()
+            if series in (None, series_uid) and path[5:6] in ([], [sop_uid])
+        ]
+        if path[5:6] and self.failures:
+            self.failures -= 1
+            return Response(multipart(wanted)[:-50], content_type=self.content_type)
+        cut_at = None if path[5:6] else self.cut_at
+        status = 200 if wanted else 404
+        return Response(multipart(wanted)[:cut_at], status, content_type=self.content_type)
+
+    def _list(self, series: str | None) -> Response:
+        start = int(request.args.get("offset", 0))
+        rows = [
+            {"0020000E": {"Value": [series_uid]}, "00080018": {"Value": [sop_uid]}}
+            for series_uid, sop_uid in self.films
+            if series in (None, series_uid)
+        ]
+        return Response(dumps(rows[start : start + self.page_size]))
 
 
 def multipart(instances: Iterable[bytes]) -> bytes:
