@@ -10,9 +10,9 @@
     │   │   └── UserNotAdmitted        403  forbidden
     │   ├── NotFound                   404  not-found
     │   ├── PrefetchUnavailable        412  required
-    │   ├── HookTooLarge               413  too-long
+    │   ├── BodyTooLarge               413  too-long
     │   ├── MediaTypeRefused           415  not-supported
-    │   ├── TooManyHooks               429  throttled    (+ Retry-After)
+    │   ├── TooManyCalls               429  throttled    (+ Retry-After)
     │   ├── ImageChanged               409  conflict
     │   ├── ReviewRefused              400  value
     │   ├── LaunchRefused              400  login
@@ -111,7 +111,7 @@ class PrefetchUnavailable(RequestRefused):
     http_status, issue_code = 412, "required"
 
 
-class HookTooLarge(RequestRefused):
+class BodyTooLarge(RequestRefused):
     """The body is larger than this service reads."""
 
     http_status, issue_code = 413, "too-long"
@@ -123,8 +123,8 @@ class MediaTypeRefused(RequestRefused):
     http_status, issue_code = 415, "not-supported"
 
 
-class TooManyHooks(RequestRefused):
-    """The EHR calls more often than one EHR does; `retry_after_s` is at least 1."""
+class TooManyCalls(RequestRefused):
+    """This caller calls more often than one does; `retry_after_s` is at least 1."""
 
     http_status, issue_code = 429, "throttled"
 

@@ -13,7 +13,7 @@ from smart_app.services import AppServices
 
 
 def count_sign_in(house: AppServices) -> None:
-    """Count this request; raise TooManyHooks when its address sends too many."""
+    """Count this request; raise TooManyCalls when its address sends too many."""
     house.count_sign_in(_address(request.remote_addr or "", request.headers.get("X-Forwarded-For")))
 
 

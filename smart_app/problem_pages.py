@@ -26,7 +26,7 @@ from cds_service.errors import (
     SessionEnded,
     SightlineError,
     StudyUnusable,
-    TooManyHooks,
+    TooManyCalls,
     UpstreamFailed,
     UserNotAdmitted,
 )
@@ -102,7 +102,7 @@ _PAGES: tuple[tuple[type[SightlineError], str, str], ...] = (
         marked("Try again in a minute. If it happens again, tell your EHR administrator."),
     ),
     (ImageBusy, marked("Many images are being opened"), marked("Try again in a few seconds.")),
-    (TooManyHooks, marked("Sightline is not ready"), marked("Try again in a minute.")),
+    (TooManyCalls, marked("Sightline is not ready"), marked("Try again in a minute.")),
     (DoorbellSilent, marked("Sightline is not ready"), marked("Try again in a minute.")),
     (LedgerUnavailable, marked("Sightline is not ready"), marked("Try again in a minute.")),
 )
@@ -127,7 +127,7 @@ def on_sightline_error(error: SightlineError) -> Response:
         ((title, then) for kind, title, then in _PAGES if isinstance(error, kind)), _UNEXPECTED
     )
     response = _answer(title, _said(error), then, error.http_status, error.issue_code)
-    if isinstance(error, ImageBusy | TooManyHooks):
+    if isinstance(error, ImageBusy | TooManyCalls):
         response.headers["Retry-After"] = str(error.retry_after_s)
     return response
 

@@ -99,7 +99,7 @@ class AppServices:
     model_sheet: Callable[[str], ModelSheet | None]  # of an installed model
     looked_for: tuple[Coding, ...]  # the installed model's findings
     modalities: tuple[str, ...]  # that it takes
-    count_sign_in: Callable[[str], None]  # of an address; raises TooManyHooks
+    count_sign_in: Callable[[str], None]  # of an address; raises TooManyCalls
     clock: Clock
     new_id: NewId
 

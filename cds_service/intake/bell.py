@@ -41,14 +41,14 @@ class Belfry:
 
     bells: IntakeBells
     tenants: Tenants
-    limit: Callable[[Tenant], None]  # raises TooManyHooks
+    limit: Callable[[Tenant], None]  # raises TooManyCalls
     lane: Callable[[str], Executor]  # of an EHR
     poll: Poll
     _waiting: set[str] = field(default_factory=set)
     _lock: Lock = field(default_factory=Lock)
 
     def hear(self, path: str, header: str) -> None:
-        """Let the EHR be asked soon; raise NotFound, TooManyHooks, LedgerUnavailable."""
+        """Let the EHR be asked soon; raise NotFound, TooManyCalls, LedgerUnavailable."""
         bell = self.bells.at(_digest(path))
         if bell is None:
             raise NotFound("There is no such bell.")

@@ -66,7 +66,7 @@ class ClientTrust:
 
         timeout_s  for the EHR's key set, where it has to be fetched first
 
-        Raises UntrustedClient, whose reason is for the log alone; TooManyHooks; and
+        Raises UntrustedClient, whose reason is for the log alone; TooManyCalls; and
         LedgerUnavailable: without the ledger a replay cannot be told, so nobody is let in.
         """
         token = token_in(authorization)

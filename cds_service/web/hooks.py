@@ -13,7 +13,7 @@ from cds_service.domain.dialect import DIALECTS, DialectName
 from cds_service.domain.hook import HookCall
 from cds_service.domain.tenant import Tenant
 from cds_service.errors import (
-    HookTooLarge,
+    BodyTooLarge,
     LedgerUnavailable,
     MalformedHook,
     MediaTypeRefused,
@@ -118,7 +118,7 @@ def _json_body() -> object:
     if mimetype != "application/json" and not mimetype.endswith("+json"):
         raise MediaTypeRefused("The body must be application/json.")
     limit = services().hook_body_limit_bytes
-    too_large = HookTooLarge(f"The body is larger than {limit} bytes.")
+    too_large = BodyTooLarge(f"The body is larger than {limit} bytes.")
     if (request.content_length or 0) > limit:
         raise too_large
     # A chunked body is cut at this length without an error (Werkzeug 3.1, LimitedStream.readall).

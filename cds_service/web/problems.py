@@ -19,7 +19,7 @@ from werkzeug.exceptions import HTTPException
 from cds_service.errors import (
     EndpointNotAllowed,
     SightlineError,
-    TooManyHooks,
+    TooManyCalls,
     UntrustedClient,
 )
 from cds_service.web.services import services
@@ -69,7 +69,7 @@ def on_sightline_error(error: SightlineError) -> Response:
     if error.http_status >= 500 or isinstance(error, EndpointNotAllowed):
         log.error("request failed: error=%s request=%s", type(error).__name__, request_id())
     response = outcome(error.http_status, error.issue_code, str(error))
-    if isinstance(error, TooManyHooks):
+    if isinstance(error, TooManyCalls):
         log.warning("too many calls: ehr=%r request=%s", error.tenant_name, request_id())
         response.headers["Retry-After"] = str(error.retry_after_s)
     return response

@@ -13,7 +13,7 @@ from math import ceil
 from threading import Lock
 
 from cds_service.domain.tenant import Tenant
-from cds_service.errors import TooManyHooks
+from cds_service.errors import TooManyCalls
 
 BURST_S = 2.0  # how many seconds' worth may come at once
 CALLS_PER_S = 200.0  # of one EHR, unless the settings say otherwise
@@ -37,7 +37,7 @@ class RateLimit:
         self._lock = Lock()
 
     def take(self, tenant: Tenant) -> None:
-        """Count one call of an EHR; raise TooManyHooks, which says when the next one may come."""
+        """Count one call of an EHR; raise TooManyCalls, which says when the next one may come."""
         self.take_from(tenant.id, tenant.name)
 
     def take_from(self, caller: str, name: str = "") -> None:
@@ -52,7 +52,7 @@ class RateLimit:
             bucket.filled_at = now
             if bucket.left < 1:
                 wait_s = ceil((1 - bucket.left) / self._rate)
-                raise TooManyHooks(wait_s, tenant_name=name)
+                raise TooManyCalls(wait_s, tenant_name=name)
             bucket.left -= 1
 
     def _forget_full_ones(self, full: float, now: float) -> None:

@@ -21,12 +21,12 @@ from cds_service.domain.inbox import CredentialKind, Failure, PushedInstance
 from cds_service.domain.intake import Door
 from cds_service.domain.tenant import Tenant
 from cds_service.errors import (
-    HookTooLarge,
+    BodyTooLarge,
     InboxFull,
     InstanceRefused,
     NotFound,
     PushRefused,
-    TooManyHooks,
+    TooManyCalls,
     UntrustedClient,
 )
 from cds_service.intake.inbox import Inbox
@@ -81,10 +81,10 @@ def store(tenant_id: str, study_uid: str | None = None) -> Response:
     if study_uid is not None and not _UID.fullmatch(study_uid):
         raise PushRefused("The address names no study.")
     if (request.content_length or 0) > door.body_limit_bytes:
-        raise HookTooLarge("The body is larger than this service reads at once.")
+        raise BodyTooLarge("The body is larger than this service reads at once.")
     boundary = boundary_of(request.headers.get("Content-Type", ""))
     if not door.turns.acquire(blocking=False):
-        raise TooManyHooks(RETRY_AFTER_S, tenant_name=tenant.name)
+        raise TooManyCalls(RETRY_AFTER_S, tenant_name=tenant.name)
     try:
         outcome = _received(door, tenant, study_uid, boundary)
     finally:
@@ -103,7 +103,7 @@ def _received(door: StowDoor, tenant: Tenant, study_uid: str | None, boundary: b
     with StalledBody(door.stall_s) as body:
         for number, pieces in enumerate(parts(_capped(door.body_limit_bytes, body), boundary)):
             if number >= INSTANCES_PER_REQUEST:
-                raise HookTooLarge("The body has more parts than this service reads at once.")
+                raise BodyTooLarge("The body has more parts than this service reads at once.")
             _take(pieces, door.inbox, tenant, study_uid, outcome)
     return outcome
 
@@ -138,7 +138,7 @@ def _capped(limit_bytes: int, body: StalledBody) -> Callable[[int], bytes]:
         body.heard()
         left -= len(piece)
         if left < 0:
-            raise HookTooLarge("The body is larger than this service reads at once.")
+            raise BodyTooLarge("The body is larger than this service reads at once.")
         return piece
 
     return read

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from cds_service.errors import TooManyHooks
+from cds_service.errors import TooManyCalls
 from cds_service.web import rate_limit
 from cds_service.web.rate_limit import BURST_S, RateLimit
 from cds_service.web.services import EXTENSION
@@ -29,7 +29,7 @@ def taken(limit: RateLimit, tenant_id: str = "t-1", calls: int = 1000) -> int:
     for _ in range(calls):
         try:
             limit.take(a_tenant(id=tenant_id))
-        except TooManyHooks:
+        except TooManyCalls:
             return done
         done += 1
     return done
@@ -72,7 +72,7 @@ def test_who_waits_as_long_as_was_said_gets_in(rate: float, seconds: int) -> Non
     limit = RateLimit(rate, timer)
     taken(limit)
 
-    with pytest.raises(TooManyHooks) as refusal:
+    with pytest.raises(TooManyCalls) as refusal:
         limit.take(a_tenant())
     timer.now_s += refusal.value.retry_after_s
     limit.take(a_tenant())
