@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from tests.e2e.hospital import Hospital
 from tests.e2e.states import the_worklist
-from tests.real.pages import blank_page, without_errors
+from tests.real.pages import PAGE_MS, blank_page, without_errors
 
 pytestmark = [pytest.mark.real, pytest.mark.slow, pytest.mark.xdist_group("states")]
 
@@ -124,3 +124,31 @@ def test_in_arabic_a_row_reads_from_the_right_and_nothing_in_it_is_torn(worklist
     assert all(after[1] <= before[0] for before, after in pairwise(spans)), spans
     for box in boxes:
         assert all(gap[1][0] - gap[0][1] < 1 for gap in pairwise(sorted(box))), box
+
+
+def test_it_is_used_with_a_finger_on_a_phone(hospital: Hospital, browser: Browser) -> None:
+    context = browser.new_context(
+        viewport={"width": 360, "height": 740}, has_touch=True, is_mobile=True
+    )
+    context.set_default_timeout(PAGE_MS)
+    page = context.new_page()
+    with without_errors(page):
+        the_worklist()(hospital, page)
+        page.get_by_label("State").select_option("critical")
+        page.get_by_role("button", name="Show").tap()
+        page.wait_for_url("**state=critical**")
+        row = page.locator(".rows > li").first
+        name = row.locator("h2").inner_text()
+        row.locator(".times").tap(force=True)  # the whole row, not the name alone
+
+        expect(page.locator(".patient .name")).to_have_text(name)
+        assert page.evaluate("document.documentElement.scrollWidth") <= 360
+        page.get_by_role("link", name="Back to the worklist").tap()
+        expect(page.get_by_text("Overdue.", exact=True)).to_be_visible()
+    context.close()
+
+
+def test_at_320_pixels_it_needs_no_sideways_scrolling(worklist: Page) -> None:
+    worklist.set_viewport_size({"width": 320, "height": 256})
+
+    assert worklist.evaluate("document.documentElement.scrollWidth") <= 320
