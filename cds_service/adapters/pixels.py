@@ -27,6 +27,7 @@ from cds_service.adapters.decode import StoredValues, stored_values
 from cds_service.adapters.decoders import Decoders, first_usable
 from cds_service.adapters.functional_groups import of_frame
 from cds_service.adapters.header import hostile_input, parse, read_header
+from cds_service.adapters.text_strokes import shows_text
 from cds_service.domain.study import InstanceHeader
 
 FloatImage = NDArray[np.float32]
@@ -43,7 +44,7 @@ class Radiograph:
 
     grey: GreyImage = field(repr=False)
     is_polarity_known: bool = True  # False: the header contradicts itself, larger may be darker
-    notes: tuple[str, ...] = ()  # codes of how it was read: the decoder, "inverted"
+    notes: tuple[str, ...] = ()  # codes: the decoder, "inverted", "text-in-image"
     sha256: str | None = None  # of what a decoder gave; None: the frame is not compressed
     lossy_decoder: str = ""  # and its version, where decoders may differ
 
@@ -101,6 +102,7 @@ class DicomReader:
             grey = _displayed(of_frame(dataset, frame), decoded.values, is_inverted=says_dark)
             notes = (f"decoded-by-{decoded.decoder}",) if decoded.decoder else ()
             notes = (*notes, "inverted") if says_dark else notes
+            notes = (*notes, "text-in-image") if shows_text(grey) else notes
             return Radiograph(grey, is_known, notes, decoded.sha256, decoded.lossy_decoder)
 
 

@@ -12,9 +12,11 @@ import pytest
 from cds_service import worker
 from cds_service.domain.job import JobState, JobStep, Lease
 from cds_service.errors import LeaseLost, LedgerUnavailable, SightlineError
+from cds_service.usecases.ports import Budget
 from cds_service.usecases.run_inference import Workbench
 from cds_service.worker import BeatingLeases, WorkerProcess, run_job
 from tests.builders import a_patient, a_study, a_tenant
+from tests.fakes.imaging import FakeClassifier
 from tests.fakes.ledger import FakeAuditLog, FakeClock, FakeJobs, FakeResults, FakeTenants
 
 LEASE_S = 0.04  # two beats per lease
@@ -210,7 +212,8 @@ def a_worker(error: BaseException, leases: BeatingLeases) -> WorkerProcess:
     parts: dict[str, Any] = dict.fromkeys(Workbench.__dataclass_fields__)  # most are not reached
     parts |= {"tenants": FakeTenants(a_tenant()), "archive": BrokenArchive(error)}
     parts |= {"audit": FakeAuditLog(), "clock": FakeClock(), "attempts": 3}
-    parts |= {"results": FakeResults()}
+    parts |= {"results": FakeResults(), "budget": Budget()}
+    parts |= {"classifiers": lambda _model_id: FakeClassifier()}
     return WorkerProcess(Workbench(**parts), leases)
 
 
