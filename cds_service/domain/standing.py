@@ -1,7 +1,8 @@
 """Which results of a study stand, when several models have read it, some of them again.
 
-A result takes the place of an older one of the same model, and of another model's that looked for
-one of the same findings: of two versions of a model the one that read last speaks.
+A result takes the place of an older one of the same model, and of another model's when it looked
+for everything that the other looked for: of two versions of a model the one that read last speaks,
+and what only one of two models looked for is never lost.
 
 Source: docs/reference/routing.md; DESIGN "Three keys".
 """
@@ -45,8 +46,10 @@ def codes_of(result: Result) -> frozenset[str]:
 
 
 def _takes_the_place(newer: Result, older: Result) -> bool:
-    is_same_model = newer.analysis.model.id == older.analysis.model.id
-    return is_same_model or not codes_of(newer).isdisjoint(codes_of(older))
+    if newer.analysis.model.id == older.analysis.model.id:
+        return True
+    looked_for = codes_of(older)
+    return bool(looked_for) and looked_for <= codes_of(newer)
 
 
 def _is_idle(result: Result) -> bool:

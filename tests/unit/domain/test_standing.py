@@ -3,11 +3,14 @@
 from datetime import timedelta
 from typing import Any
 
+import pytest
+
 from cds_service.domain.finding import Coding, Result
 from cds_service.domain.standing import standing_for, standing_results
 from tests.builders import NOW, a_finding, a_model, a_result, an_analysis, not_analysed
 
 PNEUMONIA = a_finding().coding
+NODULE = Coding("http://snomed.info/sct", "427359005", "Solitary nodule of lung")
 EFFUSION = Coding("http://snomed.info/sct", "60046008", "Pleural effusion")
 
 
@@ -38,6 +41,13 @@ def test_a_result_takes_the_place_of_an_older_one_about_the_same() -> None:
     assert ids(older, said("a", PNEUMONIA, hour=1)) == ["a-1"]
     assert ids(older, said("newer_a", PNEUMONIA, EFFUSION, hour=1)) == ["newer_a-1"]
     assert ids(said("newer_a", PNEUMONIA), said("a", PNEUMONIA, hour=1)) == ["a-1"]
+
+
+@pytest.mark.parametrize("later", [(PNEUMONIA,), (PNEUMONIA, NODULE)], ids=["fewer", "others"])
+def test_what_a_later_model_did_not_look_for_is_not_lost(later: tuple[Coding, ...]) -> None:
+    many = said("many", PNEUMONIA, EFFUSION)
+
+    assert ids(many, said("later", *later, hour=1)) == ["later-1", "many-0"]
 
 
 def test_a_refusal_is_silent_beside_findings_and_speaks_alone() -> None:
