@@ -121,3 +121,23 @@ def test_a_number_that_is_none_is_not_stated(lie: str) -> None:
     dataset.add_new("KVP", "LO", lie)
 
     assert "KVP" not in routed_elements(dataset)
+
+
+@pytest.mark.parametrize(
+    ("vr", "value", "text"), [("US", 1, "1"), ("IS", "5", "5"), ("SQ", [], "")]
+)
+def test_a_text_that_a_device_stored_otherwise_refuses_no_film(
+    vr: str, value: object, text: str
+) -> None:
+    film = a_film()
+    film.add_new("ProtocolName", vr, value)
+
+    header = DicomReader().header(as_file(film))
+
+    assert header.elements.get("ProtocolName", "") == text
+
+
+def test_a_number_of_zero_is_stated() -> None:
+    dataset = a_film(SeriesNumber=0)
+
+    assert routed_elements(dataset)["SeriesNumber"] == 0
