@@ -66,8 +66,3 @@ def routes_of(
         if route.fits(study, patient) and (not chosen or route.looks_for - covered):
             chosen.append(route)
     return tuple(chosen) or (routes[0],)
-
-
-def route_of(routes: Sequence[Route], study: StudyReference, patient: PatientFacts | None) -> Route:
-    """Return the first of `routes_of`."""
-    return routes_of(routes, study, patient)[0]

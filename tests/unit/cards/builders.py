@@ -10,7 +10,7 @@ from cds_service.domain.finding import ModelIdentity
 from cds_service.domain.guards import IntendedUse
 from cds_service.domain.hook import HookCall, Prefetch, PrefetchState
 from cds_service.domain.job import Job
-from cds_service.domain.routing import Route, route_of
+from cds_service.domain.routing import Route, routes_of
 from cds_service.domain.study import PatientFacts, StudyReference
 from cds_service.usecases.compose_card import CardModel, CardWriter
 from cds_service.usecases.dispatch_inference import dispatch_inference
@@ -144,7 +144,7 @@ class House:
             patient,
             jobs=self.jobs,
             doorbell=self.doorbell,
-            model=model or route_of(self.routes("t-1"), study, patient).model,
+            model=model or routes_of(self.routes("t-1"), study, patient)[0].model,
             again=again,
         )
 
