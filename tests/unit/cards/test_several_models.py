@@ -100,6 +100,20 @@ def test_a_negative_of_the_model_that_finished_last_hides_no_finding(house: Hous
     assert "signs of pneumonia" in card.summary
 
 
+def test_of_two_models_that_share_a_finding_neither_hides_the_other(a_house: MakeHouse) -> None:
+    pneumonia = a_finding(present=False, probability=0.1)
+    second = a_card_model(identity=SECOND, findings=(pneumonia.coding, EFFUSION))
+    house = a_house(others=((second, a_use()),))
+    answer(house)
+    finish(house, SECOND, pneumonia, a_finding(coding=EFFUSION))
+    finish(house, FIRST, pneumonia)
+
+    (card,) = answer(house, shows_negative=False)
+
+    assert "signs of pleural effusion" in card.summary
+    assert not any(job.is_analysing for job in house.jobs.all), "nothing is asked for again"
+
+
 def test_a_newer_version_is_said_to_be_a_newer_version_and_not_new_images(house: House) -> None:
     answer(house)
     finish(house, FIRST, a_finding())
