@@ -29,9 +29,9 @@ class InboxArchive:
     ) -> None:
         self._index, self._files, self._identify = index, files, identify
 
-    def holds(self, tenant: Tenant, study: StudyReference) -> bool:
-        """Tell whether the study was pushed and is bound to its patient."""
-        return bool(self._digests(tenant, study))
+    def count(self, tenant: Tenant, study: StudyReference) -> int:
+        """Return how many instances of the study were pushed; 0 unless bound to its patient."""
+        return len(self._digests(tenant, study))
 
     def instances(self, tenant: Tenant, study: StudyReference, budget: Budget) -> Iterator[bytes]:
         """Yield each instance once; raise StudyIncomplete, StudyTooLarge."""
@@ -70,7 +70,11 @@ class InboxArchive:
 
 
 class InboxFirst:
-    """The inbox for what was pushed, the archive for everything else."""
+    """The inbox for what was pushed, the archive for everything else.
+
+    What was pushed in part, as the EHR counts, is the archive's where there is one: the rest came
+    after the first part was analysed and erased, or was refused.
+    """
 
     def __init__(self, inbox: InboxArchive, archive: Archive) -> None:
         self._inbox, self._archive = inbox, archive
@@ -86,7 +90,10 @@ class InboxFirst:
         return self._of(tenant, study).instance(tenant, study, series_uid, sop_uid)
 
     def _of(self, tenant: Tenant, study: StudyReference) -> Archive:
-        return self._inbox if self._inbox.holds(tenant, study) else self._archive
+        held = self._inbox.count(tenant, study)
+        has_archive = bool(tenant.archive_base or study.archive_url)
+        is_partial = held < (study.instance_count or 0)
+        return self._archive if not held or (is_partial and has_archive) else self._inbox
 
 
 def _not_here() -> StudyIncomplete:

@@ -102,6 +102,30 @@ def test_nothing_is_read_before_the_study_is_bound_nor_by_another_patient(
     ]
 
 
+@pytest.mark.parametrize(
+    ("base", "counted", "read"),
+    [
+        ("https://pacs.example/dicom-web", 2, [b"of the real archive"]),
+        ("https://pacs.example/dicom-web", 1, FILMS[:1]),
+        ("https://pacs.example/dicom-web", None, FILMS[:1]),  # the EHR does not count
+        (None, 2, FILMS[:1]),  # and nobody has the rest
+    ],
+)
+def test_a_study_that_was_pushed_in_part_is_the_archive_s_where_there_is_one(
+    engine: Engine, tmp_path: Path, base: str | None, counted: int | None, read: list[bytes]
+) -> None:
+    index = an_index(engine)
+    push(an_inbox(engine, tmp_path, index), FILMS[0])
+    (held,) = index.quiet(timedelta(), timedelta())
+    index.bind(held, "p-1")
+    elsewhere = FakeArchive({STUDY_UID: [b"of the real archive"]})
+    archive = InboxFirst(an_archive(index, tmp_path), elsewhere)
+
+    study = a_study(instance_count=counted, archive_url=None)
+
+    assert list(archive.instances(a_tenant(archive_base=base), study, Budget())) == read
+
+
 def test_a_file_that_is_gone_is_an_incomplete_study(engine: Engine, tmp_path: Path) -> None:
     index = an_index(engine)
     push(an_inbox(engine, tmp_path / "inbox", index), FILMS[0])
