@@ -5,9 +5,12 @@ Source: DICOM PS3.18 10.4 (Retrieve Transaction).
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from functools import partial
 from threading import Event
+from typing import Any
 
 import pytest
+import requests
 from requests import PreparedRequest
 from requests.auth import AuthBase
 
@@ -429,3 +432,42 @@ def test_orthanc_gives_back_what_it_was_given(tmp_path_factory: pytest.TempPathF
             list(archive.instances(tenant, a_study(study_uid="1.2.3"), Budget()))
 
     assert sorted(instances) == sorted(map(as_file, films)) and one == as_file(films[1])
+
+
+class Breaking(requests.Session):
+    """A session whose connection breaks in the middle of a study or a series, and then no more."""
+
+    def __init__(self, through: requests.Session, after: int) -> None:
+        super().__init__()
+        self.through, self.after = through, after
+
+    def get(self, url: str | bytes, **how: Any) -> requests.Response:
+        answer = self.through.get(url, **how)
+        if "/instances" not in str(url):
+            answer.iter_content = partial(self._broken, answer.iter_content)  # type: ignore[method-assign]
+        return answer
+
+    def _broken(self, content: Callable[[int], Iterator[bytes]], size: int) -> Iterator[bytes]:
+        yield next(content(self.after))
+        raise requests.ConnectionError("reset")
+
+
+@pytest.mark.real
+@pytest.mark.xdist_group("orthanc")
+@pytest.mark.parametrize("series", [(), (SERIES,), (SERIES, ANOTHER)], ids=len)
+def test_what_orthanc_could_not_send_at_once_is_complete_all_the_same(
+    tmp_path_factory: pytest.TempPathFactory, series: tuple[str, ...]
+) -> None:
+    held = films(3) | films(3, ANOTHER)
+    with orthanc(tmp_path_factory.mktemp("orthanc")) as server:
+        server.upload(*held.values())
+        tenant = a_tenant(archive_base=server.dicom_web)
+        broken = len(multipart([held[SERIES, f"{SERIES}.1"]])) + 2000
+        archive = DicomWebArchive(
+            lambda tenant, **limits: Breaking(Egress().session_for(tenant, **limits), broken)
+        )
+
+        instances = list(archive.instances(tenant, a_study(), Budget(series=series)))
+
+    wanted = [one for (uid, _), one in held.items() if uid in (series or (SERIES, ANOTHER))]
+    assert sorted(instances) == sorted(wanted)
