@@ -110,7 +110,12 @@ class Gathering:
 
     def of_each(self, find: Callable[[_Asked], _Found], asked: Sequence[_Asked]) -> list[_Found]:
         """Find something for each, all at once; waits as `document`, raises that or as `find`."""
-        return [self._wait(one) for one in [self._lane.submit(find, each) for each in asked]]
+
+        def in_time(one: _Asked) -> _Found:
+            self._left_s()
+            return find(one)
+
+        return [self._wait(one) for one in [self._lane.submit(in_time, one) for one in asked]]
 
     def _wait(self, reading: Future[_Found]) -> _Found:
         try:

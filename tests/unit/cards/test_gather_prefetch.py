@@ -89,6 +89,17 @@ def test_a_read_that_waited_past_its_deadline_never_goes_out(
     assert record.asked.count("t-1") <= asked + 2  # its own two keys
 
 
+def test_a_search_that_waited_past_its_deadline_never_goes_out(gatherer: Gatherer) -> None:
+    late = gatherer.start(a_call(prefetch={}), FAST, time.monotonic() - 1, ())
+    asked: list[str] = []
+
+    with pytest.raises(EhrTimedOut):
+        late.of_each(asked.append, ["A-1", "A-2", "A-3"])
+
+    assert start(gatherer, FAST, within_s=30.0).document(STUDIES)  # the last in the line
+    assert asked == []
+
+
 def test_a_known_result_does_not_wait_for_a_read(
     a_house: MakeHouse, record: OneHangs, caplog: pytest.LogCaptureFixture
 ) -> None:
