@@ -310,6 +310,22 @@ def test_a_context_that_was_not_accepted_stores_nothing(door: Listening, folder:
     assert files_in(folder) == []
 
 
+def test_an_event_out_of_turn_ends_one_association_and_prints_no_traceback(
+    door: Listening, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    printed: list[object] = []
+    monkeypatch.setattr(threading, "excepthook", printed.append)
+    with door.associated() as connection:
+        [association] = door.listener._server.active_associations
+        association.dul.event_queue.put("Evt14")  # as a race between two aborts leaves it
+
+        assert is_ended(connection)
+        wait_until(lambda: not association.dul.is_alive())
+
+    assert printed == []
+    assert door.store(a_pushed_film()) == 0x0000
+
+
 def test_commands_are_not_piled_up_without_waiting_for_answers(door: Listening) -> None:
     echo = p_data(b"\x03" + a_store_command(CommandField=0x0030, CommandDataSetType=0x0101))
     with door.associated() as connection:

@@ -16,6 +16,7 @@ from typing import Any, cast
 from pydicom.uid import UID
 from pynetdicom import AE, ALL_TRANSFER_SYNTAXES, AllStoragePresentationContexts, _config, evt
 from pynetdicom.association import Association
+from pynetdicom.fsm import StateMachine
 from pynetdicom.presentation import build_context
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
 from pynetdicom.transport import AssociationServer, AssociationSocket, RequestHandler
@@ -179,9 +180,27 @@ class _Handler(RequestHandler):
         association = super()._create_association()
         association.dul.event_queue.get_nowait()  # Evt5 of the socket that is replaced
         association.dul.socket = None
+        association.dul.state_machine = _States(association.dul)
         association.set_socket(_Socket(association, self.request, self.server.gate.pdu_s))
         association.dimse = StoreMessages(association, self.server.gate.reception.begin)
         return association
+
+
+class _States(StateMachine):
+    """The states of one association; an event that its state has not ends it without a traceback.
+
+    It comes from a race: our side aborts in the moment in which the other one does.
+    """
+
+    def do_action(self, event: str) -> None:
+        """Do what the state asks for."""
+        try:
+            super().do_action(event)
+        except Exception as error:  # the outermost frame of pynetdicom's own thread
+            log.warning("DIMSE: an association broke off: %s", type(error).__name__)
+            self.dul.kill_dul()
+            if isinstance(self.dul.socket, _Socket):
+                self.dul.socket.hang_up()
 
 
 class _Socket(AssociationSocket):
