@@ -124,7 +124,7 @@ class MediaTypeRefused(RequestRefused):
 
 
 class TooManyCalls(RequestRefused):
-    """This caller calls more often than one does; `retry_after_s` is at least 1."""
+    """A caller calls more often than one does; `retry_after_s` is at least 1."""
 
     http_status, issue_code = 429, "throttled"
 
