@@ -100,8 +100,8 @@ def _figures(figures: Mapping[str, Any]) -> Iterator[Figure]:
     for name, value in figures.items():
         if _is_number(value):
             yield Figure(_named(name), float(value))
-        elif isinstance(value, dict) and {"value", "low", "high"} <= set(value):
-            yield Figure(_named(name), *(float(value[key]) for key in ("value", "low", "high")))
+        elif (interval := _interval(value)) is not None:
+            yield Figure(_named(name), *interval)
 
 
 def _tables(performance: Mapping[str, Any], figures: Mapping[str, Any]) -> Iterator[FigureTable]:
@@ -136,11 +136,19 @@ def _with_method(group: object) -> tuple[object, object]:
 
 
 def _cell(value: object) -> str:
-    if isinstance(value, dict) and {"value", "low", "high"} <= set(value):
-        return f"{value['value']:.3f} ({value['low']:.3f}-{value['high']:.3f})"
+    if (interval := _interval(value)) is not None:
+        figure, low, high = interval
+        return f"{figure:.3f} ({low:.3f}-{high:.3f})"
     if isinstance(value, float):
         return f"{value:.4f}"
     return _text(value)
+
+
+def _interval(value: object) -> tuple[float, float, float] | None:
+    """Return a figure and its ends; None where the card has another thing there."""
+    stated = [_mapping(value).get(key) for key in ("value", "low", "high")]
+    figure, low, high = (float(one) if isinstance(one, int | float) else None for one in stated)
+    return None if figure is None or low is None or high is None else (figure, low, high)
 
 
 def _training_of(card: ModelCard) -> Mapping[str, Any]:

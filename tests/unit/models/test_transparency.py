@@ -70,6 +70,18 @@ def test_the_figures_of_the_sheet_are_those_of_the_card() -> None:
     assert len(refused.rows) == len(figures["scope"])
 
 
+@pytest.mark.parametrize("value", ["high", None, [0.9]], ids=str)
+def test_a_figure_that_is_no_number_is_left_out_of_the_page(tmp_path: Path, value: object) -> None:
+    auc = {"value": value, "low": 0.8, "high": 0.9}
+    figures = {"auc": auc, "images": 40, "subgroups": {"girls": {"auc": auc}}}
+    a_foreign_package(tmp_path / "models" / "halves", performance={"figures": figures})
+
+    sheet = sheet_of(ModelShelf(tmp_path, PEDIATRIC), "halves")
+
+    assert [one.name for one in sheet.figures] == ["Images"]
+    assert [row[0] for table in sheet.tables for row in table.rows] == ["Girls"]
+
+
 def test_a_package_without_answers_has_those_of_its_card(tmp_path: Path) -> None:
     sheet = sheet_of(an_import(tmp_path, None), "a_copy")
 
