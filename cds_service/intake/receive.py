@@ -28,7 +28,16 @@ from cds_service.fhir.imaging_study import (
     resources,
     stated_in,
 )
-from cds_service.usecases.ports import AuditLog, Clock, EhrRecord, Jobs, Resource, Results
+from cds_service.intake.orders import by_order, escaped
+from cds_service.usecases.ports import (
+    AuditLog,
+    Clock,
+    EhrRecord,
+    Jobs,
+    Resource,
+    Results,
+    StudyIndex,
+)
 from cds_service.usecases.read_by_models import Reading, readings_of
 
 log = logging.getLogger(__name__)
@@ -51,6 +60,7 @@ class IntakeDesk:
     # As the hooks': a study, its patient, a model that reads it, whether it is done again.
     dispatch: Callable[[StudyReference, PatientFacts, ModelIdentity, bool], Job]
     routes: Callable[[str], Sequence[Route]]  # the models enabled for a tenant, one at least
+    index: StudyIndex  # of the archives, for an EHR without ImagingStudy
     clock: Clock
 
 
@@ -71,7 +81,11 @@ def find(
 
     Else UNKNOWN, or AMBIGUOUS where several patients have it. Raises as `receive`.
     """
-    found = list(_by_uid(clue, tenant, desk)) or list(_by_accession(clue, tenant, desk))
+    if tenant.has_imaging_studies:
+        found = list(_by_uid(clue, tenant, desk)) or list(_by_accession(clue, tenant, desk))
+    else:
+        orders = by_order(clue, tenant, desk.record, desk.index, timeout_s=READ_S)
+        found = [(study, {}) for study in orders]
     if not found:
         return Reception.UNKNOWN
     if len({study.patient_id for study, _ in found}) > 1:
@@ -90,7 +104,8 @@ def take(
 ) -> Reception:
     """Ask for the analysis of a study that the EHR has just stated, where it wants one.
 
-    resource   the ImagingStudy, whose endpoint is read where it only refers to one
+    resource   the ImagingStudy, whose endpoint is read where it only refers to one; empty where
+               the EHR has none
     brought    its images are here, so that what failed for want of them is done again
 
     Raises as `receive`.
@@ -145,10 +160,7 @@ def _by_accession(
 ) -> Iterator[tuple[StudyReference, Resource]]:
     if clue.accession is None:
         return
-    escaped = clue.accession
-    for mark in "\\,|$":  # FHIR R4 search.html 3.1.1.4.0
-        escaped = escaped.replace(mark, f"\\{mark}")
-    for resource in _search(escaped, tenant, desk):
+    for resource in _search(escaped(clue.accession), tenant, desk):
         study = stated_in(resource, tenant.id, clue.study_uid)
         # An identifier of another kind may have the same value, and one order several studies.
         if study and study.accession == clue.accession and study.study_uid == clue.study_uid:

@@ -21,6 +21,7 @@ from cds_service.adapters.model_shelf import enabled_routes
 from cds_service.adapters.orthanc_changes import OrthancChanges
 from cds_service.adapters.proxy_certificate import certificate_digest
 from cds_service.adapters.qido_feed import QidoFeed
+from cds_service.adapters.qido_index import QidoIndex
 from cds_service.adapters.subscriptions import FhirSubscriptions
 from cds_service.domain.inbox import MEBIBYTE, Quota
 from cds_service.domain.intake import Door
@@ -136,6 +137,7 @@ def intake_desk(settings: Settings, house: House) -> IntakeDesk:
         audit=house.audit,
         dispatch=asker(settings, house, Priority.ROUTINE),
         routes=partial(enabled_routes, house.shelf),
+        index=QidoIndex(ArchiveJson(house.egress.session_for, house.tokens.auth)),
         clock=clock,
     )
 

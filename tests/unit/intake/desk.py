@@ -15,6 +15,7 @@ def a_desk(house: House) -> IntakeDesk:
         audit=house.audit,
         dispatch=house.dispatch,
         routes=house.routes,
+        index=house.index,
         clock=house.clock,
     )
 
