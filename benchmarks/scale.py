@@ -3,7 +3,7 @@
 An archive with one film for every study, jobs in the ledger, a ring for each; from the first lease
 to the last result, by the ledger's clock. The EHR takes nothing, so nothing is written back.
 
-Source: issue "Imaging pipeline", "Speed and memory"; DESIGN "many machines".
+Source: issue "Imaging pipeline", "Speed and memory"; architecture "many machines".
 """
 
 import os

@@ -1,6 +1,6 @@
 """The `sightline jobs` commands: see which analyses were given up, and let one be tried again.
 
-Source: DESIGN "a job that kills its worker twice is quarantined"; `usecases/retry_job.py`.
+Source: architecture "a job that kills its worker twice is quarantined"; `usecases/retry_job.py`.
 """
 
 from datetime import UTC, datetime

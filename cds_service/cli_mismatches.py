@@ -1,6 +1,6 @@
 """The `sightline mismatches` command: which studies could not be matched to their patient.
 
-Source: DESIGN "What a card says" (identity mismatch, and an alert to the administrator).
+Source: architecture "What a card says" (identity mismatch, and an alert to the administrator).
 """
 
 import sys

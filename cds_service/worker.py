@@ -3,7 +3,8 @@
 The queue brings a job id; `run_job` takes it through `usecases/run_inference`. The supervisor
 kills a process whose job passed its deadline, replaces one that ended, and sweeps every 5 s.
 
-Source: DESIGN "`sightline worker` is our supervisor", "The worker process is the blast radius".
+Source: architecture "`sightline worker` is our supervisor",
+"The worker process is the blast radius".
 """
 
 import logging

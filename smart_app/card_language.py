@@ -1,6 +1,6 @@
 """The languages of cards: the shared catalogues, and days and numbers as Unicode CLDR has them.
 
-Source: Unicode CLDR (`yMMMd`); GNU gettext; DESIGN "What a card says".
+Source: Unicode CLDR (`yMMMd`); GNU gettext; architecture "What a card says".
 """
 
 from datetime import datetime

@@ -2,7 +2,7 @@
 
 Raw values need no decoder in the browser, and so no policy weaker than `default-src 'self'`.
 
-Source: DESIGN "one TypeScript island"; DICOM PS3.18 8.6.1 (bulk data); CSP Level 3.
+Source: architecture "one TypeScript island"; DICOM PS3.18 8.6.1 (bulk data); CSP Level 3.
 """
 
 import json

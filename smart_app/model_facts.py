@@ -1,6 +1,6 @@
 """What the model card tells a reader of a result, and how well the model did where it was measured.
 
-Source: HL7 AI Transparency on FHIR (model card); DESIGN "Thresholds live in the model card".
+Source: HL7 AI Transparency on FHIR (model card); architecture "Thresholds live in the model card".
 """
 
 from collections.abc import Callable

@@ -1,6 +1,6 @@
 """The finding's image and what the model saw in it, as pictures for the page.
 
-Source: DICOM PS3.3 C.11.2 (a window for display); DESIGN "Heatmaps in a perceptually even map".
+Source: DICOM PS3.3 C.11.2 (a window for display); architecture "How pages look".
 """
 
 import io

@@ -1,6 +1,6 @@
 """The earlier studies beside a finding: which there are, and the one that is looked at with it.
 
-Source: DESIGN "it opens the app on the exact study and finding: ... the priors".
+Source: architecture "it opens the app on the exact study and finding".
 """
 
 from dataclasses import dataclass

@@ -1,6 +1,6 @@
 """Errors as people see them: one plain sentence, and what to do next.
 
-Source: DESIGN "every state is designed"; issue "Bad input" (no traceback in any body).
+Source: architecture "every state is designed"; issue "Bad input" (no traceback in any body).
 """
 
 import logging

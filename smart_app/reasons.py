@@ -2,7 +2,7 @@
 
 Only what was really compared is named: a body part that the images do not state was not.
 
-Source: DESIGN "One job through the house" (step 3, the guards); model card, `operating_point`.
+Source: architecture "One job through the house" (the guards); model card, `operating_point`.
 """
 
 from cds_service.domain.finding import Finding, score_text

@@ -1,7 +1,7 @@
 """Reviewing a finding: agree, disagree, wrong place, comment, and taking it back.
 
-Source: DESIGN "two buttons: agree, disagree"; OWASP "Cross-Site Request Forgery" (a token of this
-launch, and where the request comes from); Fetch Metadata (`Sec-Fetch-Site`).
+Source: architecture "two buttons: agree, disagree"; OWASP "Cross-Site Request Forgery" (a token of
+this launch, and where the request comes from); Fetch Metadata (`Sec-Fetch-Site`).
 """
 
 import secrets

@@ -1,6 +1,6 @@
 """What the page shows of a finding's reviews: who said what, and how far it is in the chart.
 
-Source: DESIGN "every state is designed"; issue "Review" (in the chart, or why not).
+Source: architecture "every state is designed"; issue "Review" (in the chart, or why not).
 """
 
 from collections.abc import Sequence

@@ -1,6 +1,6 @@
 """What the app needs from the house: one frozen value, made by the wiring.
 
-Source: DESIGN "Four rings"; the app sees ports, and three small protocols of its own.
+Source: architecture "Four rings"; the app sees ports, and three small protocols of its own.
 """
 
 from collections.abc import Callable, Iterable, Mapping

@@ -1,6 +1,6 @@
 """The study page: patient, image, finding, and what became of a study without one.
 
-Source: DESIGN "How pages look"; SMART App Launch 2.2 "need_patient_banner".
+Source: architecture "How pages look"; SMART App Launch 2.2 "need_patient_banner".
 """
 
 from dataclasses import asdict

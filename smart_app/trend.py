@@ -3,7 +3,7 @@
 Scores of different model versions are not comparable: the line breaks where the version changes,
 and each version has its own threshold.
 
-Source: DESIGN "How pages look" (severity by shape as well as colour), "Thresholds live in the
+Source: architecture "How pages look" (severity by shape as well as colour), "Thresholds live in the
 model card"; WCAG 2.2 1.1.1, 1.4.1.
 """
 

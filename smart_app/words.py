@@ -1,6 +1,6 @@
 """The words of the study page: what a finding means, when it was, how far the job is.
 
-Source: DESIGN "What a card says" (it never says that an image is normal).
+Source: architecture "What a card says" (it never says that an image is normal).
 """
 
 from collections import Counter

@@ -4,7 +4,7 @@ The call has a thread of its own and goes on when nobody waits any more: a neigh
 than one hook has its answer ready for the next. Whoever starts a call sees to it that there is one
 at a time for each address, and that it ends.
 
-Source: DESIGN "One hook through the house" point 5.
+Source: architecture "One hook through the house" point 5.
 """
 
 from collections.abc import Callable

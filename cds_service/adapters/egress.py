@@ -3,7 +3,7 @@
 Addresses in hook calls, FHIR resources and paging links are chosen by others. Only origins that
 a registration names are called, and the address that was checked is the address that is dialled.
 
-Source: DESIGN "One egress door"; OWASP API7:2023 (SSRF); threat T7.
+Source: architecture "One egress door"; OWASP API7:2023 (SSRF); threat T7.
 """
 
 import socket

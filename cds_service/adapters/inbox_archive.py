@@ -1,6 +1,6 @@
 """Read studies that were pushed to us: the inbox as an Archive, bound studies only.
 
-Source: DESIGN "One job through the house", step 2; port Archive.
+Source: architecture "One job through the house", step 2; port Archive.
 """
 
 from collections.abc import Callable, Iterator

@@ -2,7 +2,7 @@
 
 An EHR that hangs holds its own threads, and the hooks of the others are read for as before.
 
-Source: DESIGN "One hook through the house" point 5; threat T18.
+Source: architecture "One hook through the house" point 5; threat T18.
 """
 
 from concurrent.futures import Executor, ThreadPoolExecutor

@@ -3,7 +3,7 @@
 RQ holds no truth: a ring that is lost, late or doubled changes nothing, since only the
 ledger's lease lets a worker begin.
 
-Source: DESIGN "RQ: one queue per worker ..."; reliability reference 2 and "Further
+Source: architecture "RQ: one queue per worker ..."; reliability reference 2 and "Further
 measurements" (redis-py's retries, `unique`, the default description and serializer); threat T15.
 """
 

@@ -1,6 +1,6 @@
 """Run a model package with ONNX Runtime: pixels to calibrated probabilities and their origin.
 
-Source: DESIGN "One job through the house", step 4; onnxruntime 1.32 `SessionOptions`.
+Source: architecture "One job through the house", step 4; onnxruntime 1.32 `SessionOptions`.
 """
 
 import os

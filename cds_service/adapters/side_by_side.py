@@ -1,6 +1,6 @@
 """Several fetches of one study at once: in order, under one budget, and none left behind.
 
-Source: DESIGN "One job through the house", step 2 (byte and instance budgets).
+Source: architecture "One job through the house", step 2 (byte and instance budgets).
 """
 
 from collections.abc import Callable, Iterator, Sequence

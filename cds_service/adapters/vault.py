@@ -3,7 +3,7 @@
 AES-256-GCM with a key per tenant (HKDF-SHA-256 from the master key); purpose and tenant are
 authenticated, so that a sealed value opens nowhere else. People are known by keyed hashes only.
 
-Source: NIST SP 800-38D; RFC 5869; DESIGN "Tokens live sealed".
+Source: NIST SP 800-38D; RFC 5869; architecture "Tokens live sealed".
 """
 
 import hmac

@@ -1,6 +1,6 @@
 """The demo's stack: Redis, ledger, sandbox EHR, service and worker, in one terminal.
 
-Source: DESIGN "Embedded default".
+Source: architecture "Embedded default".
 """
 
 import fcntl

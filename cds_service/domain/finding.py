@@ -1,6 +1,6 @@
 """Findings: what a model said about one study, or why it said nothing.
 
-Source: DESIGN "Three keys"; DICOM PS3.5 B.2 (UUID derived UIDs); FHIR R4 Observation.
+Source: architecture "Three keys"; DICOM PS3.5 B.2 (UUID derived UIDs); FHIR R4 Observation.
 """
 
 from dataclasses import dataclass

@@ -5,7 +5,7 @@ aged 1-5, this patient is 61"; they never repeat free text of a header nor anyth
 the images may show.
 
 Source: DICOM PS3.3 C.7.3.1 (modality), C.8.11.1 (view position), PS3.5 6.2
-(AS, DA); DESIGN "One job through the house", step 3.
+(AS, DA); architecture "One job through the house", step 3.
 """
 
 import re

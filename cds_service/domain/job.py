@@ -1,6 +1,6 @@
 """A job: one study to be analysed, with a lease so that one worker at a time has it.
 
-Source: DESIGN "One job through the house".
+Source: architecture "One job through the house".
 """
 
 from dataclasses import dataclass

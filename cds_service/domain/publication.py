@@ -1,6 +1,6 @@
 """A publication: what of a result the EHR has accepted, and what was lost on the way.
 
-Source: DESIGN "Write-back is negotiated per tenant".
+Source: architecture "Write-back is negotiated per tenant".
 """
 
 from dataclasses import dataclass

@@ -3,7 +3,7 @@
 Reviews are a history that only grows: who changes their mind says something new, and the newest
 verdict that nobody took back is the one that stands.
 
-Source: DESIGN "The card opens Sightline's app ... two buttons: agree, disagree"; HL7 AI
+Source: architecture "two buttons: agree, disagree"; HL7 AI
 Transparency on FHIR 1.0.0-ballot (a human `verifier`).
 """
 

@@ -4,7 +4,7 @@ A result takes the place of an older one of the same model, and of another model
 for everything that the other looked for: of two versions of a model the one that read last speaks,
 and what only one of two models looked for is never lost.
 
-Source: docs/reference/routing.md; DESIGN "Three keys".
+Source: docs/reference/routing.md; architecture "Three keys".
 """
 
 from collections.abc import Iterable, Sequence

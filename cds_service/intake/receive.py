@@ -4,7 +4,7 @@ Whoever rang is not believed: the study and whose it is are read from the regist
 own token. So a hook and a door that tell of one study make one job, and a study that the EHR does
 not know makes none.
 
-Source: DESIGN "Three keys"; FHIR R4 ImagingStudy (search by identifier); threats T7 and T23.
+Source: architecture "Three keys"; FHIR R4 ImagingStudy (search by identifier); threats T7 and T23.
 """
 
 import logging

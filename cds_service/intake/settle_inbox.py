@@ -3,7 +3,7 @@
 Binding is the EHR's word alone. Until then nobody reads the images; a study that no EHR knows waits
 for a bounded time, and what is over is erased, each with a line in the audit log.
 
-Source: DESIGN "One job through the house"; threats T18 and T23.
+Source: architecture "One job through the house"; threats T18 and T23.
 """
 
 import logging

@@ -1,6 +1,6 @@
 """Analyse a study: guard every instance, read the pixels, run the model, keep what is likeliest.
 
-Source: DESIGN "One job through the house", steps 3 and 4.
+Source: architecture "One job through the house", steps 3 and 4.
 """
 
 import time

@@ -2,7 +2,7 @@
 
 What is known becomes a card; what is not known yet is asked for, never waited for.
 
-Source: DESIGN "One hook through the house"; CDS Hooks 2.0 "HTTP Response".
+Source: architecture "One hook through the house"; CDS Hooks 2.0 "HTTP Response".
 """
 
 from cds_service.domain.alert import AlertPolicies, Standing, is_held_back

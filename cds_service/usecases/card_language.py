@@ -2,7 +2,7 @@
 
 The use cases know English only; whoever builds the house brings the other languages.
 
-Source: DESIGN "What a card says"; GNU gettext (plural forms); Unicode CLDR.
+Source: architecture "What a card says"; GNU gettext (plural forms); Unicode CLDR.
 """
 
 from collections.abc import Callable

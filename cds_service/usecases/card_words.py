@@ -2,7 +2,7 @@
 
 No text of the EHR reaches a card: a study is named by its modality, body site and date.
 
-Source: DESIGN "What a card says"; threat T17 (card injection).
+Source: architecture "What a card says"; threat T17 (card injection).
 """
 
 import re

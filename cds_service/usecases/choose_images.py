@@ -3,7 +3,7 @@
 An image that the guards refuse is no candidate: a lateral film beside a frontal one counts neither
 for a series nor against it.
 
-Source: docs/reference/routing.md; DESIGN "One job through the house", step 3.
+Source: docs/reference/routing.md; architecture "One job through the house", step 3.
 """
 
 from collections.abc import Sequence

@@ -4,7 +4,7 @@ An older study's card gives way to a newer study's about the same finding, when 
 least as loud; a critical one only when the newer one is really shown. What a site or an
 acknowledgement holds back is left out before that, except that it may still replace older news.
 
-Source: DESIGN "What a card says"; docs/reference/hook-service.md, "How often it speaks".
+Source: architecture "What a card says"; docs/reference/hook-service.md, "How often it speaks".
 """
 
 from collections.abc import Sequence

@@ -3,7 +3,7 @@
 The detail never says that anything is healthy, because the model looks for one thing. A card's
 uuid names the result, the finding, the hook and the reader, so feedback on it can be understood.
 
-Source: DESIGN "What a card says"; CDS Hooks 2.0 "Card Attributes", "Extensions"; threat T17.
+Source: architecture "What a card says"; CDS Hooks 2.0 "Card Attributes", "Extensions"; threat T17.
 """
 
 import json

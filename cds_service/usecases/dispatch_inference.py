@@ -1,6 +1,6 @@
 """Ask for a study to be analysed: one job, however many hooks ask.
 
-Source: DESIGN "Three keys", "One hook through the house" point 4.
+Source: architecture "Three keys", "One hook through the house" point 4.
 """
 
 from cds_service.domain.finding import ModelIdentity, dispatch_key

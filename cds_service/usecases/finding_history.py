@@ -3,7 +3,7 @@
 Studies are comparable when the same finding was looked for in them; one that was not analysed has
 no score to compare.
 
-Source: DESIGN "Findings are kept for the site's retention: priors, trend and review need history".
+Source: architecture "Findings are kept for the site's retention".
 """
 
 from dataclasses import dataclass

@@ -1,6 +1,6 @@
 """Everything that answering a hook needs, in one frozen value.
 
-Source: DESIGN "One hook through the house".
+Source: architecture "One hook through the house".
 """
 
 from collections.abc import Callable, Sequence

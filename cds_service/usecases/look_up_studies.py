@@ -2,7 +2,7 @@
 
 Three studies at most are asked for (threat T19); what is known of older ones is looked up too.
 
-Source: DESIGN "One hook through the house"; CDS Hooks 2.0 "Prefetch Template".
+Source: architecture "One hook through the house"; CDS Hooks 2.0 "Prefetch Template".
 """
 
 import logging

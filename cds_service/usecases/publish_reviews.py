@@ -3,7 +3,7 @@
 What is written is where the reviews stand, not each of them in turn: however often it is begun,
 by however many workers, the chart ends at the newest verdict.
 
-Source: DESIGN "One job through the house" points 5 and 6; ADR 0003 (everything or nothing).
+Source: architecture "One job through the house" points 5 and 6; ADR 0003 (everything or nothing).
 """
 
 import logging

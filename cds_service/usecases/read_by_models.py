@@ -1,6 +1,6 @@
 """What each model that reads a study has said about it, and what is still to be asked for.
 
-Source: docs/reference/routing.md; DESIGN "Three keys".
+Source: docs/reference/routing.md; architecture "Three keys".
 """
 
 from collections.abc import Sequence

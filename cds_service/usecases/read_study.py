@@ -1,6 +1,6 @@
 """Read one study of an EHR, its patient and its images, by its UID, for a person who asks.
 
-Source: FHIR R4 ImagingStudy (search by identifier); DESIGN "One job through the house", step 2.
+Source: FHIR R4 ImagingStudy (search by identifier); architecture "One job through the house".
 """
 
 from dataclasses import replace

@@ -2,7 +2,7 @@
 
 A job that killed its worker twice may kill one more, not two: its next crash ends it at once.
 
-Source: DESIGN "a job that kills its worker twice is quarantined"; threat T19.
+Source: architecture "a job that kills its worker twice is quarantined"; threat T19.
 """
 
 from collections.abc import Callable

@@ -1,6 +1,6 @@
 """Review a finding: keep what a clinician says about it after looking at the image.
 
-Source: DESIGN "two buttons: agree, disagree"; threat T9 (a result of another patient is unknown).
+Source: architecture "two buttons: agree, disagree"; threat T9 (of another patient: unknown).
 """
 
 from contextlib import suppress

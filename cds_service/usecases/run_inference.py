@@ -3,7 +3,7 @@
 Each step leaves its mark in the ledger before the next begins, so that a crash between any two
 resumes: a stored result is not computed again, a recorded publication is not written again.
 
-Source: DESIGN "One job through the house".
+Source: architecture "One job through the house".
 """
 
 import logging

@@ -1,6 +1,6 @@
 """Decide whether a study is to be analysed, whoever tells of it: a hook or an intake door.
 
-Source: DESIGN "Three keys"; threat T22 (a study that grew).
+Source: architecture "Three keys"; threat T22 (a study that grew).
 """
 
 from datetime import datetime, timedelta

@@ -1,6 +1,6 @@
 """`sightline demo` in a real browser: from the patient list to the card, the app and the record.
 
-Source: DESIGN "What a card says", "Words on every page"; CDS Hooks 2.0 "Feedback".
+Source: architecture "What a card says", "Words on every page"; CDS Hooks 2.0 "Feedback".
 """
 
 import re

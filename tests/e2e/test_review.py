@@ -1,6 +1,6 @@
 """A clinician's verdict in the demo: from the page through the worker into the EHR's record.
 
-Source: DESIGN "two buttons"; HL7 AI Transparency on FHIR (a human `verifier`).
+Source: architecture "two buttons"; HL7 AI Transparency on FHIR (a human `verifier`).
 """
 
 import json

@@ -198,6 +198,31 @@ def test_every_threat_that_a_module_names_is_on_the_page() -> None:
     assert explained == [f"T{number}" for number in range(1, len(explained) + 1)]
 
 
+# --- the page about the architecture ----------------------------------------------------------
+
+
+def sections_that_modules_name() -> set[str]:
+    """Return what stands in quotation marks behind `architecture` in the docstrings."""
+    named = set()
+    for folder in ("cds_service", "smart_app", "models", "benchmarks"):
+        for module in (REPOSITORY / folder).rglob("*.py"):
+            text = " ".join(module.read_text().split())
+            for quotes in re.findall(r'architecture,? ("[^"]+"(?:, "[^"]+")*)', text):
+                named |= set(re.findall(r'"([^"]+)"', quotes))
+    return named
+
+
+def test_every_part_of_the_architecture_that_a_module_names_is_on_the_page() -> None:
+    page = (DOCS / "explanation/architecture.md").read_text()
+    plain = " ".join(re.sub(r"[*`]", "", page).split()).casefold()
+
+    named = sections_that_modules_name()
+
+    assert len(named) > 20
+    for part in (part for name in named for part in name.split("...")):
+        assert part.strip().replace("`", "").casefold() in plain
+
+
 # --- the page about an EHR --------------------------------------------------------------------
 
 

@@ -1,4 +1,4 @@
-"""The four rings of DESIGN.md, held by reading the imports and the module level from the AST."""
+"""The four rings of the architecture, held by reading the imports and the module level."""
 
 import ast
 import sys

@@ -1,6 +1,6 @@
 """The ledger: every fact that must survive, in SQLite (WAL) or PostgreSQL.
 
-Source: DESIGN "The ledger is SQL"; the classes implement the protocols of usecases/ports.py.
+Source: architecture "The ledger is SQL"; the classes implement the protocols of usecases/ports.py.
 """
 
 from cds_service.adapters.ledger.alerts import SqlAlerts

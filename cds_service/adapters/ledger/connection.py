@@ -4,7 +4,7 @@ SQLite runs in WAL mode: readers never wait, and one writer at a time takes the 
 transaction begins, so that no transaction fails half-way on a lock. What a hook writes is single
 statements: the lock is then held inside SQLite alone, never while Python waits for its turn.
 
-Source: SQLite "Write-Ahead Logging", "PRAGMA busy_timeout"; DESIGN "ledger is SQL".
+Source: SQLite "Write-Ahead Logging", "PRAGMA busy_timeout"; architecture "ledger is SQL".
 """
 
 import json

@@ -1,6 +1,6 @@
 """The inbox's index in the ledger: what is held, for whom, and since when.
 
-Source: ports of `cds_service/intake/inbox.py`; DESIGN "one clock decides who holds a lease".
+Source: ports of `cds_service/intake/inbox.py`; architecture "one clock decides who holds a lease".
 """
 
 from collections.abc import Iterable

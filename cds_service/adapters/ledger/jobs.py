@@ -1,6 +1,6 @@
 """Jobs, their leases, and the sweep, in the ledger.
 
-Source: DESIGN "One job through the house"; ports Jobs, Leases, OverdueJobs.
+Source: architecture "One job through the house"; ports Jobs, Leases, OverdueJobs.
 """
 
 from collections.abc import Sequence

@@ -1,6 +1,6 @@
 """What clinicians said about findings, and how far that is on its way into the chart.
 
-Source: DESIGN "two buttons", "One job through the house" (lease, fencing token, sweep); ports
+Source: architecture "two buttons", "One job through the house" (lease, fencing token, sweep); ports
 Reviews, ReviewWrites.
 """
 

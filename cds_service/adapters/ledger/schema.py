@@ -2,7 +2,7 @@
 
 A change here needs a revision in `adapters/migrations/versions`; a test compares the two.
 
-Source: DESIGN "Decisions taken" (ledger, three keys); CDS Hooks 2.0 "Feedback".
+Source: architecture "The ledger is SQL", "Three keys"; CDS Hooks 2.0 "Feedback".
 """
 
 from datetime import UTC, datetime

@@ -1,6 +1,6 @@
 """The first tables: tenants, jobs, results, publications, reviews, cards, audit.
 
-Source: DESIGN "The ledger is SQL"; `adapters/ledger/schema.py` at this revision.
+Source: architecture "The ledger is SQL"; `adapters/ledger/schema.py` at this revision.
 """
 
 import sqlalchemy as sa
