@@ -11,12 +11,10 @@ import pytest
 
 from cds_service.sandbox.patients import Picture
 from tests.e2e.running_demo import until
-from tests.e2e.test_orthanc_hapi import Hospital, found
+from tests.e2e.test_orthanc_hapi import NAME, Hospital, found
 from tests.e2e.test_orthanc_hapi import hospital as hospital
 
 pytestmark = [pytest.mark.real, pytest.mark.slow, pytest.mark.xdist_group("e2e")]
-
-NAME = "Third-party hospital"
 
 
 def sightline(hospital: Hospital, *words: str) -> str:

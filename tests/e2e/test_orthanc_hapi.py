@@ -41,6 +41,7 @@ from tests.real.servers import Orthanc, free_port, hapi, orthanc
 pytestmark = [pytest.mark.real, pytest.mark.slow, pytest.mark.xdist_group("e2e")]
 
 Json = dict[str, Any]
+NAME = "Third-party hospital"
 ISSUER = "https://ehr.example.org"
 FOUND = re.compile(r"Chest X-ray .*: signs of pneumonia \(AI score >?0\.\d\d, threshold 0\.\d\d\)")
 OURS = ("Patient", "Practitioner", "Endpoint", "ImagingStudy")  # what this HAPI stores of a chart
@@ -170,6 +171,7 @@ def hospital(demo: Demo, tmp_path_factory: pytest.TempPathFactory) -> Iterator[H
         key = ECKey.generate_key("P-384")
         _register(demo, folder, fhir, archive, sandbox, key)
         yield Hospital(demo, fhir, archive, sandbox, key)
+        _ehr("remove", NAME, "--data", str(demo.data))  # the demo is every module's
 
 
 def _register(
@@ -179,7 +181,7 @@ def _register(
     public = {**key.as_dict(private=False), "kid": key.thumbprint()}
     pinned.write_text(json.dumps({"keys": [public]}))
     options = {
-        "name": "Third-party hospital",
+        "name": NAME,
         "fhir-base": fhir,
         "issuer": ISSUER,
         "jwks": str(pinned),
@@ -190,7 +192,11 @@ def _register(
         "data": str(demo.data),
     }
     words = [word for name, value in options.items() for word in (f"--{name}", value)]
-    subprocess.run([sys.executable, "-m", "cds_service.cli", "ehr", "add", *words], check=True)
+    _ehr("add", *words)
+
+
+def _ehr(*words: str) -> None:
+    subprocess.run([sys.executable, "-m", "cds_service.cli", "ehr", *words], check=True)
 
 
 def found(cards: list[Json]) -> Json | None:
