@@ -29,7 +29,8 @@ from pynetdicom.sop_class import (
 from sqlalchemy.engine import Engine
 
 from cds_service.adapters.dimse import messages
-from cds_service.adapters.dimse.listener import PDU_BYTES, Caller
+from cds_service.adapters.dimse.connection import PDU_BYTES
+from cds_service.adapters.dimse.listener import Caller
 from cds_service.adapters.ledger import upgrade
 from cds_service.domain.inbox import Failure, Quota
 from cds_service.intake.inbox import Inbox

@@ -6,21 +6,25 @@ Source: DICOM PS3.8 9.1.5 (ARTIM), 9.3 (PDUs), D.1 (maximum length), PS3.15 B.
 import logging
 import socket
 import ssl
-import time
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import ip_address, ip_network
 from typing import Any, cast
 
 from pydicom.uid import UID
-from pynetdicom import AE, ALL_TRANSFER_SYNTAXES, AllStoragePresentationContexts, _config, evt
+from pynetdicom import AE, ALL_TRANSFER_SYNTAXES, AllStoragePresentationContexts, evt
 from pynetdicom.association import Association
-from pynetdicom.fsm import StateMachine
 from pynetdicom.presentation import build_context
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
-from pynetdicom.transport import AssociationServer, AssociationSocket, RequestHandler
+from pynetdicom.transport import AssociationServer, RequestHandler
 
+from cds_service.adapters.dimse.connection import (
+    PDU_BYTES,
+    PDU_S,
+    GuardedSocket,
+    GuardedStates,
+    be_silent,
+)
 from cds_service.adapters.dimse.messages import Begin, Incoming, StoreMessages, announced
 from cds_service.adapters.inbox_header import is_taken
 from cds_service.domain.inbox import Failure
@@ -28,8 +32,6 @@ from cds_service.errors import InboxFull, InstanceRefused, SightlineError
 
 log = logging.getLogger(__name__)
 
-PDU_BYTES = 128 * 1024  # of the variable field: also an association request fits
-PDU_S = 30.0  # for one PDU to arrive whole, and for the TLS handshake before the first
 IDLE_S = 30.0  # between two PDUs
 ASSOCIATIONS = 8
 _OVER_THE_LIMIT = 2  # connections more than that, so that a caller is told why (PS3.8 9.3.4)
@@ -74,9 +76,7 @@ class DimseListener:
         pdu_s: float = PDU_S,
     ) -> None:
         """Bind, and listen from now on; OSError when the address cannot be had."""
-        # They write UIDs and AE titles, and quote what was received.
-        _config.LOG_HANDLER_LEVEL = "none"
-        logging.getLogger("pynetdicom").setLevel(logging.CRITICAL + 1)
+        be_silent()
         self._ae = AE(ae_title)
         self._ae.require_called_aet = True
         self._ae.maximum_associations = associations
@@ -111,7 +111,7 @@ class DimseListener:
         """
         for association in self._server.active_associations:
             association.dul.kill_dul()
-            if isinstance(association.dul.socket, _Socket):
+            if isinstance(association.dul.socket, GuardedSocket):
                 association.dul.socket.hang_up()
             _erase_arrivals(association)
         self._server.shutdown()
@@ -180,63 +180,12 @@ class _Handler(RequestHandler):
         association = super()._create_association()
         association.dul.event_queue.get_nowait()  # Evt5 of the socket that is replaced
         association.dul.socket = None
-        association.dul.state_machine = _States(association.dul)
-        association.set_socket(_Socket(association, self.request, self.server.gate.pdu_s))
+        association.dul.state_machine = GuardedStates(association.dul)
+        association.set_socket(
+            GuardedSocket(association, self.server.gate.pdu_s, connection=self.request)
+        )
         association.dimse = StoreMessages(association, self.server.gate.reception.begin)
         return association
-
-
-class _States(StateMachine):
-    """The states of one association; an event that its state has not ends it without a traceback.
-
-    It comes from a race: our side aborts in the moment in which the other one does.
-    """
-
-    def do_action(self, event: str) -> None:
-        """Do what the state asks for."""
-        try:
-            super().do_action(event)
-        except Exception as error:  # the outermost frame of pynetdicom's own thread
-            log.warning("DIMSE: an association broke off: %s", type(error).__name__)
-            self.dul.kill_dul()
-            if isinstance(self.dul.socket, _Socket):
-                self.dul.socket.hang_up()
-
-
-class _Socket(AssociationSocket):
-    """A connection on which no PDU is longer, or takes longer, than allowed."""
-
-    def __init__(self, association: Association, connection: socket.socket, pdu_s: float) -> None:
-        super().__init__(association, client_socket=connection)
-        self._pdu_s = pdu_s
-
-    def recv(self, nr_bytes: int) -> bytearray:
-        """Read so many bytes; OSError, which closes the connection, for more than a PDU has."""
-        if self.socket is None or nr_bytes > PDU_BYTES:
-            self.hang_up()
-            raise OSError("a PDU longer than was negotiated")
-        try:
-            return self._read(self.socket, nr_bytes)
-        except OSError:
-            self.hang_up()
-            raise
-
-    def hang_up(self) -> None:
-        """Close for the other side at once: pynetdicom does when its timers run out."""
-        if self.socket is not None:
-            with suppress(OSError):
-                self.socket.shutdown(socket.SHUT_RDWR)
-
-    def _read(self, connection: socket.socket, nr_bytes: int) -> bytearray:
-        deadline = time.monotonic() + self._pdu_s
-        read = bytearray()
-        while len(read) < nr_bytes:
-            connection.settimeout(max(deadline - time.monotonic(), 0.001))
-            piece = connection.recv(nr_bytes - len(read))
-            if not piece:
-                break
-            read += piece
-        return read
 
 
 def _contexts() -> list[Any]:
