@@ -97,14 +97,14 @@ _OPTIONS = (
         "--archive",
         "archive_base",
         metavar="URL",
-        help="DICOMweb base, for studies that name no endpoint.",
+        help="DICOMweb base or dicom://OURS@THEIRS@HOST:PORT, for studies that name no endpoint.",
     ),
     click.option(
         "--other-archive",
         "other_archives",
         multiple=True,
         metavar="URL",
-        help="DICOMweb base of a further archive, asked after the first; repeatable.",
+        help="A further archive, asked after the first; repeatable.",
     ),
     click.option(
         "--binding",

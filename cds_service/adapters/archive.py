@@ -231,7 +231,7 @@ def _bases(tenant: Tenant, own: list[str]) -> list[str]:
     An Endpoint often names the archive as the EHR's users reach it; where the administrator
     registered archives at other origins, those are meant.
     """
-    registered = [base for base in (tenant.archive_base, *tenant.other_archives) if base]
+    registered = list(tenant.web_archives)
     if not registered:
         return own
     named = [url for url in own if any(same_origin(url, base) for base in registered)]

@@ -165,7 +165,7 @@ class _Door(HTTPAdapter):
         self._egress, self._tenant = egress, tenant
         self._body_s, self._max_bytes = body_s, max_bytes
         named = (tenant.fhir_base, tenant.jwks_url, *tenant.jkus)
-        archives = (tenant.archive_base, *tenant.other_archives, tenant.change_feed)
+        archives = (*tenant.web_archives, tenant.change_feed)
         self._registered = frozenset(origin_of(url) for url in (*named, *archives) if url)
         self._also = also
 

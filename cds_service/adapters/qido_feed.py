@@ -62,7 +62,7 @@ class QidoFeed:
         for page in range(PAGES):
             found = self._archive.objects(
                 tenant,
-                f"{tenant.archive_base}/studies",
+                f"{tenant.web_archives[0]}/studies",
                 {
                     "StudyDate": f"{today - DAY:%Y%m%d}-{today + DAY:%Y%m%d}",
                     "includefield": f"{ACCESSION},{STUDY_INSTANCES}",

@@ -25,7 +25,7 @@ _DESCRIPTION, _MODALITIES, _SERIES = "00081030", "00080061", "00201206"
 
 
 class QidoIndex:
-    """The StudyIndex port, over every archive that is registered."""
+    """The StudyIndex port, over every DICOMweb archive that is registered."""
 
     def __init__(self, archive: ArchiveJson) -> None:
         self._archive = archive
@@ -37,7 +37,7 @@ class QidoIndex:
         with whatever it has, and a number may hold a wildcard: only equal ones count.
         """
         found: dict[str, IndexedStudy] = {}
-        for base in filter(None, (tenant.archive_base, *tenant.other_archives)):
+        for base in tenant.web_archives:
             asked: dict[str, str | int] = {
                 "AccessionNumber": number,
                 "includefield": f"{_DESCRIPTION},{_MODALITIES},{_SERIES},{STUDY_INSTANCES}",

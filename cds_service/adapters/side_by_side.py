@@ -63,7 +63,7 @@ class Allowance:
 
 
 class Answer:
-    """One answer, counted against an allowance; both methods raise StudyTooLarge past it."""
+    """One answer, counted against an allowance; every method raises StudyTooLarge past it."""
 
     def __init__(self, allowance: Allowance) -> None:
         self._allowance = allowance
@@ -75,8 +75,12 @@ class Answer:
     def receive(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
         """Pass on what arrives, counted before anybody holds more of it."""
         for chunk in chunks:
-            self._allowance._receive(self, len(chunk))
+            self.arrive(len(chunk))
             yield chunk
+
+    def arrive(self, size: int) -> None:
+        """Count bytes that are here."""
+        self._allowance._receive(self, size)
 
     def keep(self, instance: bytes) -> bytes:
         """Count a whole instance, and return it."""

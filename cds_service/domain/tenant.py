@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
 
+from cds_service.domain.archive_address import is_dimse
 from cds_service.domain.binding import Strictness
 from cds_service.domain.dialect import DialectName
 from cds_service.domain.intake import Door
@@ -58,7 +59,7 @@ class Tenant:
     client_id: str | None = None  # ours at this EHR; None: no app launch, no Backend Services
     client_kind: ClientKind = ClientKind.ASYMMETRIC
     client_secret: bytes | None = field(default=None, repr=False)  # sealed; symmetric only
-    archive_base: str | None = None  # DICOMweb origin server, used when a study names none
+    archive_base: str | None = None  # DICOMweb or DIMSE, used when a study names none
     origins: tuple[str, ...] = ()  # of its pages: CORS and frame-ancestors
     vendor: Vendor = Vendor.GENERIC
     dialect: DialectName = DialectName.STRICT_2_0
@@ -73,7 +74,7 @@ class Tenant:
     critical_limit_min: int = 60  # within which a critical finding is to be acknowledged
     doors: tuple[Door, ...] = ()  # that its administrator opened, in the order of Door
     binding: Strictness = Strictness.STANDARD  # what must agree between EHR and images
-    other_archives: tuple[str, ...] = ()  # DICOMweb, for studies that are not in the first
+    other_archives: tuple[str, ...] = ()  # for studies that are not in the first
     change_feed: str | None = None  # base of its archive's change feed (Orthanc's REST API, Azure)
 
     def __post_init__(self) -> None:
@@ -85,6 +86,21 @@ class Tenant:
             raise ValueError("a symmetric client has a secret, and no other has")
         if self.critical_limit_min < 1:
             raise ValueError("a critical finding is to be acknowledged within a minute or more")
+
+    @property
+    def archives(self) -> tuple[str, ...]:
+        """Every registered archive, in the order in which they are asked."""
+        return tuple(one for one in (self.archive_base, *self.other_archives) if one)
+
+    @property
+    def web_archives(self) -> tuple[str, ...]:
+        """Those that speak DICOMweb."""
+        return tuple(one for one in self.archives if not is_dimse(one))
+
+    @property
+    def dimse_archives(self) -> tuple[str, ...]:
+        """Those that speak DIMSE."""
+        return tuple(one for one in self.archives if is_dimse(one))
 
     @property
     def has_backend_client(self) -> bool:

@@ -30,8 +30,8 @@ def open_door(
             raise RegistrationRefused(f"The door {door.value} needs the address of its feed.")
     elif change_feed:
         raise RegistrationRefused(f"The door {door.value} reads no change feed.")
-    if door is Door.DICOMWEB_POLLING and not tenant.archive_base:
-        raise RegistrationRefused("The EHR's registration names no archive to ask.")
+    if door is Door.DICOMWEB_POLLING and not tenant.web_archives:
+        raise RegistrationRefused("The EHR's registration names no DICOMweb archive to ask.")
     if not tenant.backend_services:
         raise RegistrationRefused("The EHR's registration allows no reads of our own.")
     if change_feed:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
+from cds_service.domain.archive_address import dimse_address, is_dimse
 from cds_service.domain.binding import Strictness
 from cds_service.domain.dialect import DialectName
 from cds_service.domain.smart_client import ClientKind
@@ -95,9 +96,9 @@ def described(registration: Registration) -> dict[str, Any]:
         discovery_needs_token=registration.discovery_needs_token,
         client_id=registration.client_id or None,
         client_kind=registration.client_kind,
-        archive_base=_base("archive", archive) if archive else None,
+        archive_base=_archive(archive) if archive else None,
         other_archives=tuple(
-            dict.fromkeys(_base("archive", other) for other in registration.other_archives)
+            dict.fromkeys(_archive(other) for other in registration.other_archives)
         ),
         binding=registration.binding,
         origins=tuple(dict.fromkeys(_origin(origin) for origin in registration.origins)),
@@ -217,6 +218,19 @@ def _base(field: str, text: str) -> str:
     if _split(field, text).query:
         raise RegistrationRefused(f"The {field} address must not have a query.")
     return text.rstrip("?").rstrip("/")
+
+
+def _archive(text: str) -> str:
+    if not is_dimse(text):
+        return _base("archive", text)
+    try:
+        dimse_address(text)
+    except ValueError:
+        raise RegistrationRefused(
+            "The archive address must be dicom://OURS@THEIRS@HOST:PORT, with two AE titles of 1 "
+            "to 16 letters, digits, dots, dashes or underscores; dicoms:// for TLS."
+        ) from None
+    return text
 
 
 def _origin(text: str) -> str:

@@ -7,12 +7,11 @@ from functools import partial
 from redis.exceptions import RedisError
 
 from cds_service.adapters import ledger
-from cds_service.adapters.archive_json import ArchiveJson
 from cds_service.adapters.ehr import FhirRecord
 from cds_service.adapters.jwks import ClientKeys
 from cds_service.adapters.lanes import Lanes
 from cds_service.adapters.model_shelf import enabled_routes
-from cds_service.adapters.qido_index import HOOK_TIMEOUT_S, QidoIndex
+from cds_service.adapters.qido_index import HOOK_TIMEOUT_S
 from cds_service.adapters.queue import (
     RING_TIMEOUT_S,
     redis_client,
@@ -31,6 +30,7 @@ from cds_service.web.registrations import Registrations
 from cds_service.web.services import Services
 from cds_service.wiring.dispatch import asker
 from cds_service.wiring.house import House, clock
+from cds_service.wiring.images import study_index
 from cds_service.wiring.shelf import card_model, card_model_of, enabled_everywhere, sheet_by_fhir_id
 from smart_app import card_language
 
@@ -43,9 +43,7 @@ def hook_services(settings: Settings, house: House) -> Services:
     cards = ledger.SqlCardLog(house.engine)
     desk = HookDesk(
         gatherer=Gatherer(FhirRecord(house.egress, house.tokens), house.audit, Lanes(), clock),
-        index=QidoIndex(
-            ArchiveJson(house.egress.session_for, house.tokens.auth, timeout_s=HOOK_TIMEOUT_S)
-        ),
+        index=study_index(house, timeout_s=HOOK_TIMEOUT_S),
         jobs=house.jobs,
         results=house.results,
         cards=cards,

@@ -1,17 +1,55 @@
 """Where images come from: the archives of the registrations."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from cds_service.adapters.archive import DicomWebArchive
+from cds_service.adapters.archive_json import ArchiveJson
+from cds_service.adapters.archives import EitherArchive, EitherIndex
 from cds_service.adapters.ehr import FhirRecord
+from cds_service.adapters.qido_index import QidoIndex
 from cds_service.domain.study import PatientFacts, StudyReference
 from cds_service.domain.tenant import Tenant
+from cds_service.errors import SettingsInvalid
 from cds_service.settings import Settings
+from cds_service.usecases.ports import Archive, StudyIndex
 from cds_service.usecases.read_study import read_study
 from cds_service.wiring.house import House, clock, open_house
 
 
-def archive(house: House) -> DicomWebArchive:
-    """Build the DICOMweb client."""
-    return DicomWebArchive(house.egress.session_for, house.tokens.auth)
+def archive(house: House) -> EitherArchive:
+    """Build the client of every archive, by the scheme of its registered address."""
+
+    def dimse() -> Archive:
+        with _extra():
+            from cds_service.adapters.dimse.retrieval import DimseArchive
+        return DimseArchive(house.egress.addresses)
+
+    return EitherArchive(DicomWebArchive(house.egress.session_for, house.tokens.auth), dimse)
+
+
+def study_index(house: House, *, timeout_s: float) -> EitherIndex:
+    """Build what finds studies by accession number; no archive is waited for longer."""
+
+    def dimse() -> StudyIndex:
+        with _extra():
+            from cds_service.adapters.dimse.client import Patience
+            from cds_service.adapters.dimse.index import DimseIndex
+        return DimseIndex(house.egress.addresses, Patience(timeout_s, timeout_s, timeout_s))
+
+    web = ArchiveJson(house.egress.session_for, house.tokens.auth, timeout_s=timeout_s)
+    return EitherIndex(QidoIndex(web), dimse)
+
+
+@contextmanager
+def _extra() -> Iterator[None]:
+    """Say what is missing where an archive is registered that only an extra speaks to."""
+    try:
+        yield
+    except ImportError as error:
+        raise SettingsInvalid(
+            "An archive that speaks DIMSE needs pynetdicom: install sightline[dimse]."
+        ) from error
 
 
 def study_at_ehr(

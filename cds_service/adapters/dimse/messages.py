@@ -168,7 +168,7 @@ class StoreMessages(DIMSEServiceProvider):
             return Incoming(failure=Failure.OUT_OF_RESOURCES)
         except SightlineError:  # the ledger is away
             return Incoming(failure=Failure.PROCESSING)
-        incoming.write(_preamble_and_meta(sop_class, sop_uid, context.transfer_syntax[0]))
+        incoming.write(preamble_and_meta(sop_class, sop_uid, context.transfer_syntax[0]))
         return incoming
 
     def _pass_on(self, context_id: int, fragment: bytes) -> None:
@@ -199,7 +199,7 @@ def announced(command: Any) -> tuple[str, str]:  # noqa: ANN401  a data set or a
     )
 
 
-def _preamble_and_meta(sop_class: str, sop_uid: str, transfer_syntax: UID) -> bytes:
+def preamble_and_meta(sop_class: str, sop_uid: str, transfer_syntax: UID) -> bytes:
     """Return what precedes the data set in a file (PS3.10 7.1)."""
     buffer = DicomBytesIO(bytes(128) + b"DICM")
     buffer.seek(0, SEEK_END)

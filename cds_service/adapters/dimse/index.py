@@ -1,0 +1,93 @@
+"""Which studies an archive without DICOMweb has under an accession number, asked by C-FIND.
+
+Source: DICOM PS3.4 C.4.1 (C-FIND), C.6.2.1.2 (study level keys), PS3.5 6.2 (DA and TM).
+"""
+
+from datetime import UTC, datetime
+
+from pydicom import Dataset
+
+from cds_service.adapters.dimse.answers import cut_off
+from cds_service.adapters.dimse.client import Addresses, Patience, conversation
+from cds_service.adapters.egress import Origin
+from cds_service.adapters.inbox_header import is_uid
+from cds_service.adapters.side_by_side import Allowance
+from cds_service.domain.accession import IndexedStudy
+from cds_service.domain.archive_address import dimse_address
+from cds_service.domain.tenant import Tenant
+from cds_service.usecases.ports import Budget
+
+MOST = 20  # studies of one number
+_ASKED = ("StudyInstanceUID", "PatientID", "StudyDate", "StudyTime", "StudyDescription")
+_COUNTS = ("NumberOfStudyRelatedSeries", "NumberOfStudyRelatedInstances")
+
+
+class DimseIndex:
+    """The StudyIndex port over the DIMSE archives of a registration."""
+
+    def __init__(self, addresses: Addresses, patience: Patience | None = None) -> None:
+        self._addresses, self._patience = addresses, patience or Patience()
+
+    def of_accession(self, tenant: Tenant, number: str) -> list[IndexedStudy]:
+        """Ask all archives; a study that two of them have is the first one's.
+
+        Raises ArchiveFailed, ArchiveRefused, EndpointNotAllowed. A number may hold a wildcard:
+        only equal ones count.
+        """
+        found: dict[str, IndexedStudy] = {}
+        for base in tenant.dimse_archives:
+            for row in self._rows(tenant, base, number)[:MOST]:
+                uid = row["StudyInstanceUID"]
+                if is_uid(uid) and row["AccessionNumber"] == number:
+                    found.setdefault(uid, _indexed(row, uid, base))
+        return list(found.values())
+
+    def _rows(self, tenant: Tenant, base: str, number: str) -> list[dict[str, str]]:
+        address = dimse_address(base)
+        origin = Origin(address.scheme, address.host, address.port)
+        try:
+            checked = self._addresses(tenant, origin, registered=True)
+        except OSError as error:
+            raise cut_off() from error
+        with (
+            Allowance(Budget(bytes=0, instances=0)).answer() as answer,
+            conversation(address, checked, answer, self._patience) as talk,
+        ):
+            return list(talk.find(_query(number)))
+
+
+def _query(number: str) -> Dataset:
+    query = Dataset()
+    query.QueryRetrieveLevel = "STUDY"
+    query.AccessionNumber = number
+    query.ModalitiesInStudy = ""
+    for keyword in _ASKED:
+        setattr(query, keyword, "")
+    for keyword in _COUNTS:
+        setattr(query, keyword, None)
+    return query
+
+
+def _indexed(row: dict[str, str], study_uid: str, base: str) -> IndexedStudy:
+    modalities = row["ModalitiesInStudy"].upper().split("\\")
+    series, instances = (row[keyword] for keyword in _COUNTS)
+    return IndexedStudy(
+        study_uid=study_uid,
+        archive_url=base,
+        patient=row["PatientID"] or None,
+        started=_started(row["StudyDate"], row["StudyTime"]),
+        description=row["StudyDescription"],
+        modalities=tuple(dict.fromkeys(one for one in modalities if one)),
+        series_count=int(series) if series.isdecimal() else None,
+        instance_count=int(instances) if instances.isdecimal() else None,
+    )
+
+
+def _started(date: str, time: str) -> datetime | None:
+    """Read a DICOM date and, where it is one, its time; as UTC, for want of a zone."""
+    for text, form in ((date + time[:6], "%Y%m%d%H%M%S"), (date, "%Y%m%d")):
+        try:
+            return datetime.strptime(text, form).replace(tzinfo=UTC)
+        except ValueError:
+            continue
+    return None

@@ -1,0 +1,176 @@
+"""Fetch instances from an archive without DICOMweb: C-FIND for its series, C-GET for their images.
+
+C-GET brings the images on the association that asked for them, so nothing has to listen, and only
+the registered host and port is ever dialled. C-MOVE is not spoken.
+
+Source: DICOM PS3.4 C.4 (C-FIND, C-GET), C.6.2 (Study Root), PS3.5 10 (transfer syntaxes).
+"""
+
+from collections.abc import Iterator
+
+from pydicom import Dataset
+from pydicom.uid import (
+    UID,
+    ComputedRadiographyImageStorage,
+    CTImageStorage,
+    DigitalMammographyXRayImageStorageForPresentation,
+    DigitalMammographyXRayImageStorageForProcessing,
+    DigitalXRayImageStorageForPresentation,
+    DigitalXRayImageStorageForProcessing,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    MRImageStorage,
+    SecondaryCaptureImageStorage,
+    XRayRadiofluoroscopicImageStorage,
+)
+from pynetdicom.presentation import PresentationContext, build_context
+
+from cds_service.adapters.archive_answer import not_there
+from cds_service.adapters.codestream import RETIRED_JPEG
+from cds_service.adapters.decoders import CANDIDATES
+from cds_service.adapters.dimse.answers import cut_off
+from cds_service.adapters.dimse.client import Addresses, Patience, conversation
+from cds_service.adapters.egress import Origin
+from cds_service.adapters.inbox_header import is_uid
+from cds_service.adapters.side_by_side import Allowance
+from cds_service.domain.archive_address import DimseAddress, dimse_address
+from cds_service.domain.study import StudyReference
+from cds_service.domain.tenant import Tenant
+from cds_service.errors import HostileInstance, StudyIncomplete, UnreadableInstance
+from cds_service.usecases.ports import Budget
+
+# An association has 128 contexts at the most (PS3.8 9.3.2.2): with one for each compression, so
+# that an archive need not convert, these classes are what there is room for.
+CLASSES = (
+    ComputedRadiographyImageStorage,
+    DigitalXRayImageStorageForPresentation,
+    DigitalXRayImageStorageForProcessing,
+    DigitalMammographyXRayImageStorageForPresentation,
+    DigitalMammographyXRayImageStorageForProcessing,
+    XRayRadiofluoroscopicImageStorage,
+    SecondaryCaptureImageStorage,
+    CTImageStorage,
+    MRImageStorage,
+)
+_NATIVE = (ExplicitVRLittleEndian, ImplicitVRLittleEndian, ExplicitVRBigEndian)
+_COMPRESSED: list[list[str | UID]] = [
+    [one] for one in CANDIDATES if one not in RETIRED_JPEG
+]  # never a deflated one
+# Series of these hold no image, and an archive cannot send them on such an association.
+_NO_IMAGES = frozenset(
+    {
+        *("ANN", "AU", "DOC", "ECG", "EPS", "FID", "HD", "KO", "M3D", "PLAN", "PR", "REG", "RWV"),
+        *("RTDOSE", "RTPLAN", "RTRECORD", "RTSTRUCT", "SEG", "SMR", "SR", "STAIN", "TEXTUREMAP"),
+    }
+)
+
+
+class DimseArchive:
+    """The Archive port over the DIMSE archives of a registration."""
+
+    def __init__(self, addresses: Addresses, patience: Patience | None = None) -> None:
+        self._addresses, self._patience = addresses, patience or Patience()
+
+    def instances(self, tenant: Tenant, study: StudyReference, budget: Budget) -> Iterator[bytes]:
+        """Yield each instance of the study once, as it was sent; one association per archive.
+
+        Raises as the DICOMweb archive does, and UnreadableInstance "no-image" where no series
+        can hold one.
+        """
+        wanted = [_checked(one) for one in budget.series]
+        asked = _identifier("SERIES", study.study_uid, SeriesInstanceUID="", Modality="")
+        allowance = Allowance(budget)
+        for address in _archives(tenant, study):
+            found = False
+            for one in self._of_series(tenant, address, asked, wanted, allowance):
+                found = True
+                yield one
+            if found:
+                return
+        raise not_there()
+
+    def instance(
+        self, tenant: Tenant, study: StudyReference, series_uid: str, sop_uid: str
+    ) -> bytes:
+        """Return one instance as it was sent; raises as `instances`."""
+        asked = _identifier(
+            "IMAGE",
+            study.study_uid,
+            SeriesInstanceUID=_checked(series_uid),
+            SOPInstanceUID=_checked(sop_uid),
+        )
+        for address in _archives(tenant, study):
+            allowance = Allowance(Budget())
+            try:
+                with allowance.answer() as answer:
+                    checked = self._checked_addresses(tenant, address)
+                    with conversation(address, checked, answer, self._patience, _storage()) as talk:
+                        first, *_ = talk.get(asked)
+                        return first
+            except StudyIncomplete as error:
+                if error.code != "not-in-archive":
+                    raise
+        raise not_there()
+
+    def _of_series(
+        self,
+        tenant: Tenant,
+        address: DimseAddress,
+        asked: Dataset,
+        wanted: list[str],
+        allowance: Allowance,
+    ) -> Iterator[bytes]:
+        """Yield the images of the wanted series of one archive; nothing where it has none."""
+        checked = self._checked_addresses(tenant, address)
+        with (
+            allowance.answer() as answer,
+            conversation(address, checked, answer, self._patience, _storage()) as talk,
+        ):
+            rows = {row["SeriesInstanceUID"]: row["Modality"] for row in talk.find(asked)}
+            series = [one for one in rows if is_uid(one) and (one in wanted or not wanted)]
+            with_images = [one for one in series if rows[one] not in _NO_IMAGES]
+            if series and not with_images:
+                raise UnreadableInstance("no-image", "it holds no image")
+            for one in with_images:
+                yield from talk.get(
+                    _identifier("SERIES", asked.StudyInstanceUID, SeriesInstanceUID=one)
+                )
+
+    def _checked_addresses(self, tenant: Tenant, address: DimseAddress) -> list[str]:
+        origin = Origin(address.scheme, address.host, address.port)
+        try:
+            return self._addresses(tenant, origin, registered=True)
+        except OSError as error:
+            raise cut_off() from error
+
+
+def _archives(tenant: Tenant, study: StudyReference) -> list[DimseAddress]:
+    """Return the registered archives, the one in which the study was found first."""
+    registered = tenant.dimse_archives
+    if not registered:
+        raise StudyIncomplete("no-endpoint", "the EHR names no archive for it")
+    return [
+        dimse_address(one) for one in sorted(registered, key=lambda one: one != study.archive_url)
+    ]
+
+
+def _storage() -> list[PresentationContext]:
+    syntaxes: list[list[str | UID]] = [list(_NATIVE), *_COMPRESSED]
+    return [build_context(one, syntax) for one in CLASSES for syntax in syntaxes]
+
+
+def _identifier(level: str, study_uid: str, **keys: str) -> Dataset:
+    identifier = Dataset()
+    identifier.QueryRetrieveLevel = level
+    identifier.StudyInstanceUID = _checked(study_uid)
+    for keyword, value in keys.items():
+        setattr(identifier, keyword, value)
+    return identifier
+
+
+def _checked(uid: str) -> str:
+    """Let only a UID into a query; a wildcard or a list would ask for others."""
+    if not is_uid(uid):
+        raise HostileInstance("bad-identifier", "its identifier is not a DICOM UID")
+    return uid
