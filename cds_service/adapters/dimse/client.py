@@ -134,12 +134,14 @@ def conversation(
         is_done = True
     finally:
         _hang_up(association, is_done=is_done, is_ended=client.messages.failure is not None)
+        client.guarded.end()
 
 
 class _Client(AE):
     """An application entity of which every connection is guarded."""
 
     messages: AnswerMessages
+    guarded: GuardedSocket
 
     def __init__(self, address: DimseAddress, answer: Answer, patience: Patience) -> None:
         be_silent()
@@ -169,6 +171,8 @@ class _Client(AE):
             )
             if association.is_established:
                 return association
+            association.kill()
+            self.guarded.end()
             if reached:
                 raise _refusal(association)
         raise cut_off()
@@ -186,9 +190,9 @@ class _Client(AE):
         # thread ends, pynetdicom waits for it for ever.
         assoc._run_reactor = lambda: None  # type: ignore[method-assign]
         assoc._is_paused = True
-        guarded = GuardedSocket(assoc, self._patience.answer_s, address=address)
-        guarded.tls_args = tls_args
-        return guarded
+        self.guarded = GuardedSocket(assoc, self._patience.answer_s, address=address)
+        self.guarded.tls_args = tls_args
+        return self.guarded
 
     def _store(self, event: evt.Event) -> int:
         """Take one instance of a C-GET (PS3.4 B.2.3)."""

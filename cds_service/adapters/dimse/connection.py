@@ -74,6 +74,15 @@ class GuardedSocket(AssociationSocket):
             with suppress(OSError):
                 self.socket.shutdown(socket.SHUT_RDWR)
 
+    def end(self) -> None:
+        """Close it: pynetdicom does not where the other side was first."""
+        self.hang_up()
+        if self.socket is not None:
+            self.socket.close()
+
+    def _shutdown_socket(self) -> None:
+        self.end()
+
     def _read(self, connection: socket.socket, nr_bytes: int) -> bytearray:
         deadline = time.monotonic() + self._pdu_s
         read = bytearray()

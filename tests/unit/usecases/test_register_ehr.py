@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from cds_service.domain.archive_address import dimse_address
 from cds_service.domain.audit import AuditAction
 from cds_service.domain.dialect import DialectName
 from cds_service.domain.smart_client import ClientKind
@@ -209,6 +210,42 @@ def test_an_address_that_is_not_plain_is_refused_naming_the_field(
 def test_an_optional_address_is_checked_too(changes: dict[str, Any]) -> None:
     with pytest.raises(RegistrationRefused):
         register(a_registration(**changes))
+
+
+@pytest.mark.parametrize("scheme", ["dicom", "dicoms"])
+def test_an_archive_without_dicomweb_is_registered_by_its_titles_and_port(scheme: str) -> None:
+    address = f"{scheme}://SIGHTLINE@PACS_1@[fd00::7]:11112"
+
+    tenant = register(
+        a_registration(archive_base=address, other_archives=("https://pacs.example.org/web",))
+    )
+
+    assert tenant.dimse_archives == (address,)
+    assert tenant.web_archives == ("https://pacs.example.org/web",)
+    found = dimse_address(address)
+    assert (found.calling, found.called, found.host, found.port, found.is_tls) == (
+        *("SIGHTLINE", "PACS_1", "fd00::7", 11112),
+        scheme == "dicoms",
+    )
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "dicom://PACS@10.0.0.1:104",  # whose title?
+        "dicom://SIGHTLINE@PACS@10.0.0.1",
+        "dicom://SIGHTLINE@PACS@10.0.0.1:0",
+        "dicom://SIGHTLINE@PACS@10.0.0.1:65536",
+        "dicom://SIGHTLINE@SEVENTEEN_LETTERS@10.0.0.1:104",
+        "dicom://SIGHTLINE@PA CS@10.0.0.1:104",
+        "dicom://SIGHTLINE@PACS@10.0.0.1:104/",
+        "dicom://SIGHTLINE@PACS@10.0.0.1:104\n",
+        "DICOM://SIGHTLINE@PACS@10.0.0.1:104",
+    ],
+)
+def test_any_other_form_of_such_an_archive_is_refused(address: str) -> None:
+    with pytest.raises(RegistrationRefused, match="dicom://OURS@THEIRS@HOST:PORT"):
+        register(a_registration(other_archives=(address,)))
 
 
 # --- trust and dialect ---

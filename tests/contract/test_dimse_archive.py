@@ -1,0 +1,388 @@
+"""What every archive does, of one that speaks C-FIND and C-GET; and what only such a one meets.
+
+Source: DICOM PS3.4 C.4 (C-FIND, C-GET), PS3.8 9 (associations).
+"""
+
+import socket
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from io import BytesIO
+from pathlib import Path
+
+import pytest
+from pydicom import Dataset, dcmread
+from pydicom.uid import DeflatedExplicitVRLittleEndian, JPEG2000Lossless
+from pynetdicom import evt
+from pynetdicom.sop_class import (
+    StudyRootQueryRetrieveInformationModelFind as FIND,
+)
+
+from cds_service.adapters.dimse.client import Patience
+from cds_service.adapters.dimse.connection import PDU_BYTES
+from cds_service.adapters.dimse.index import DimseIndex
+from cds_service.adapters.dimse.retrieval import DimseArchive, _storage
+from cds_service.adapters.egress import Egress
+from cds_service.domain.instance_digest import instance_digest
+from cds_service.domain.tenant import Tenant
+from cds_service.errors import (
+    ArchiveFailed,
+    ArchiveRefused,
+    EndpointNotAllowed,
+    HostileInstance,
+    StudyIncomplete,
+    StudyTooLarge,
+    UnreadableInstance,
+)
+from cds_service.usecases.ports import Budget
+from tests.builders import a_study, a_tenant
+from tests.contract.dimse_archive import DimseServer, as_films, dimse_server
+from tests.fakes.imaging import STUDY_UID
+from tests.real.servers import free_port, orthanc
+from tests.unit.imaging.dicom import a_film, as_file
+
+FIRST_SERIES, SECOND_SERIES = f"{STUDY_UID}.1", f"{STUDY_UID}.2"
+WAIT_S = 60.0
+
+
+def a_file(number: int = 1, series_uid: str = FIRST_SERIES, **changes: object) -> bytes:
+    return as_file(
+        a_film(
+            SeriesInstanceUID=series_uid,
+            SOPInstanceUID=f"{series_uid}.{number}",
+            AccessionNumber="A-1",
+            **changes,
+        )
+    )
+
+
+FIRST, SECOND = a_file(1), a_file(2)
+
+
+@pytest.fixture
+def server() -> Iterator[DimseServer]:
+    before = threading.active_count()
+    with dimse_server() as running:
+        yield running
+    waited = threading.Event()
+    while threading.active_count() > before:  # none of ours is left behind
+        waited.wait(0.05)
+
+
+def real(**patience: float) -> DimseArchive:
+    return DimseArchive(Egress().addresses, replace(Patience(), **patience))
+
+
+def at(server: DimseServer) -> Tenant:
+    return a_tenant(archive_base=server.base)
+
+
+def fetch(server: DimseServer, budget: Budget | None = None, **patience: float) -> list[bytes]:
+    return list(real(**patience).instances(at(server), a_study(), budget or Budget()))
+
+
+def same(one: bytes, other: bytes) -> bool:
+    """Tell whether both are the same instance, whoever wrote the file meta."""
+    return instance_digest(one) == instance_digest(other)
+
+
+# --- what every archive does --------------------------------------------------------------------
+
+
+def test_every_instance_comes_once_and_as_stored(server: DimseServer) -> None:
+    server.films = as_films(FIRST, SECOND)
+
+    instances = fetch(server)
+
+    assert len(instances) == 2
+    assert all(map(same, instances, (FIRST, SECOND)))
+
+
+def test_one_instance_comes_as_stored(server: DimseServer) -> None:
+    server.films = as_films(FIRST, SECOND)
+
+    instance = real().instance(at(server), a_study(), FIRST_SERIES, f"{FIRST_SERIES}.2")
+
+    assert same(instance, SECOND)
+
+
+def test_a_study_that_is_not_there_is_incomplete(server: DimseServer) -> None:
+    with pytest.raises(StudyIncomplete) as refusal:
+        fetch(server)
+
+    assert refusal.value.code == "not-in-archive" and refusal.value.retryable
+
+
+def test_an_instance_that_is_not_there_is_incomplete(server: DimseServer) -> None:
+    with pytest.raises(StudyIncomplete) as refusal:
+        real().instance(at(server), a_study(), FIRST_SERIES, f"{FIRST_SERIES}.9")
+
+    assert refusal.value.code == "not-in-archive"
+
+
+def test_a_study_without_an_archive_is_incomplete() -> None:
+    with pytest.raises(StudyIncomplete, match="the EHR names no archive for it") as refusal:
+        list(real().instances(a_tenant(archive_base=None), a_study(), Budget()))
+
+    assert refusal.value.code == "no-endpoint"
+
+
+@pytest.mark.parametrize(
+    "budget", [Budget(instances=1), Budget(bytes=len(FIRST) + len(SECOND) - 5000)], ids=str
+)
+def test_nothing_past_the_budget_is_handed_out(server: DimseServer, budget: Budget) -> None:
+    server.films = as_films(FIRST, SECOND)
+    seen = []
+
+    with pytest.raises(StudyTooLarge):
+        for instance in real().instances(at(server), a_study(), budget):
+            seen.append(instance)
+
+    assert len(seen) == 1 and same(seen[0], FIRST)
+
+
+# --- what only a client of such an archive meets ------------------------------------------------
+
+
+def test_only_the_wanted_series_are_asked_for(server: DimseServer) -> None:
+    server.films = as_films(FIRST, a_file(1, SECOND_SERIES))
+
+    [instance] = fetch(server, Budget(series=(SECOND_SERIES, f"{STUDY_UID}.9")))
+
+    assert dcmread(BytesIO(instance)).SeriesInstanceUID == SECOND_SERIES
+    assert [one.SeriesInstanceUID for one in server.asked] == [SECOND_SERIES]
+
+
+def test_a_series_that_holds_no_images_is_passed_over(server: DimseServer) -> None:
+    server.films = as_films(FIRST, a_file(1, SECOND_SERIES, Modality="SR"))
+
+    assert len(fetch(server)) == 1
+    assert [one.SeriesInstanceUID for one in server.asked] == [FIRST_SERIES]
+
+
+def test_a_study_of_reports_alone_holds_no_image(server: DimseServer) -> None:
+    server.films = as_films(a_file(1, Modality="SR"))
+
+    with pytest.raises(UnreadableInstance) as refusal:
+        fetch(server)
+
+    assert refusal.value.code == "no-image" and not server.asked
+
+
+def test_the_archive_is_called_by_the_registered_titles(server: DimseServer) -> None:
+    server.films = as_films(FIRST)
+
+    fetch(server)
+
+    assert server.titles == ["SIGHTLINE"]
+
+
+def test_another_called_title_is_refused_for_good(server: DimseServer) -> None:
+    tenant = a_tenant(archive_base=server.base.replace("@PACS@", "@OTHER@"))
+
+    with pytest.raises(ArchiveRefused) as raised:
+        list(real().instances(tenant, a_study(), Budget()))
+
+    assert not raised.value.retryable
+
+
+def test_an_archive_without_c_get_is_refused_and_not_asked_for_ever() -> None:
+    with dimse_server(FIND) as server, pytest.raises(ArchiveRefused, match="C-GET"):
+        fetch(server)
+
+
+def test_an_archive_that_is_away_is_a_failure_that_is_tried_again() -> None:
+    with dimse_server() as server:
+        pass
+
+    with pytest.raises(ArchiveFailed) as raised:
+        fetch(server)
+
+    assert raised.value.retryable and STUDY_UID not in str(raised.value)
+
+
+def test_an_archive_that_aborts_in_the_middle_is_a_failure(server: DimseServer) -> None:
+    server.films = as_films(FIRST, SECOND)
+    server.before = lambda event, number: event.assoc.abort() if number else None
+
+    with pytest.raises(ArchiveFailed):
+        fetch(server)
+
+
+def test_a_connection_that_is_cut_in_the_middle_is_a_failure(server: DimseServer) -> None:
+    server.films = as_films(FIRST, SECOND)
+
+    def cut(event: evt.Event, number: int) -> None:
+        if number:
+            event.assoc.dul.socket.socket.shutdown(socket.SHUT_RDWR)
+
+    server.before = cut
+
+    with pytest.raises(ArchiveFailed):
+        fetch(server)
+
+
+def test_an_archive_that_falls_silent_is_left(server: DimseServer) -> None:
+    server.films = as_films(FIRST)
+    done = threading.Event()
+    server.before = lambda _event, _number: done.wait(WAIT_S) and None
+
+    with pytest.raises(ArchiveFailed):
+        fetch(server, answer_s=0.5)
+    done.set()
+
+
+def test_an_archive_that_accepts_and_says_nothing_is_left() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        tenant = a_tenant(
+            archive_base=f"dicom://SIGHTLINE@PACS@127.0.0.1:{silent.getsockname()[1]}"
+        )
+
+        with pytest.raises(ArchiveFailed):
+            list(real(answer_s=0.5).instances(tenant, a_study(), Budget()))
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"\x02\x00" + (PDU_BYTES + 1).to_bytes(4, "big")],
+    ids=["no DICOM", "a PDU past the limit"],
+)
+def test_what_is_no_association_is_a_failure(answer: bytes) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as odd:
+
+        def serve() -> None:
+            connection, _ = odd.accept()
+            with connection:
+                connection.recv(PDU_BYTES)
+                connection.sendall(answer)
+                connection.recv(PDU_BYTES)
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        port = odd.getsockname()[1]
+
+        with pytest.raises(ArchiveFailed):
+            tenant = a_tenant(archive_base=f"dicom://SIGHTLINE@PACS@127.0.0.1:{port}")
+            list(real(answer_s=5.0).instances(tenant, a_study(), Budget()))
+        thread.join(WAIT_S)
+
+
+@pytest.mark.parametrize("status", [0xA701, 0xA702, 0xC000, 0xFE00])
+def test_each_failure_of_a_c_get_is_tried_again(server: DimseServer, status: int) -> None:
+    server.films, server.status = as_films(FIRST), status
+
+    with pytest.raises(ArchiveFailed):
+        fetch(server)
+
+
+def test_an_instance_that_the_archive_cannot_send_makes_the_study_incomplete(
+    server: DimseServer,
+) -> None:
+    other = as_films(SECOND)[0]
+    other.SOPClassUID = "1.2.840.10008.5.1.4.1.1.88.11"  # a report, in a series of films
+    server.films = [*as_films(FIRST), other]
+
+    with pytest.raises(StudyIncomplete) as refusal:
+        fetch(server)
+
+    assert refusal.value.code == "partly-in-archive"
+
+
+def test_more_rows_than_a_study_has_series_are_not_gathered(server: DimseServer) -> None:
+    row = Dataset()
+    row.StudyInstanceUID, row.SeriesInstanceUID = STUDY_UID, FIRST_SERIES
+    row.Modality = "DX"
+    server.rows = [row] * 2001
+
+    with pytest.raises(StudyTooLarge):
+        fetch(server)
+
+
+@pytest.mark.parametrize("uid", ["*", "1.2\\1.3", "", "1.2.3/..", "1" * 65])
+def test_an_identifier_that_is_no_uid_is_never_asked_for(server: DimseServer, uid: str) -> None:
+    with pytest.raises(HostileInstance):
+        list(real().instances(at(server), a_study(study_uid=uid), Budget()))
+
+    assert not server.titles
+
+
+def test_an_address_that_may_not_be_dialled_is_refused_and_reported() -> None:
+    refused: list[str] = []
+    egress = Egress(
+        lambda _tenant, where: refused.append(where),
+        resolve=lambda *_asked: [(0, 0, 0, "", ("169.254.169.254", 104))],
+    )
+    tenant = a_tenant(archive_base="dicom://SIGHTLINE@PACS@pacs.example.org:104")
+
+    with pytest.raises(EndpointNotAllowed):
+        list(DimseArchive(egress.addresses).instances(tenant, a_study(), Budget()))
+
+    assert refused == ["dicom://pacs.example.org:104"]
+
+
+def test_no_deflated_syntax_is_ever_proposed_and_an_association_has_room_for_all() -> None:
+    contexts = _storage()
+
+    assert len(contexts) + 2 <= 128
+    proposed = {syntax for one in contexts for syntax in one.transfer_syntax}
+    assert JPEG2000Lossless in proposed and DeflatedExplicitVRLittleEndian not in proposed
+
+
+# --- the index ----------------------------------------------------------------------------------
+
+
+def test_a_study_is_found_under_its_number_and_where_it_lies(server: DimseServer) -> None:
+    server.films = as_films(FIRST)
+    index = DimseIndex(Egress().addresses)
+
+    [study] = index.of_accession(at(server), "A-1")
+
+    assert (study.study_uid, study.archive_url, study.patient) == (STUDY_UID, server.base, "MRN-1")
+    assert index.of_accession(at(server), "A-2") == []
+
+
+def test_a_wildcard_is_nobodys_number(server: DimseServer) -> None:
+    row = as_films(FIRST)[0]
+    server.rows = [row]
+
+    assert DimseIndex(Egress().addresses).of_accession(at(server), "A*") == []
+
+
+# --- Orthanc ------------------------------------------------------------------------------------
+
+
+@pytest.mark.real
+@pytest.mark.xdist_group("orthanc")
+def test_orthanc_gives_what_it_has_by_c_get(tmp_path: Path) -> None:
+    port = free_port()
+    us = {"AET": "SIGHTLINE", "Host": "127.0.0.1", "Port": 104, "AllowGet": True}
+    settings = {
+        "DicomServerEnabled": True,
+        "DicomPort": port,
+        "DicomAet": "ORTHANC",
+        "DicomCheckCalledAet": True,
+        "DicomModalities": {"sightline": us},
+    }
+    other = a_file(1, SECOND_SERIES)
+    with orthanc(tmp_path, **settings) as archive:
+        archive.upload(FIRST, SECOND, other)
+        base = f"dicom://SIGHTLINE@ORTHANC@127.0.0.1:{port}"
+        tenant = a_tenant(archive_base=base)
+
+        everything = list(real().instances(tenant, a_study(), Budget()))
+        [one] = real().instances(tenant, a_study(), Budget(series=(SECOND_SERIES,)))
+        alone = real().instance(tenant, a_study(), FIRST_SERIES, f"{FIRST_SERIES}.2")
+        [found] = DimseIndex(Egress().addresses).of_accession(tenant, "A-1")
+
+        assert sorted(map(instance_digest, everything)) == sorted(
+            map(instance_digest, (FIRST, SECOND, other))
+        )
+        assert same(one, other) and same(alone, SECOND)
+        assert (found.study_uid, found.series_count, found.instance_count) == (STUDY_UID, 2, 3)
+        with pytest.raises(StudyIncomplete):
+            list(real().instances(tenant, a_study(study_uid="1.2.3"), Budget()))
+        with pytest.raises(StudyTooLarge):
+            list(real().instances(tenant, a_study(), Budget(instances=1)))
+        stranger = a_tenant(archive_base=base.replace("SIGHTLINE", "STRANGER"))
+        with pytest.raises((ArchiveRefused, ArchiveFailed)):
+            list(real().instances(stranger, a_study(), Budget()))
