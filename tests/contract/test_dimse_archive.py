@@ -10,6 +10,7 @@ from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 
+import numpy as np
 import pytest
 from pydicom import Dataset, dcmread
 from pydicom.uid import DeflatedExplicitVRLittleEndian, JPEG2000Lossless
@@ -23,6 +24,7 @@ from cds_service.adapters.dimse.connection import PDU_BYTES
 from cds_service.adapters.dimse.index import DimseIndex
 from cds_service.adapters.dimse.retrieval import DimseArchive, _storage
 from cds_service.adapters.egress import Egress
+from cds_service.adapters.side_by_side import Answer
 from cds_service.domain.instance_digest import instance_digest
 from cds_service.domain.tenant import Tenant
 from cds_service.errors import (
@@ -142,6 +144,26 @@ def test_nothing_past_the_budget_is_handed_out(server: DimseServer, budget: Budg
 
 
 # --- what only a client of such an archive meets ------------------------------------------------
+
+
+def test_an_instance_past_the_budget_is_cut_off_before_it_is_whole(
+    server: DimseServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    picture = np.random.default_rng(7).integers(0, 4096, (2048, 1024), dtype=np.uint16)
+    server.films = as_films(a_file(pixels=picture))
+    whole: list[int] = []
+    keep = Answer.keep
+
+    def watched(answer: Answer, instance: bytes) -> bytes:
+        whole.append(len(instance))
+        return keep(answer, instance)
+
+    monkeypatch.setattr(Answer, "keep", watched)
+
+    with pytest.raises(StudyTooLarge):
+        fetch(server, Budget(bytes=picture.nbytes // 4))
+
+    assert whole == []
 
 
 def test_only_the_wanted_series_are_asked_for(server: DimseServer) -> None:
