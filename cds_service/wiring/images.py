@@ -1,5 +1,6 @@
 """Where images come from: the archives of the registrations."""
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -10,11 +11,15 @@ from cds_service.adapters.ehr import FhirRecord
 from cds_service.adapters.qido_index import QidoIndex
 from cds_service.domain.study import PatientFacts, StudyReference
 from cds_service.domain.tenant import Tenant
-from cds_service.errors import SettingsInvalid
+from cds_service.errors import ArchiveRefused
 from cds_service.settings import Settings
 from cds_service.usecases.ports import Archive, StudyIndex
 from cds_service.usecases.read_study import read_study
 from cds_service.wiring.house import House, clock, open_house
+
+log = logging.getLogger(__name__)
+
+_MISSING = "An archive that speaks DIMSE needs pynetdicom: install sightline[dimse]."
 
 
 def archive(house: House) -> EitherArchive:
@@ -43,13 +48,15 @@ def study_index(house: House, *, timeout_s: float) -> EitherIndex:
 
 @contextmanager
 def _extra() -> Iterator[None]:
-    """Say what is missing where an archive is registered that only an extra speaks to."""
+    """Say what is missing where an archive is registered that only an extra speaks to.
+
+    As the archive's failure: a hook goes on without its studies.
+    """
     try:
         yield
     except ImportError as error:
-        raise SettingsInvalid(
-            "An archive that speaks DIMSE needs pynetdicom: install sightline[dimse]."
-        ) from error
+        log.error(_MISSING)
+        raise ArchiveRefused(_MISSING) from error
 
 
 def study_at_ehr(

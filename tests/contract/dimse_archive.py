@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from io import BytesIO
+from ssl import SSLContext
 from typing import Any
 
 from pydicom import Dataset, dcmread
@@ -37,7 +38,7 @@ class DimseServer:
 
 
 @contextmanager
-def dimse_server(*models: Any) -> Iterator[DimseServer]:
+def dimse_server(*models: Any, tls: SSLContext | None = None) -> Iterator[DimseServer]:
     """Listen; `models` are those that it offers, all by default."""
     server = DimseServer()
     ae = AE(TITLE)
@@ -51,7 +52,7 @@ def dimse_server(*models: Any) -> Iterator[DimseServer]:
         scp_role=True,
     )
     handlers = [(evt.EVT_C_FIND, _find, [server]), (evt.EVT_C_GET, _get, [server])]
-    running = ae.start_server(("127.0.0.1", 0), block=False, evt_handlers=handlers)
+    running = ae.start_server(("127.0.0.1", 0), block=False, evt_handlers=handlers, ssl_context=tls)
     assert running is not None
     server.port = running.server_address[1]
     try:

@@ -3,7 +3,10 @@
 Source: DICOM PS3.4 C.4 (C-FIND, C-GET), PS3.8 9 (associations).
 """
 
+import shutil
 import socket
+import ssl
+import subprocess
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -348,6 +351,38 @@ def test_no_deflated_syntax_is_ever_proposed_and_an_association_has_room_for_all
     assert len(contexts) + 2 <= 128
     proposed = {syntax for one in contexts for syntax in one.transfer_syntax}
     assert JPEG2000Lossless in proposed and DeflatedExplicitVRLittleEndian not in proposed
+
+
+@pytest.mark.parametrize("name", ["localhost", "127.0.0.1"])
+def test_over_tls_the_certificate_must_name_the_host(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if shutil.which("openssl") is None:
+        pytest.skip("openssl is not installed")
+    certificate, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+    subprocess.run(
+        [
+            *("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"),
+            *("-keyout", str(key), "-out", str(certificate), "-subj", "/CN=localhost"),
+            *("-addext", "subjectAltName=DNS:localhost"),
+        ],
+        check=True,
+        capture_output=True,
+    )
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    with dimse_server(tls=context) as server:
+        server.films = as_films(FIRST)
+        base = f"dicoms://SIGHTLINE@PACS@{name}:{server.port}"
+        instances = real().instances(a_tenant(archive_base=base), a_study(), Budget())
+
+        if name == "localhost":
+            [instance] = instances
+            assert same(instance, FIRST)
+        else:
+            with pytest.raises(ArchiveFailed):
+                list(instances)
 
 
 # --- the index ----------------------------------------------------------------------------------

@@ -1,7 +1,9 @@
 """A study of an archive that speaks no DICOMweb, from the registration to its result."""
 
+import sys
 from dataclasses import replace
 
+import pytest
 import sqlalchemy as sa
 
 from cds_service import wiring
@@ -9,8 +11,12 @@ from cds_service.adapters.ledger import schema
 from cds_service.domain.finding import Analysis, AnalysisStatus
 from cds_service.domain.instance_digest import instance_digest
 from cds_service.domain.intake import Clue, Reception
+from cds_service.errors import ArchiveRefused
 from cds_service.intake.receive import receive
+from cds_service.usecases.ports import Budget
 from cds_service.usecases.run_inference import run_inference
+from cds_service.wiring.images import archive
+from tests.builders import a_study
 from tests.contract.dimse_archive import as_films, dimse_server
 from tests.intake.conftest import Hospital
 from tests.pushed import a_pushed_film, as_pushed
@@ -21,9 +27,9 @@ UID = "1.2.840.99999.1"
 
 def analysed(hospital: Hospital, film: bytes) -> Analysis:
     """Let the archive have this film, and a worker do the job of its study."""
-    with dimse_server() as archive:
-        archive.films = as_films(film)
-        hospital.house.tenants.change(replace(hospital.tenant, archive_base=archive.base))
+    with dimse_server() as pacs:
+        pacs.films = as_films(film)
+        hospital.house.tenants.change(replace(hospital.tenant, archive_base=pacs.base))
         hospital.admit()
         tenant = hospital.house.tenants.get(hospital.tenant.id)
         assert receive(Clue(UID), tenant, hospital.desk) is Reception.ASKED
@@ -55,3 +61,13 @@ def test_images_of_another_patient_give_no_number(hospital: Hospital) -> None:
 
     assert analysis.status is not AnalysisStatus.ANALYSED
     assert analysis.reason is not None and analysis.reason.code == "patient-mismatch"
+
+
+def test_without_the_extra_it_counts_as_an_archive_that_refuses(
+    hospital: Hospital, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "cds_service.adapters.dimse.retrieval", None)
+    tenant = replace(hospital.tenant, archive_base="dicom://SIGHTLINE@PACS@127.0.0.1:104")
+
+    with pytest.raises(ArchiveRefused, match=r"install sightline\[dimse\]"):
+        list(archive(hospital.house).instances(tenant, a_study(), Budget()))
