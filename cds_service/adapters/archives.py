@@ -1,6 +1,6 @@
 """The archives of a registration, whatever they speak: DICOMweb or DIMSE.
 
-Source: DESIGN "One job through the house", step 2; ports Archive and StudyIndex.
+Source: architecture "One job through the house", step 2; ports Archive and StudyIndex.
 """
 
 from collections.abc import Callable, Iterator
