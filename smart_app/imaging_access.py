@@ -6,6 +6,7 @@ Source: Argonaut SMART Imaging Access (draft); SMART App Launch 2.2 `associated_
 
 import logging
 from dataclasses import replace
+from hashlib import sha256
 from urllib.parse import quote, urlsplit
 
 from cds_service.domain.study import StudyReference
@@ -37,7 +38,8 @@ def _address(launch: OpenLaunch, study: StudyReference) -> str | None:
     base = launch.session.authorization_server.imaging_base
     if base is None or not launch.session.may("ImagingStudy", "s"):
         return None
-    store, kind = SealedStore(launch.house.redis, launch.house.vault), f"imaging:{study.study_uid}"
+    store = SealedStore(launch.house.redis, launch.house.vault)
+    kind = f"imaging:{sha256(study.study_uid.encode()).hexdigest()[:16]}"  # keys are not sealed
     kept = store.get(kind, launch.handle)
     if kept is None:
         try:

@@ -118,6 +118,8 @@ def test_the_launch_s_own_token_fetches_its_pictures(
     (listed, first), (fetched, second) = server.asked
     assert listed == "/imaging/ImagingStudy" and fetched.startswith(f"/wado/studies/{STUDY_UID}/")
     assert first == second and first.startswith("Bearer ") and archive.fetched == []
+    keys = b" ".join(house.redis.keys())
+    assert b"imaging:" in keys and STUDY_UID.encode() not in keys  # what stands there is not sealed
 
 
 @pytest.mark.parametrize(
