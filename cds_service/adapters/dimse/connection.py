@@ -39,7 +39,7 @@ class GuardedStates(StateMachine):
             log.warning("DIMSE: an association broke off: %s", type(error).__name__)
             self.dul.kill_dul()
             if isinstance(self.dul.socket, GuardedSocket):
-                self.dul.socket.hang_up()
+                self.dul.socket.end()
 
 
 class GuardedSocket(AssociationSocket):

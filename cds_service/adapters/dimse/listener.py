@@ -34,6 +34,7 @@ log = logging.getLogger(__name__)
 
 IDLE_S = 30.0  # between two PDUs
 ASSOCIATIONS = 8
+STOP_S = 2.0  # for the threads of an association to end
 _OVER_THE_LIMIT = 2  # connections more than that, so that a caller is told why (PS3.8 9.3.4)
 _UNKNOWN_CALLER = (0x01, 0x01, 0x03)  # rejected permanently, by the user: calling AE title
 _SUCCESS = 0x0000
@@ -109,12 +110,17 @@ class DimseListener:
 
         pynetdicom's own way aborts in states in which it cannot, and its threads end in tracebacks.
         """
-        for association in self._server.active_associations:
+        ended = self._server.active_associations
+        for association in ended:
             association.dul.kill_dul()
             if isinstance(association.dul.socket, GuardedSocket):
                 association.dul.socket.hang_up()
             _erase_arrivals(association)
         self._server.shutdown()
+        for association in ended:
+            association.dul.join(STOP_S)  # else it may read from what is closed
+            if isinstance(association.dul.socket, GuardedSocket):
+                association.dul.socket.end()
 
 
 @dataclass(frozen=True, slots=True)
