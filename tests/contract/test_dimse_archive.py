@@ -43,6 +43,7 @@ from cds_service.usecases.ports import Budget
 from tests.builders import a_study, a_tenant
 from tests.contract.dimse_archive import DimseServer, as_films, dimse_server
 from tests.fakes.imaging import STUDY_UID
+from tests.intake.dimse import tidied as tidied
 from tests.real.servers import free_port, orthanc
 from tests.unit.imaging.dicom import a_film, as_file
 

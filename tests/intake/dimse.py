@@ -1,14 +1,17 @@
 """A DIMSE listener on a loopback port, and the ways to speak to it: pynetdicom and bare bytes."""
 
+import gc
 import socket
 import ssl
 import threading
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pytest
 from pydicom import Dataset
 from pydicom.uid import DigitalXRayImageStorageForPresentation, ExplicitVRLittleEndian
 from pynetdicom import AE
@@ -24,6 +27,18 @@ from cds_service.intake.inbox import Inbox
 
 WAIT_S = 60.0
 HERE = Caller("PACS", "127.0.0.1/32")
+
+
+@pytest.fixture(autouse=True)
+def tidied() -> Iterator[None]:
+    """Let the sockets of pynetdicom's client go before another test is blamed for them.
+
+    The client leaves a socket open whose connection the other side has closed first.
+    """
+    yield
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()
 
 
 @dataclass

@@ -19,6 +19,7 @@ from cds_service.wiring.images import archive
 from tests.builders import a_study
 from tests.contract.dimse_archive import as_films, dimse_server
 from tests.intake.conftest import Hospital
+from tests.intake.dimse import tidied as tidied
 from tests.pushed import a_pushed_film, as_pushed
 from tests.unit.imaging.dicom import a_composite
 

@@ -43,6 +43,7 @@ from tests.intake.dimse import (
     p_data,
     wait_until,
 )
+from tests.intake.dimse import tidied as tidied
 from tests.pushed import SERIES_UID, a_pushed_film, an_inbox, an_index, files_in
 
 FILM = DigitalXRayImageStorageForPresentation

@@ -24,6 +24,7 @@ from cds_service.domain.intake import Door
 from cds_service.intake.settle_inbox import settle_inbox
 from cds_service.usecases.run_inference import run_inference
 from tests.intake.conftest import Hospital
+from tests.intake.dimse import tidied as tidied
 from tests.intake.dimse import wait_until
 from tests.pushed import a_pushed_film, as_pushed, files_in
 from tests.real.servers import Child, Orthanc, free_port, orthanc

@@ -100,4 +100,4 @@ def cut_off() -> ArchiveFailed:
 
 
 def _unreadable() -> UnreadableInstance:
-    return UnreadableInstance("damaged-message", "its message is damaged")
+    return UnreadableInstance("damaged-header", "its message is damaged")

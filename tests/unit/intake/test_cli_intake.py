@@ -96,7 +96,7 @@ def test_a_door_that_reads_no_feed_takes_no_address(run: Run) -> None:
 @pytest.mark.parametrize(
     ("lacking", "door", "why"),
     [
-        ({"archive_base": None}, "dicomweb-polling", "names no archive"),
+        ({"archive_base": None}, "dicomweb-polling", "names no DICOMweb archive"),
         ({"backend_services": False}, "subscription", "no reads of our own"),
     ],
 )
