@@ -3,7 +3,7 @@
 The environment is made once, in the user's cache folder, and used again. No GPU is needed, but the
 library of its run time is, which `nvidia-cuda-runtime` brings.
 
-Source: https://pypi.org/project/monai-deploy-app-sdk/; imaging reference, 2.1 and 5.
+Source: https://pypi.org/project/monai-deploy-app-sdk/; docs/reference/benchmarks.md.
 """
 
 import json

@@ -3,7 +3,7 @@
 R0 is the images a second of a bare `session.run`, R1 of the least honest work around it. What is
 compared runs by turns in the same minutes; the clock runs from bytes in memory to the finding.
 
-Source: issue "Imaging pipeline", "Speed and memory"; imaging reference 5.2.
+Source: docs/reference/benchmarks.md "The imaging pipeline".
 """
 
 import statistics

@@ -1,6 +1,6 @@
 """Processes that do one film after the other, all at once: images a second, and their memory.
 
-Source: imaging reference 5.2 (R0, efficiency); proc_pid_status(5) (VmRSS, VmHWM).
+Source: docs/reference/benchmarks.md "The imaging pipeline" (R0); proc_pid_status(5) (VmRSS, VmHWM).
 """
 
 import multiprocessing

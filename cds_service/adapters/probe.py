@@ -3,8 +3,7 @@
 A provider that needs another machine is never tried, and one whose answers differ from the
 processor's is left out: thresholds were set with those answers.
 
-Source: onnxruntime 1.32 `get_available_providers`, `InferenceSession`; imaging reference 5.1
-("On shared 2-core machines two workers x 1 thread beat one worker x 2 threads").
+Source: onnxruntime 1.32 `get_available_providers`, `InferenceSession`.
 """
 
 import threading

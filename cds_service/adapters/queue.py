@@ -3,8 +3,8 @@
 RQ holds no truth: a ring that is lost, late or doubled changes nothing, since only the
 ledger's lease lets a worker begin.
 
-Source: architecture "RQ: one queue per worker ..."; reliability reference 2 and "Further
-measurements" (redis-py's retries, `unique`, the default description and serializer); threat T15.
+Source: architecture "RQ: one queue per worker"; rq 3.0 (`unique`, the default description and
+serializer), redis-py (its retries), both measured; threat T15.
 """
 
 import logging

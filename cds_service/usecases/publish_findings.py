@@ -1,6 +1,6 @@
 """Publish findings: write a result back to the EHR, as far as that EHR lets anybody write.
 
-Source: architecture "Write-back is negotiated per tenant"; reference on vendors' write limits.
+Source: architecture "Write-back is negotiated per tenant"; ADR 0003.
 """
 
 import logging

@@ -1,6 +1,6 @@
 """Ring again for every job that nobody works on: the net under the doorbell.
 
-Source: architecture "a failed ring leaves the job to the sweeper"; reliability reference 2.
+Source: architecture "a failed ring leaves the job to the sweeper".
 """
 
 from cds_service.errors import DoorbellSilent

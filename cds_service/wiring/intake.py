@@ -21,7 +21,6 @@ from cds_service.adapters.model_shelf import enabled_routes
 from cds_service.adapters.orthanc_changes import OrthancChanges
 from cds_service.adapters.proxy_certificate import certificate_digest
 from cds_service.adapters.qido_feed import QidoFeed
-from cds_service.adapters.qido_index import QidoIndex
 from cds_service.adapters.subscriptions import FhirSubscriptions
 from cds_service.domain.inbox import MEBIBYTE, Quota
 from cds_service.domain.intake import Door
@@ -33,7 +32,7 @@ from cds_service.intake.bell import Belfry, subscribe
 from cds_service.intake.fhir_polling import poll_fhir
 from cds_service.intake.inbox import Arrival, Inbox
 from cds_service.intake.poller import Poll, Poller, Source
-from cds_service.intake.receive import IntakeDesk
+from cds_service.intake.receive import READ_S, IntakeDesk
 from cds_service.intake.settle_inbox import Settlement
 from cds_service.settings import Settings
 from cds_service.usecases.ports import ArchiveFeed
@@ -47,6 +46,7 @@ if TYPE_CHECKING:  # heavy, or an extra
 
 from cds_service.wiring.dispatch import asker
 from cds_service.wiring.house import House, clock, new_id, open_house
+from cds_service.wiring.images import study_index
 
 LOST_BELL_S = 600.0  # how long one can go unnoticed
 
@@ -137,7 +137,7 @@ def intake_desk(settings: Settings, house: House) -> IntakeDesk:
         audit=house.audit,
         dispatch=asker(settings, house, Priority.ROUTINE),
         routes=partial(enabled_routes, house.shelf),
-        index=QidoIndex(ArchiveJson(house.egress.session_for, house.tokens.auth)),
+        index=study_index(house, timeout_s=READ_S),
         clock=clock,
     )
 

@@ -1,6 +1,6 @@
 """Two workers, a sweeper and crashes in any order: one lease at a time, one result at most.
 
-Source: reliability reference, R4 (Hypothesis stateful).
+Source: architecture "A lease with a fencing token".
 """
 
 import shutil

@@ -4,7 +4,7 @@ A job is free when it is open and `lease_expires_at` is null. A lease that ran o
 by whoever looks next, in the same transaction; the second time quarantines the job. Each
 holder has its own token, so a worker that comes back late changes nothing.
 
-Source: architecture "One job through the house"; reliability reference, "fencing token".
+Source: architecture "One job through the house", "A lease with a fencing token".
 """
 
 from datetime import datetime

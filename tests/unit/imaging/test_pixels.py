@@ -1,6 +1,6 @@
 """Reading DICOM made in memory: polarity, look-up tables, lies and bombs.
 
-Source: the fault matrix of the imaging reference; DICOM PS3.3 C.7.6.3, C.11.
+Source: docs/reference/fault-matrix.md; DICOM PS3.3 C.7.6.3, C.11.
 """
 
 import struct
