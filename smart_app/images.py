@@ -17,6 +17,7 @@ from cds_service.domain.finding import Finding, Result
 from cds_service.domain.instance_digest import instance_digest
 from cds_service.domain.study import StudyReference, series_for
 from cds_service.errors import ImageBusy, ImageChanged, NotFound
+from cds_service.usecases.list_series import with_series
 from cds_service.usecases.ports import Budget
 from smart_app.frame import Frame, frame_of, packed, unpacked
 from smart_app.frame_cache import FRAME_LIFE_S, FrameCache
@@ -123,6 +124,7 @@ def _in_archive(launch: OpenLaunch, result: Result) -> list[Place]:
     found = []
     house = launch.house
     archive, study = archive_for(launch, _study_of(launch, result))
+    study = with_series(study, launch.tenant, archive)
     budget = Budget(series=_series_of(launch, result, study))
     for instance in archive.instances(launch.tenant, study, budget):
         if instance_digest(instance) in result.analysis.instance_digests:

@@ -18,13 +18,14 @@ from cds_service.adapters.egress import same_origin
 from cds_service.adapters.inbox_files import HEAD_BYTES
 from cds_service.adapters.inbox_header import identify
 from cds_service.adapters.multipart import MultipartBroken, PartTooLarge
+from cds_service.adapters.series_list import listed_series
 from cds_service.adapters.side_by_side import (
     Allowance,
     Answer,
     side_by_side,
     too_large,
 )
-from cds_service.domain.study import StudyReference
+from cds_service.domain.study import SeriesReference, StudyReference
 from cds_service.domain.tenant import Tenant
 from cds_service.errors import (
     ArchiveFailed,
@@ -167,6 +168,19 @@ class DicomWebArchive:
         for instance in self._within(tenant, study, path, Allowance(Budget())):
             return instance
         raise not_there()
+
+    def series(self, tenant: Tenant, study: StudyReference) -> tuple[SeriesReference, ...]:
+        """Return what the first archive that lists the study's series says of them.
+
+        Raises as `ArchiveJson.get`, StudyIncomplete "no-endpoint", and HostileInstance for an
+        identifier that is no UID.
+        """
+        archive = ArchiveJson(self._session_for, self._auth_for)
+        path = f"studies/{_uid(study.study_uid)}/series"
+        for base in self._bases(tenant, study):
+            if listed := listed_series(archive, tenant, f"{base}/{path}"):
+                return listed
+        return ()
 
     @contextmanager
     def _found(

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from cds_service.adapters.inbox_files import HEAD_BYTES, InboxFiles
 from cds_service.domain.inbox import PushedInstance
-from cds_service.domain.study import StudyReference
+from cds_service.domain.study import SeriesReference, StudyReference
 from cds_service.domain.tenant import Tenant
 from cds_service.errors import StudyIncomplete, StudyTooLarge
 from cds_service.usecases.ports import Archive, Budget
@@ -59,6 +59,10 @@ class InboxArchive:
                 return instance
         raise _not_here()
 
+    def series(self, tenant: Tenant, study: StudyReference) -> tuple[SeriesReference, ...]:
+        """Return none: what was pushed is read whole."""
+        return ()
+
     def _digests(self, tenant: Tenant, study: StudyReference) -> list[str]:
         return self._index.digests(tenant.id, study.study_uid, study.patient_id)
 
@@ -88,6 +92,10 @@ class InboxFirst:
     ) -> bytes:
         """Return one instance; raises as the one that is read."""
         return self._of(tenant, study).instance(tenant, study, series_uid, sop_uid)
+
+    def series(self, tenant: Tenant, study: StudyReference) -> tuple[SeriesReference, ...]:
+        """Return what is listed by the one that is read; raises as it does."""
+        return self._of(tenant, study).series(tenant, study)
 
     def _of(self, tenant: Tenant, study: StudyReference) -> Archive:
         held = self._inbox.count(tenant, study)

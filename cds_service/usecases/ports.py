@@ -25,6 +25,7 @@ from cds_service.domain.study import (
     HeaderOverrides,
     InstanceHeader,
     PatientFacts,
+    SeriesReference,
     StudyReference,
 )
 from cds_service.domain.tenant import Tenant
@@ -449,6 +450,12 @@ class Archive(Protocol):
         self, tenant: Tenant, study: StudyReference, series_uid: str, sop_uid: str
     ) -> bytes:
         """Return one instance as stored; raises as `instances`."""
+
+    def series(self, tenant: Tenant, study: StudyReference) -> tuple[SeriesReference, ...]:
+        """Return the series that it lists; none where it has no list.
+
+        Raises ArchiveFailed, ArchiveRefused, EndpointNotAllowed, StudyIncomplete.
+        """
 
 
 class Pixels(Protocol):

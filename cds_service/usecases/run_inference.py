@@ -23,10 +23,11 @@ from cds_service.domain.finding import (
 )
 from cds_service.domain.job import JobStep, Lease
 from cds_service.domain.publication import Publication, PublicationState
-from cds_service.domain.study import series_for, stated_instances
+from cds_service.domain.study import StudyReference, series_for, stated_instances
 from cds_service.domain.tenant import Tenant
 from cds_service.errors import LeaseLost, SightlineError, StudyUnusable, UpstreamFailed
 from cds_service.usecases.analyse_study import analyse_study
+from cds_service.usecases.list_series import with_series
 from cds_service.usecases.ports import (
     Archive,
     AuditLog,
@@ -128,7 +129,8 @@ def _computed(lease: Lease, tenant: Tenant, bench: Workbench) -> Result:
         return known  # only its write-back was postponed
     lease = bench.leases.advance(lease, JobStep.FETCHING)
     try:
-        instances = _fetched(lease, tenant, bench)
+        study = with_series(study, tenant, bench.archive)
+        instances = _fetched(lease, study, tenant, bench)
     except StudyUnusable as error:
         if error.retryable and lease.job.attempts < bench.attempts:
             raise
@@ -156,9 +158,10 @@ def _computed(lease: Lease, tenant: Tenant, bench: Workbench) -> Result:
     return _stored(lease, bench, analysis, digests)
 
 
-def _fetched(lease: Lease, tenant: Tenant, bench: Workbench) -> list[SourceInstance]:
+def _fetched(
+    lease: Lease, study: StudyReference, tenant: Tenant, bench: Workbench
+) -> list[SourceInstance]:
     """Return the study's instances; the audit log notes how the fetch ended."""
-    study = lease.job.study
     modalities = bench.classifiers(lease.job.model_id).intended_use.modalities
     budget = replace(bench.budget, series=series_for(study, modalities))
     try:

@@ -17,6 +17,7 @@ from requests.auth import AuthBase
 from cds_service.adapters.archive import TRIES, DicomWebArchive
 from cds_service.adapters.egress import Egress
 from cds_service.adapters.side_by_side import ENVELOPE_BYTES, Allowance, side_by_side
+from cds_service.domain.study import SeriesReference
 from cds_service.domain.tenant import Tenant
 from cds_service.errors import (
     ArchiveFailed,
@@ -33,6 +34,7 @@ from tests.fakes.imaging import STUDY_UID, FakeArchive
 from tests.real.servers import orthanc
 from tests.unit.imaging.dicom import a_film, as_file
 
+SERIES, ANOTHER = "1.2.840.99999.1.1", "1.2.840.99999.1.2"
 FIRST, SECOND = b"first instance" * 100, b"\r\n--b0un\r\n\r\n--" * 50
 Given = Callable[[list[bytes]], tuple[Archive, Tenant]]
 
@@ -245,9 +247,54 @@ def test_series_that_no_archive_has_are_incomplete(server: WadoServer) -> None:
         list(real(server).instances(tenant, a_study(), Budget(series=("1.2.3.1", "1.2.3.2"))))
 
 
-# --- cut off, and side by side -------------------------------------------------------------------
+def test_the_series_of_a_study_are_listed_page_after_page(server: WadoServer) -> None:
+    server.films = films(1) | films(3, ANOTHER)
+    server.modalities, server.page_size = {ANOTHER: "CT"}, 1
+    tenant = a_tenant(archive_base=server.base)
 
-SERIES, ANOTHER = "1.2.840.99999.1.1", "1.2.840.99999.1.2"
+    assert real(server).series(tenant, a_study()) == (
+        SeriesReference(SERIES, "DX", instance_count=1),
+        SeriesReference(ANOTHER, "CT", instance_count=3),
+    )
+
+
+def test_the_next_archive_is_asked_where_the_first_lists_nothing(server: WadoServer) -> None:
+    server.films = films(1)
+    with wado_server() as empty:
+        tenant = a_tenant(archive_base=empty.base, other_archives=(server.base,))
+        [series] = real(server).series(tenant, a_study())
+
+    assert series.uid == SERIES
+
+
+def test_a_list_with_a_row_that_names_no_series_is_none(server: WadoServer) -> None:
+    server.films = films(1) | {("../../evil", "1.2.3"): FIRST}
+
+    assert real(server).series(a_tenant(archive_base=server.base), a_study()) == ()
+
+
+def test_an_archive_without_a_search_fails_to_list(server: WadoServer) -> None:
+    server.studies[STUDY_UID] = [FIRST]
+
+    with pytest.raises(ArchiveFailed):
+        real(server).series(a_tenant(archive_base=server.base), a_study())
+
+
+@pytest.mark.real
+@pytest.mark.xdist_group("orthanc")
+def test_orthanc_lists_the_series_of_a_study(tmp_path_factory: pytest.TempPathFactory) -> None:
+    film = a_film()
+    with orthanc(tmp_path_factory.mktemp("orthanc")) as server:
+        server.upload(as_file(film))
+        tenant = a_tenant(archive_base=server.dicom_web)
+        archive = DicomWebArchive(Egress().session_for)
+
+        listed = archive.series(tenant, a_study(study_uid=film.StudyInstanceUID))
+
+    assert listed == (SeriesReference(film.SeriesInstanceUID, film.Modality, instance_count=1),)
+
+
+# --- cut off, and side by side -------------------------------------------------------------------
 
 
 def films(count: int, series: str = SERIES) -> dict[tuple[str, str], bytes]:

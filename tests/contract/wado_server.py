@@ -25,6 +25,7 @@ class WadoServer:
     asked: list[tuple[str, dict[str, str]]] = field(default_factory=list)
     rows: list[dict[str, Any]] = field(default_factory=list)  # of its index, as QIDO-RS has them
     films: dict[tuple[str, str], bytes] = field(default_factory=dict)  # by series and SOP UID
+    modalities: dict[str, str] = field(default_factory=dict)  # by series UID
     cut_at: int | None = None  # where a study or a series ends too early, in bytes
     failures: int = 0  # of so many instances that are asked for alone
     page_size: int = 100
@@ -57,6 +58,8 @@ class WadoServer:
         return Response(body, content_type=self.content_type)
 
     def _of_films(self, path: list[str]) -> Response:
+        if path[2:] == ["series"]:
+            return self._list_series()
         series = path[3] if path[2:3] == ["series"] else None
         if path[-1] == "instances":
             return self._list(series)
@@ -71,6 +74,19 @@ class WadoServer:
         cut_at = None if path[5:6] else self.cut_at
         status = 200 if wanted else 404
         return Response(multipart(wanted)[:cut_at], status, content_type=self.content_type)
+
+    def _list_series(self) -> Response:
+        start = int(request.args.get("offset", 0))
+        uids = dict.fromkeys(series_uid for series_uid, _ in self.films)
+        rows = [
+            {
+                "0020000E": {"Value": [uid]},
+                "00080060": {"Value": [self.modalities.get(uid, "dx")]},
+                "00201209": {"Value": [sum(one == uid for one, _ in self.films)]},
+            }
+            for uid in uids
+        ]
+        return Response(dumps(rows[start : start + self.page_size]))
 
     def _list(self, series: str | None) -> Response:
         start = int(request.args.get("offset", 0))

@@ -19,7 +19,7 @@ from cds_service import wiring
 from cds_service.adapters.ledger import SqlJobs
 from cds_service.app import create_app
 from cds_service.domain.job import Job, JobStep, Lease
-from cds_service.domain.study import PatientFacts, StudyReference
+from cds_service.domain.study import PatientFacts, SeriesReference, StudyReference
 from cds_service.domain.tenant import Tenant
 from cds_service.fhir.imaging_study import patient_in, studies_in
 from cds_service.sandbox.app import create_sandbox
@@ -184,6 +184,9 @@ class WithDamage:
         for instance in self.archive.instances(tenant, study, budget):
             yield instance
             yield instance[: len(instance) * 2 // 3]
+
+    def series(self, tenant: Tenant, study: StudyReference) -> tuple[SeriesReference, ...]:
+        return self.archive.series(tenant, study)
 
 
 @contextmanager

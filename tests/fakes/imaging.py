@@ -7,7 +7,7 @@ from typing import Any
 from cds_service.domain.accession import IndexedStudy
 from cds_service.domain.finding import Activation, Box, Coding, ModelIdentity
 from cds_service.domain.guards import IntendedUse
-from cds_service.domain.study import InstanceHeader, StudyReference
+from cds_service.domain.study import InstanceHeader, SeriesReference, StudyReference
 from cds_service.domain.tenant import Tenant
 from cds_service.errors import SightlineError, StudyIncomplete, StudyTooLarge, StudyUnusable
 from cds_service.usecases.ports import Budget, Classification, Heat, ImageFinding, Pixels
@@ -65,6 +65,7 @@ class FakeArchive:
         self._fails_with = fails_with
         self.fetched: list[str] = []
         self.budgets: list[Budget] = []
+        self.listed: tuple[SeriesReference, ...] = ()  # of every study
 
     def instances(self, tenant: Tenant, study: StudyReference, budget: Budget) -> Iterator[bytes]:
         self._check(tenant, study)
@@ -81,6 +82,11 @@ class FakeArchive:
     ) -> bytes:
         self._check(tenant, study)
         return self._studies[study.study_uid][0]
+
+    def series(self, tenant: Tenant, study: StudyReference) -> tuple[SeriesReference, ...]:
+        if self._fails_with is not None:
+            raise self._fails_with
+        return self.listed
 
     def _check(self, tenant: Tenant, study: StudyReference) -> None:
         self.fetched.append(study.study_uid)

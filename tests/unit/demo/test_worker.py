@@ -11,6 +11,7 @@ import pytest
 
 from cds_service import worker
 from cds_service.domain.job import JobState, JobStep, Lease
+from cds_service.domain.study import SeriesReference
 from cds_service.errors import LeaseLost, LedgerUnavailable, SightlineError
 from cds_service.usecases.ports import Budget
 from cds_service.usecases.run_inference import Workbench
@@ -206,6 +207,9 @@ class BrokenArchive:
 
     def instances(self, *_: object) -> Iterator[bytes]:
         raise self._error
+
+    def series(self, *_: object) -> tuple[SeriesReference, ...]:
+        return ()
 
 
 def a_worker(error: BaseException, leases: BeatingLeases) -> WorkerProcess:

@@ -11,15 +11,17 @@ from cds_service.domain.audit import AuditAction
 from cds_service.domain.finding import AnalysisStatus, Coding
 from cds_service.domain.job import JobState, JobStep, Lease
 from cds_service.domain.publication import PublicationState
-from cds_service.domain.study import PatientFacts, StudyReference
+from cds_service.domain.study import PatientFacts, SeriesReference, StudyReference
 from cds_service.errors import (
     ArchiveFailed,
+    ArchiveRefused,
     EhrRefused,
     EhrTimedOut,
     InferenceFailed,
     LedgerUnavailable,
     SightlineError,
 )
+from cds_service.usecases.list_series import with_series
 from cds_service.usecases.ports import Budget
 from cds_service.usecases.publish_reviews import ReviewBench
 from cds_service.usecases.run_inference import PUBLISH_FOR, Workbench, run_inference
@@ -188,6 +190,48 @@ def test_a_job_that_another_worker_has_is_left_at_once(house: House) -> None:
 
     assert house.work() == "not-mine"
     assert house.archive.fetched == [] and house.audited() == []
+
+
+FOUND_BY_NUMBER = a_study(imaging_study_id=None, series=(), series_count=2, instance_count=301)
+
+
+def test_of_a_study_without_a_series_list_only_what_the_model_reads_is_fetched() -> None:
+    house = House(study=FOUND_BY_NUMBER)
+    house.archive.listed = (
+        SeriesReference("1.2.3.1", "CT", instance_count=300),
+        SeriesReference("1.2.3.2", "DX", instance_count=1),
+    )
+
+    assert house.work() == "done"
+
+    assert [budget.series for budget in house.archive.budgets] == [("1.2.3.2",)]
+    assert not house.results.all[0].analysis.is_partial
+
+
+def test_a_study_whose_series_the_ehr_lists_is_not_looked_up(house: House) -> None:
+    stated = (SeriesReference("1.2.3.1", "CT"), SeriesReference("1.2.3.2", "DX"))
+    study = a_study(series=stated, series_count=2)
+
+    house.archive.listed = (SeriesReference("1.2.3.9", "DX"),)
+
+    assert with_series(study, a_tenant(), house.archive) == study
+
+
+@pytest.mark.parametrize("error", [ArchiveFailed("It has no list."), ArchiveRefused("Not to us.")])
+def test_an_archive_that_lists_no_series_is_asked_for_the_whole_study(
+    error: SightlineError,
+) -> None:
+    house = House(study=FOUND_BY_NUMBER)
+
+    class WithoutList(FakeArchive):
+        def series(self, *arguments: object) -> tuple[SeriesReference, ...]:
+            raise error
+
+    house.archive = WithoutList({STUDY_UID: [house.reader.holding(b"film", 0.93)]})
+
+    assert house.work() == "done"
+
+    assert [budget.series for budget in house.archive.budgets] == [()]
 
 
 def test_a_worker_that_lost_its_lease_writes_nothing_more(house: House) -> None:
