@@ -50,7 +50,7 @@ class Banner:
 def banner_of(launch: OpenLaunch) -> Banner | None:
     """Read the patient; None when the EHR does not let us or does not answer."""
     try:
-        patient = _read(launch, f"Patient/{launch.session.patient_id}")
+        patient = read(launch, f"Patient/{launch.session.patient_id}")
     except (UpstreamFailed, ScopeDenied) as error:
         log.warning("app: no banner, %s, tenant=%s", type(error).__name__, launch.tenant.id)
         return None
@@ -72,7 +72,7 @@ def patient_of(launch: OpenLaunch) -> PatientFacts | None:
     """Read who the patient is, to compare with the images; None when the EHR does not tell."""
     patient_id = launch.session.patient_id
     try:
-        return patient_in(_read(launch, f"Patient/{patient_id}"), patient_id)
+        return patient_in(read(launch, f"Patient/{patient_id}"), patient_id)
     except (UpstreamFailed, ScopeDenied) as error:
         log.warning("app: no patient, %s, tenant=%s", type(error).__name__, launch.tenant.id)
         return None
@@ -90,7 +90,7 @@ def study_of(launch: OpenLaunch, imaging_study_id: str) -> StudyReference:
         document = _named_by_launch(launch, imaging_study_id)
     except (EhrRefused, EhrAnswerInvalid, ScopeDenied) as error:
         raise unknown from error
-    studies = _studies_in(launch, document)
+    studies = stated_studies(launch, document)
     if not studies:
         raise unknown
     return studies[0]
@@ -98,23 +98,19 @@ def study_of(launch: OpenLaunch, imaging_study_id: str) -> StudyReference:
 
 def _named_by_launch(launch: OpenLaunch, name: str) -> Json:
     if not name.startswith(BY_IDENTIFIER):
-        return _read(launch, f"ImagingStudy/{name}")
+        return read(launch, f"ImagingStudy/{name}")
     token = name.removeprefix(BY_IDENTIFIER)
     system, _bar, value = token.partition("|")
     sought = token if system else value  # "|x" would be an identifier that has no system
     query = urlencode({"patient": launch.session.patient_id, "identifier": sought})
-    found = _read(launch, f"ImagingStudy?{query}")
+    found = read(launch, f"ImagingStudy?{query}")
     # A server that does not know the parameter answers with every study.
     named = [study for study in resources(found) if has_identifier(study, system, value)]
     return {"resourceType": "Bundle", "entry": [{"resource": study} for study in named]}
 
 
-def studies_of(launch: OpenLaunch) -> list[StudyReference]:
-    """Return the patient's studies as the EHR tells them; raise ScopeDenied, UpstreamFailed."""
-    return _studies_in(launch, _read(launch, f"ImagingStudy?patient={launch.session.patient_id}"))
-
-
-def _studies_in(launch: OpenLaunch, document: Json) -> list[StudyReference]:
+def stated_studies(launch: OpenLaunch, document: Json) -> list[StudyReference]:
+    """Return the studies of this patient in an answer of the EHR."""
     return studies_in(document, launch.session.tenant_id, launch.session.patient_id)
 
 
@@ -143,7 +139,8 @@ def birth_date_in_words(birth_date: str) -> str:
     return day_text(born)
 
 
-def _read(launch: OpenLaunch, path: str) -> Json:
+def read(launch: OpenLaunch, path: str) -> Json:
+    """Read with the launch's own token; raise ScopeDenied, UpstreamFailed, SessionEnded."""
     now = launch.house.clock().timestamp()
     return launch.house.ehr.read(
         launch.tenant,

@@ -123,6 +123,7 @@ def _to_authorization_server(
         speaks_v2=server.speaks_v2_scopes,
         refresh=server.refresh_scope,
         with_roles=tenant.names_roles,
+        with_studies=tenant.has_imaging_studies,
     )
     state, verifier, nonce = new_handle(tenant.id), secrets.token_urlsafe(48), house.new_id()
     pending = PendingLaunch(

@@ -14,6 +14,8 @@ RESOURCES = (
 )
 # Across patients, as far as the user may see them anyway.
 USER_RESOURCES = (("Patient", "rs"), ("ImagingStudy", "rs"), ("Observation", "rs"))
+# Instead of ImagingStudy where an EHR has none: an order's number leads to its study.
+ORDERS = ("ServiceRequest", "rs")
 WHO = ("Practitioner", "r")  # the user's own record: which languages they speak
 ROLES = ("PractitionerRole", "rs")
 
@@ -33,14 +35,26 @@ _CONTEXT = {
 }
 
 
-def scope_for(kind: LaunchKind, *, speaks_v2: bool, refresh: str, with_roles: bool = False) -> str:
+def scope_for(
+    kind: LaunchKind,
+    *,
+    speaks_v2: bool,
+    refresh: str,
+    with_roles: bool = False,
+    with_studies: bool = True,
+) -> str:
     """Return the scope parameter.
 
-    refresh      "online_access", "offline_access" or "", as the server offers it
-    with_roles   whether the site's rules look at the roles of a Practitioner
+    refresh        "online_access", "offline_access" or "", as the server offers it
+    with_roles     whether the site's rules look at the roles of a Practitioner
+    with_studies   whether the EHR has ImagingStudy
     """
     level = "user" if kind is LaunchKind.USER else "patient"
-    resources = USER_RESOURCES if kind is LaunchKind.USER else RESOURCES
+    listed = USER_RESOURCES if kind is LaunchKind.USER else RESOURCES
+    resources = [
+        ORDERS if name == "ImagingStudy" and not with_studies else (name, rights)
+        for name, rights in listed
+    ]
     about = [(level, *one) for one in resources]
     about += [("user", *one) for one in (WHO, *([ROLES] if with_roles else []))]
     wanted = (f"{of}/{name}.{rights if speaks_v2 else 'read'}" for of, name, rights in about)

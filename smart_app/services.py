@@ -31,6 +31,7 @@ from cds_service.usecases.ports import (
     Results,
     Reviews,
     ReviewWrites,
+    StudyIndex,
     Tenants,
     Worklist,
 )
@@ -88,6 +89,7 @@ class AppServices:
     egress: Egress
     assertions: Assertions
     ehr: EhrRecord
+    index: StudyIndex  # of the archives, asked where an EHR has no ImagingStudy
     archive: Archive  # under our own credentials
     archive_as: Callable[[str], Archive]  # under this access token, at a study's own address
     # One decoded frame, counted from 1: (rows, columns), larger is brighter; raises StudyUnusable.

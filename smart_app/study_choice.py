@@ -15,8 +15,9 @@ from cds_service.domain.job import Job, JobState
 from cds_service.domain.standing import standing_for, standing_results
 from cds_service.domain.study import StudyReference
 from cds_service.errors import EhrRefused, NotFound, ScopeDenied, UpstreamFailed
-from smart_app.chart import patient_of, studies_of, study_of
+from smart_app.chart import patient_of, study_of
 from smart_app.open_launch import OpenLaunch
+from smart_app.study_list import studies_of
 
 log = logging.getLogger(__name__)
 

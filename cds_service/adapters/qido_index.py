@@ -20,7 +20,8 @@ from cds_service.domain.tenant import Tenant
 # What a hook waits for at the most; a thread of its EHR is held no longer either.
 HOOK_TIMEOUT_S = 0.5
 MOST = 20  # studies of one number
-_PATIENT, _DATE, _TIME = "00100020", "00080020", "00080030"
+_PATIENT, _BIRTH_DATE, _SEX = "00100020", "00100030", "00100040"
+_DATE, _TIME = "00080020", "00080030"
 _DESCRIPTION, _MODALITIES, _SERIES = "00081030", "00080061", "00201206"
 
 
@@ -55,25 +56,36 @@ def _indexed(row: Json, study_uid: str, base: str) -> IndexedStudy:
     return IndexedStudy(
         study_uid=study_uid,
         archive_url=base,
-        patient=_text(row, _PATIENT) or None,
+        patient_id=_text(row, _PATIENT) or None,
         started=_started(_text(row, _DATE), _text(row, _TIME)),
         description=_text(row, _DESCRIPTION),
         modalities=tuple(dict.fromkeys(modalities)),
         series_count=_count(row, _SERIES),
         instance_count=_count(row, STUDY_INSTANCES),
+        accession=_text(row, ACCESSION) or None,
+        patient_birth_date=born.date() if (born := _day(_text(row, _BIRTH_DATE))) else None,
+        patient_sex=_text(row, _SEX) or None,
     )
 
 
 def _started(date: str, time: str) -> datetime | None:
     """Read a DICOM date and, where it is one, its time; as UTC, for want of a zone."""
-    try:
-        day = datetime.strptime(date, "%Y%m%d").replace(tzinfo=UTC)
-    except ValueError:
+    day = _day(date)
+    if day is None:
         return None
     try:
-        return datetime.strptime(date + time[:6], "%Y%m%d%H%M%S").replace(tzinfo=UTC)
+        # "08" and "0830" are times too (PS3.5 6.2): unfilled, they would be read as other days.
+        return datetime.strptime(date + time[:6].ljust(6, "0"), "%Y%m%d%H%M%S").replace(tzinfo=UTC)
     except ValueError:
         return day
+
+
+def _day(date: str) -> datetime | None:
+    """Read a DICOM date, as its first moment in UTC."""
+    try:
+        return datetime.strptime(date, "%Y%m%d").replace(tzinfo=UTC) if len(date) == 8 else None
+    except ValueError:
+        return None
 
 
 def _count(row: Json, tag: str) -> int | None:

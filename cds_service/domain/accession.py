@@ -9,9 +9,11 @@ ServiceRequest and DiagnosticReport (identifier of type ACSN).
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 
-from cds_service.domain.study import StudyReference
+from cds_service.domain.binding import Strictness, check_patient
+from cds_service.domain.study import PatientFacts, StudyReference
+from cds_service.errors import PatientMismatch
 
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
@@ -32,12 +34,16 @@ class IndexedStudy:
 
     study_uid: str
     archive_url: str  # where it was found
-    patient: str | None = field(default=None, repr=False)  # the archive's own Patient ID
+    patient_id: str | None = field(default=None, repr=False)  # the archive's own Patient ID
     started: datetime | None = None
     description: str = ""
     modalities: tuple[str, ...] = ()
     series_count: int | None = None
     instance_count: int | None = None
+    accession: str | None = field(default=None, repr=False)
+    patient_birth_date: date | None = field(default=None, repr=False)
+    patient_sex: str | None = field(default=None, repr=False)  # DICOM: M, F, O
+    patient_name: str | None = field(default=None, repr=False)  # DICOM PN
 
 
 def newest_first(accessions: Iterable[Accession]) -> list[Accession]:
@@ -56,7 +62,7 @@ def referred(
     patients names nobody's study.
     """
     found = list(found)
-    if len({one.patient for one in found}) > 1:
+    if len({one.patient_id for one in found}) > 1:
         return []
     return [
         StudyReference(
@@ -74,3 +80,15 @@ def referred(
         )
         for one in found
     ]
+
+
+def is_of(patient: PatientFacts, study: IndexedStudy, strictness: Strictness) -> bool:
+    """Tell whether the archive's index agrees with the EHR on whose study it is, as a header must.
+
+    Before any image is read, so that nothing is said of a study that is somebody else's.
+    """
+    try:
+        check_patient(study, patient, (study.accession or "",), strictness)
+    except PatientMismatch:
+        return False
+    return True

@@ -17,8 +17,9 @@ from dataclasses import dataclass
 from datetime import date
 from difflib import SequenceMatcher
 from enum import StrEnum
+from typing import Protocol
 
-from cds_service.domain.study import InstanceHeader, PatientFacts
+from cds_service.domain.study import PatientFacts
 from cds_service.errors import PatientMismatch
 
 # Filled in by tools that take a date away; nobody who is X-rayed today was born then.
@@ -44,6 +45,30 @@ _REQUIRED = {
 }
 
 
+class StatedPatient(Protocol):
+    """Whose an image, or a study, is in DICOM's words; None where they are not said."""
+
+    @property
+    def patient_id(self) -> str | None:
+        """Patient ID (0010,0020)."""
+
+    @property
+    def patient_birth_date(self) -> date | None:
+        """Patient's Birth Date (0010,0030)."""
+
+    @property
+    def patient_sex(self) -> str | None:
+        """Patient's Sex (0010,0040): M, F, O."""
+
+    @property
+    def patient_name(self) -> str | None:
+        """Patient's Name (0010,0010)."""
+
+    @property
+    def accession(self) -> str | None:
+        """Accession Number (0008,0050)."""
+
+
 @dataclass(frozen=True, slots=True)
 class Binding:
     """What agreed, and what was odd about it without being a reason to refuse."""
@@ -53,7 +78,7 @@ class Binding:
 
 
 def check_patient(
-    header: InstanceHeader,
+    header: StatedPatient,
     facts: PatientFacts,
     accessions: Sequence[str] = (),
     strictness: Strictness = Strictness.STANDARD,
@@ -81,7 +106,7 @@ def check_patient(
     return Binding(tuple(compared), _name_notes(header, facts))
 
 
-def _compared(header: InstanceHeader, facts: PatientFacts, accessions: set[str]) -> dict[str, bool]:
+def _compared(header: StatedPatient, facts: PatientFacts, accessions: set[str]) -> dict[str, bool]:
     """Return what both sides state, by code, and whether it agrees."""
     compared: dict[str, bool] = {}
     if facts.identifiers:
@@ -99,7 +124,7 @@ def _compared(header: InstanceHeader, facts: PatientFacts, accessions: set[str])
     return compared
 
 
-def known_birth_date(header: InstanceHeader) -> date | None:
+def known_birth_date(header: StatedPatient) -> date | None:
     """Return the header's birth date unless it is a filler."""
     return None if header.patient_birth_date in _NO_BIRTH_DATES else header.patient_birth_date
 
@@ -109,7 +134,7 @@ def mismatch(code: str, differs: tuple[str, ...] = ()) -> PatientMismatch:
     return PatientMismatch(code, "images could not be matched to this patient", differs)
 
 
-def _name_notes(header: InstanceHeader, facts: PatientFacts) -> tuple[str, ...]:
+def _name_notes(header: StatedPatient, facts: PatientFacts) -> tuple[str, ...]:
     """Note a name that is none of the EHR's, in any order of its parts and spelling of its marks.
 
     Never a reason to refuse: people marry, and systems cut, fold and transcribe names.

@@ -45,6 +45,12 @@ _PATHS: Mapping[str, str] = {
     REPORTS: "DiagnosticReport?patient={{context.patientId}}&_sort=-date&_count=50",
 }
 
+
+def path_of(key: str, patient_id: str) -> str:
+    """Return what is read of an EHR for this key."""
+    return _PATHS[key].replace("{{context.patientId}}", patient_id)
+
+
 Fetch = Callable[[FhirAuthorization | None], Resource]
 _Asked = TypeVar("_Asked")
 _Found = TypeVar("_Found")
@@ -137,8 +143,7 @@ class Gathering:
             return None
         # What the client could not read with its own rights is not tried again with its token.
         lent = None if sent.state is PrefetchState.FAILED else self._lent_token()
-        path = _PATHS[key].replace("{{context.patientId}}", self._call.patient_id)
-        return self._lane.submit(self._read, path, lent)
+        return self._lane.submit(self._read, path_of(key, self._call.patient_id), lent)
 
     def _has_newest(self, page: Resource) -> bool:
         """Tell whether a page holds, in order, as many studies as are looked at.

@@ -4,20 +4,22 @@ Source: FHIR R4 ServiceRequest, DiagnosticReport; DICOM PS3.18 10.6; threat T19.
 """
 
 import logging
+from collections.abc import Callable
 from functools import partial
 
 from cds_service.domain.accession import Accession, newest_first, referred
 from cds_service.domain.hook import HookCall
 from cds_service.domain.study import StudyReference
 from cds_service.domain.tenant import Tenant
-from cds_service.errors import PrefetchUnavailable, UpstreamFailed
+from cds_service.errors import PrefetchUnavailable, ScopeDenied, UpstreamFailed
 from cds_service.fhir.accession_numbers import accessions_in
-from cds_service.usecases.gather_prefetch import REPORTS, REQUESTS, Gathering
+from cds_service.usecases.gather_prefetch import REPORTS, REQUESTS
 from cds_service.usecases.hook_desk import HookDesk
+from cds_service.usecases.ports import Resource
 
 log = logging.getLogger(__name__)
 
-MAX_NUMBERS = 8  # that one hook asks the archive about, the newest
+MAX_NUMBERS = 8  # that one hook, or one page, asks the archive about: the newest
 
 
 def studies_by_accession(
@@ -29,7 +31,7 @@ def studies_by_accession(
     UpstreamFailed when the archive cannot be asked until `deadline`.
     """
     gathering = desk.gatherer.start(call, tenant, deadline, (REQUESTS, REPORTS))
-    asked = newest_first(_accessions(gathering, call))[:MAX_NUMBERS]
+    asked = read_accessions(gathering.document, tenant.id, call.patient_id)
     find = partial(desk.index.of_accession, tenant)
     found = gathering.of_each(find, [one.number for one in asked])
     return [
@@ -39,18 +41,23 @@ def studies_by_accession(
     ]
 
 
-def _accessions(gathering: Gathering, call: HookCall) -> list[Accession]:
-    """Read orders and reports; one of the two may fail, as few EHRs number both."""
+def read_accessions(
+    read: Callable[[str], Resource | None], tenant_id: str, patient_id: str
+) -> list[Accession]:
+    """Return the patient's newest numbers; `read` takes REQUESTS or REPORTS.
+
+    One of the two may fail, as few EHRs number both; when both do, what the first raised is.
+    """
     numbers: list[Accession] = []
-    failed: list[PrefetchUnavailable | UpstreamFailed] = []
+    failed: list[PrefetchUnavailable | UpstreamFailed | ScopeDenied] = []
     for key in (REQUESTS, REPORTS):
         try:
-            document = gathering.document(key)
-        except (PrefetchUnavailable, UpstreamFailed) as error:
-            log.info("%s not read: tenant=%s error=%s", key, call.tenant_id, type(error).__name__)
+            document = read(key)
+        except (PrefetchUnavailable, UpstreamFailed, ScopeDenied) as error:
+            log.info("%s not read: tenant=%s error=%s", key, tenant_id, type(error).__name__)
             failed.append(error)
             continue
         numbers += accessions_in(document or {})
     if len(failed) == len((REQUESTS, REPORTS)):
         raise failed[0]
-    return [one for one in numbers if one.patient_id == call.patient_id]
+    return newest_first(one for one in numbers if one.patient_id == patient_id)[:MAX_NUMBERS]

@@ -5,7 +5,7 @@ Source: DICOM PS3.18 10.6 (search for studies).
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 
 import pytest
@@ -92,6 +92,8 @@ def test_what_the_row_states_is_kept(server: WadoServer) -> None:
         a_row(
             {
                 "00100020": ["MRN-1"],
+                "00100030": ["20220601"],
+                "00100040": ["F"],
                 "00080020": ["20260102"],
                 "00080030": ["083015.25"],
                 "00081030": ["Chest X-ray"],
@@ -113,6 +115,9 @@ def test_what_the_row_states_is_kept(server: WadoServer) -> None:
         ("DX", "SR"),
         2,
         3,
+        "A-1",
+        date(2022, 6, 1),
+        "F",
     )
 
 
@@ -121,6 +126,7 @@ def test_what_the_row_states_is_kept(server: WadoServer) -> None:
     [
         ("20260102", "", datetime(2026, 1, 2, tzinfo=UTC)),
         ("20260102", "25", datetime(2026, 1, 2, tzinfo=UTC)),
+        ("20261112", "11", datetime(2026, 11, 12, 11, tzinfo=UTC)),
         ("2026", "083015", None),
     ],
 )
@@ -198,6 +204,6 @@ def test_orthanc_finds_a_study_by_its_accession_number(
         nothing = real().of_accession(tenant, "A-8")
 
     assert study.study_uid == film.StudyInstanceUID and nothing == []
-    assert (study.patient, study.modalities) == (film.PatientID, (film.Modality,))
+    assert (study.patient_id, study.modalities) == (film.PatientID, (film.Modality,))
     assert (study.series_count, study.instance_count) == (1, 1)
     assert study.started == datetime(2026, 1, 2, 8, 30, tzinfo=UTC)

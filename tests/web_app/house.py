@@ -40,7 +40,7 @@ from cds_service.usecases.ports import EhrRecord
 from smart_app import EXTENSION, AppServices, ModelFacts, create_blueprint
 from tests.builders import PNEUMONIA, a_finding, a_result, a_signer, an_analysis
 from tests.fakes.alerts import FakeAlerts
-from tests.fakes.imaging import STUDY_UID, FakeArchive
+from tests.fakes.imaging import STUDY_UID, FakeArchive, FakeIndex
 from tests.fakes.ledger import (
     FakeAuditLog,
     FakeCardLog,
@@ -133,6 +133,7 @@ class House:
         self.reviews = FakeReviews(lambda: self.now())
         self.doorbell = FakeDoorbell()
         self.audit = FakeAuditLog()
+        self.index = FakeIndex()
         self.egress = CountingEgress()
         self.app = Flask(__name__)
         self.app.register_blueprint(create_blueprint())
@@ -155,6 +156,7 @@ class House:
             egress=self.egress,
             assertions=SIGNER,
             ehr=self.ehr,
+            index=self.index,
             archive=FakeArchive({STUDY_UID: [self.instance]}),
             archive_as=lambda token: DicomWebArchive(
                 self.egress.session_for, lambda _tenant: LaunchToken(token), only_at_study=True

@@ -74,6 +74,17 @@ def test_who_signs_in_is_asked_and_a_refresh_token_where_there_is_one(refresh: s
 
 
 @pytest.mark.parametrize("kind", LaunchKind)
+def test_where_there_is_no_imaging_study_orders_are_asked_for_instead(kind: LaunchKind) -> None:
+    level = "user" if kind is LaunchKind.USER else "patient"
+
+    usual = set(words(kind))
+    without = set(scope_for(kind, speaks_v2=True, refresh="", with_studies=False).split())
+
+    assert without - usual == {f"{level}/ServiceRequest.rs"}
+    assert usual - without == {f"{level}/ImagingStudy.rs"}
+
+
+@pytest.mark.parametrize("kind", LaunchKind)
 def test_the_user_s_own_record_is_asked_for_and_roles_only_where_a_rule_needs_them(
     kind: LaunchKind,
 ) -> None:
