@@ -116,7 +116,9 @@ def _allowed_studies(letter: Letter) -> set[str] | None:
     parts = sandbox_parts()
     if not parts.config.archive_requires_token:
         return None
-    patient = require_access(parts.authorization.audiences).confinement(letter, "ImagingStudy")
+    # Who may read what leads to the images may read them.
+    leads = "ServiceRequest" if "ImagingStudy" in parts.config.lacks else "ImagingStudy"
+    patient = require_access(parts.authorization.audiences).confinement(letter, leads)
     if patient is None:
         return None
     return {

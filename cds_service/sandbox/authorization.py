@@ -5,7 +5,7 @@ CDS Hooks 2.0 "FHIR Authorization" and "Trusting CDS Clients".
 """
 
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -57,6 +57,15 @@ SIGHTLINE_SCOPES = " ".join(
         "system/ImagingStudy.c",
     ]
 )
+
+
+def sightline_scopes(lacks: Set[str]) -> str:
+    """Return those scopes without the types that an EHR lacks."""
+    unknown = [f"/{type_}." for type_ in lacks]
+    words = SIGHTLINE_SCOPES.split()
+    return " ".join(word for word in words if not any(one in word for one in unknown))
+
+
 # CDS Hooks 2.0 names SMART v1 scopes in fhirAuthorization.
 HOOK_SCOPES = " ".join(
     f"patient/{type_}.read"
@@ -81,7 +90,10 @@ class Authorization:
         self._system_tokens: Expiring[AccessToken] = Expiring(config.now, SYSTEM_TOKEN_LIFE)
         self._refresh: Expiring[Grant] = Expiring(config.now, REFRESH_LIFE)
         self.register_client(
-            config.client_id, config.app_jwks_url, config.app_redirect_uris, SIGHTLINE_SCOPES
+            config.client_id,
+            config.app_jwks_url,
+            config.app_redirect_uris,
+            sightline_scopes(config.lacks),
         )
 
     @property

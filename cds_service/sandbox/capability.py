@@ -30,7 +30,7 @@ def capability_statement(config: SandboxConfig) -> Resource:
             {
                 "mode": "server",
                 "security": _security(config),
-                "resource": [_resource(type_) for type_ in TYPES],
+                "resource": [_resource(type_) for type_ in TYPES if type_ not in config.lacks],
                 "interaction": [{"code": "transaction"}],
             }
         ],

@@ -23,6 +23,8 @@ class SandboxConfig:
     service_base         base of the CDS service; it answers at {service_base}/cds-services
     app_jwks_url         where the public keys of the client `client_id` are read
     clinician            the signed-in EHR user, "Practitioner/<id>"
+    lacks                resource types that this EHR knows nothing of, as Oracle Health's
+                         knows no ImagingStudy
     further_audiences    other FHIR bases that trust this authorization server's tokens
     """
 
@@ -35,6 +37,7 @@ class SandboxConfig:
     service_id: str = "imaging-ai-findings"
     client_id: str = "sightline"
     clinician: str = "Practitioner/clinician"
+    lacks: frozenset[str] = frozenset()
     further_audiences: tuple[str, ...] = ()
     archive_requires_token: bool = True
     now: Callable[[], datetime] = utc_now

@@ -4,7 +4,7 @@ Source: FHIR R4 (4.0.1), required bindings of each resource page.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from typing import Any
 
 from cds_service.sandbox.outcomes import UnsupportedType
@@ -100,9 +100,9 @@ _OWN: dict[str, dict[str, frozenset[str]]] = {
 REQUIRED_CODES = {type_: _ANYWHERE | _OWN.get(type_, {}) for type_ in TYPES}
 
 
-def require_type(name: str) -> str:
-    """Return `name`, or raise UnsupportedType."""
-    if name not in TYPES:
+def require_type(name: str, lacks: Set[str] = frozenset()) -> str:
+    """Return `name`, or raise UnsupportedType; `lacks` are left out of the types."""
+    if name not in TYPES or name in lacks:
         raise UnsupportedType(f"this server holds no resources of type {name!r}")
     return name
 

@@ -36,7 +36,9 @@ def _fetch(parts: Sandbox, query: str) -> Resource | None:
     path, _, parameters = query.partition("?")
     if "/" in path:
         return parts.fhir.read(*path.split("/", 1))
-    page = parts.fhir.find(parse_query(require_type(path), parse_qsl(parameters)))
+    page = parts.fhir.find(
+        parse_query(require_type(path, parts.config.lacks), parse_qsl(parameters))
+    )
     if not page.resources:
         return None
     entries = [

@@ -70,7 +70,9 @@ def chart(row: PatientRow, config: SandboxConfig, today: date) -> list[Resource]
     encounter = visit(row.id, row.reason, config.clinician, today.isoformat())
     resources = [_patient(row, today), {**encounter, "id": f"{row.id}-visit"}]
     for study in row.studies:
-        resources += [_order(row, study, config, today), _imaging_study(row, study, today)]
+        resources.append(_order(row, study, config, today))
+        if "ImagingStudy" not in config.lacks:
+            resources.append(_imaging_study(row, study, today))
     return resources
 
 

@@ -5,7 +5,7 @@ Source: SMART App Launch 2.2 "Conformance"; OpenID Connect Discovery 1.0; RFC 84
 
 from typing import Any
 
-from cds_service.sandbox.authorization import SIGHTLINE_SCOPES
+from cds_service.sandbox.authorization import sightline_scopes
 from cds_service.sandbox.client_assertion import ALGORITHMS
 from cds_service.sandbox.config import SandboxConfig
 
@@ -46,7 +46,7 @@ def smart_configuration(config: SandboxConfig) -> dict[str, Any]:
         "token_endpoint_auth_methods_supported": ["client_secret_basic", "private_key_jwt"],
         "token_endpoint_auth_signing_alg_values_supported": list(ALGORITHMS),
         "authorization_response_iss_parameter_supported": True,
-        "scopes_supported": SIGHTLINE_SCOPES.split(),
+        "scopes_supported": sightline_scopes(config.lacks).split(),
         "capabilities": list(CAPABILITIES),
         "associated_endpoints": [{"url": config.imaging_base, "capabilities": [IMAGING_ACCESS]}],
     }

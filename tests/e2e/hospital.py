@@ -190,8 +190,14 @@ class WithDamage:
 
 
 @contextmanager
-def running_hospital(folder: Path) -> Iterator[Hospital]:
-    """Open the hospital; its sandbox has all its people, and nothing is analysed."""
+def running_hospital(
+    folder: Path, lacks: frozenset[str] = frozenset(), **registration: Any
+) -> Iterator[Hospital]:
+    """Open the hospital; its sandbox has all its people, and nothing is analysed.
+
+    lacks          resource types of which its EHR knows nothing
+    registration   what its tenant has otherwise
+    """
     with ExitStack() as stack:
         server = stack.enter_context(redis_server(folder))
         service_port, chart_port = free_port(), free_port()
@@ -203,6 +209,7 @@ def running_hospital(folder: Path) -> Iterator[Hospital]:
             app_launch_url=f"{base}/app/launch",
             app_redirect_uris=(f"{base}/app/callback",),
             app_jwks_url=f"{base}/app/.well-known/jwks.json",
+            lacks=lacks,
         )
         ehr = create_sandbox(config)
         parts = cast(Sandbox, ehr.extensions[EXTENSION])
@@ -212,10 +219,11 @@ def running_hospital(folder: Path) -> Iterator[Hospital]:
                 "SIGHTLINE_PUBLIC_URL": base,
                 "SIGHTLINE_DATA": str(folder / "data"),
                 "SIGHTLINE_REDIS_URL": server.url,
+                "SIGHTLINE_HOOK_DEADLINE_MS": "10000",  # a slow machine is no finding
             }
         )
         wiring.prepare_installation(settings)
-        tenant = _tenant(config)
+        tenant = replace(_tenant(config), **registration)
         wiring.register_sandbox(settings, tenant)
         service = create_app(settings)
         client = stack.enter_context(redis.Redis.from_url(server.url))

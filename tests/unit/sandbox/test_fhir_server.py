@@ -1,5 +1,6 @@
 """The FHIR server over HTTP: interactions, refusals, and whose data a token reaches."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -665,3 +666,22 @@ def test_every_promised_search_parameter_works_and_no_other(
                 headers=system,
             )
             assert response.status_code == 200, (resource["type"], parameter)
+
+
+def test_a_type_that_it_lacks_is_nowhere(tmp_path: Path, clock: Clock, keys_file: Path) -> None:
+    shutil.copy(keys_file, tmp_path)
+    config = a_config(tmp_path, clock, lacks=frozenset({"ImagingStudy"}))
+    flask_app = create_sandbox(config)
+    parts, http = flask_app.extensions[EXTENSION], flask_app.test_client()
+    bearer = App.registered(parts, http, clock).backend("system/*.rs")
+
+    statement = http.get("/fhir/metadata").get_json(force=True)
+    scopes = http.get("/fhir/.well-known/smart-configuration").get_json()["scopes_supported"]
+    search = http.get("/fhir/ImagingStudy?patient=p1", headers=bearer)
+
+    types = {resource["type"] for resource in statement["rest"][0]["resource"]}
+    assert types == set(TYPES) - {"ImagingStudy"} and search.status_code == 404
+    assert "system/ServiceRequest.rs" in scopes
+    assert not any("ImagingStudy" in scope for scope in scopes)
+    parts.fhir.close()
+    parts.archive.close()
