@@ -3,7 +3,6 @@
 Source: DICOM PS3.18 10.4 (Retrieve Transaction), 8.7.3.5.2 (transfer-syntax=*), 9.1.2.1 (UIDs).
 """
 
-import re
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
@@ -16,7 +15,7 @@ from cds_service.adapters.archive_answer import CutOff, check_status, content_of
 from cds_service.adapters.archive_json import ArchiveJson, Json, value_of
 from cds_service.adapters.egress import same_origin
 from cds_service.adapters.inbox_files import HEAD_BYTES
-from cds_service.adapters.inbox_header import identify
+from cds_service.adapters.inbox_header import identify, is_uid
 from cds_service.adapters.multipart import MultipartBroken, PartTooLarge
 from cds_service.adapters.series_list import listed_series
 from cds_service.adapters.side_by_side import (
@@ -42,8 +41,6 @@ _ACCEPT = 'multipart/related; type="application/dicom"; transfer-syntax=*'
 _BODY_S = 120.0  # for a whole answer
 TRIES = 3  # that may fail, of the instances that are asked for alone
 SERIES_UID, SOP_UID = "0020000E", "00080018"
-_UID = re.compile(r"[0-9]+(\.[0-9]+)*")
-_UID_LIMIT = 64  # characters; PS3.5 9.1
 
 
 class SessionFor(Protocol):
@@ -254,7 +251,7 @@ def _bases(tenant: Tenant, own: list[str]) -> list[str]:
 
 def _uid(text: str) -> str:
     """Let only a UID into an address; anything else could lead elsewhere."""
-    if len(text) > _UID_LIMIT or not _UID.fullmatch(text):
+    if not is_uid(text):
         raise HostileInstance("bad-identifier", "its identifier is not a DICOM UID")
     return text
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 from cds_service.domain.accession import IndexedStudy
 from cds_service.domain.archive_address import is_dimse
-from cds_service.domain.study import StudyReference
+from cds_service.domain.study import SeriesReference, StudyReference
 from cds_service.domain.tenant import Tenant
 from cds_service.errors import StudyIncomplete
 from cds_service.usecases.ports import Archive, Budget, StudyIndex
@@ -47,6 +47,12 @@ class EitherArchive:
                 if error.code != "not-in-archive":
                     raise
         return last.instance(tenant, study, series_uid, sop_uid)
+
+    def series(self, tenant: Tenant, study: StudyReference) -> tuple[SeriesReference, ...]:
+        """Return what the first that lists the study's series says; raises as that archive."""
+        *others, last = self._kinds(tenant, study)
+        listed = (archive.series(tenant, study) for archive in others)
+        return next(filter(None, listed), ()) or last.series(tenant, study)
 
     def _kinds(self, tenant: Tenant, study: StudyReference) -> list[Archive]:
         if not tenant.dimse_archives:

@@ -11,7 +11,7 @@ import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import date, datetime
+from datetime import date
 from io import BytesIO
 from math import inf
 
@@ -20,6 +20,7 @@ from pydicom.filereader import read_dataset, read_preamble
 from pydicom.uid import DeflatedExplicitVRLittleEndian, MediaStorageDirectoryStorage
 from pydicom.valuerep import PersonName
 
+from cds_service.adapters.dicom_dates import day_in
 from cds_service.adapters.functional_groups import of_frame
 from cds_service.adapters.routed_elements import routed_elements
 from cds_service.domain.guards import age_in_days
@@ -207,11 +208,7 @@ def _spacing(dataset: Dataset) -> tuple[float, float] | None:
 
 def _date(dataset: Dataset, keyword: str) -> date | None:
     """Read a date; None when it is none. The dotted form is that of ACR-NEMA (PS3.5 6.2)."""
-    text = (_text(dataset, keyword) or "").replace(".", "")
-    try:
-        return datetime.strptime(text, "%Y%m%d").date() if len(text) == 8 else None
-    except ValueError:
-        return None
+    return day_in((_text(dataset, keyword) or "").replace(".", ""))
 
 
 def _codes(dataset: Dataset, keyword: str) -> list[str]:

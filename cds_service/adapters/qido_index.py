@@ -1,9 +1,7 @@
 """Which studies an archive has under an accession number, asked over QIDO-RS.
 
-Source: DICOM PS3.18 10.6 (search for studies, Table 10.6.3-3), PS3.5 6.2 (DA and TM).
+Source: DICOM PS3.18 10.6 (search for studies, Table 10.6.3-3).
 """
-
-from datetime import UTC, datetime
 
 from cds_service.adapters.archive_json import (
     ACCESSION,
@@ -14,6 +12,7 @@ from cds_service.adapters.archive_json import (
     value_of,
     values_of,
 )
+from cds_service.adapters.dicom_dates import day_in, moment_in
 from cds_service.domain.accession import IndexedStudy
 from cds_service.domain.tenant import Tenant
 
@@ -57,35 +56,15 @@ def _indexed(row: Json, study_uid: str, base: str) -> IndexedStudy:
         study_uid=study_uid,
         archive_url=base,
         patient_id=_text(row, _PATIENT) or None,
-        started=_started(_text(row, _DATE), _text(row, _TIME)),
+        started=moment_in(_text(row, _DATE), _text(row, _TIME)),
         description=_text(row, _DESCRIPTION),
         modalities=tuple(dict.fromkeys(modalities)),
         series_count=_count(row, _SERIES),
         instance_count=_count(row, STUDY_INSTANCES),
         accession=_text(row, ACCESSION) or None,
-        patient_birth_date=born.date() if (born := _day(_text(row, _BIRTH_DATE))) else None,
+        patient_birth_date=day_in(_text(row, _BIRTH_DATE)),
         patient_sex=_text(row, _SEX) or None,
     )
-
-
-def _started(date: str, time: str) -> datetime | None:
-    """Read a DICOM date and, where it is one, its time; as UTC, for want of a zone."""
-    day = _day(date)
-    if day is None:
-        return None
-    try:
-        # "08" and "0830" are times too (PS3.5 6.2): unfilled, they would be read as other days.
-        return datetime.strptime(date + time[:6].ljust(6, "0"), "%Y%m%d%H%M%S").replace(tzinfo=UTC)
-    except ValueError:
-        return day
-
-
-def _day(date: str) -> datetime | None:
-    """Read a DICOM date, as its first moment in UTC."""
-    try:
-        return datetime.strptime(date, "%Y%m%d").replace(tzinfo=UTC) if len(date) == 8 else None
-    except ValueError:
-        return None
 
 
 def _count(row: Json, tag: str) -> int | None:

@@ -3,15 +3,13 @@
 Source: DICOM PS3.18 10.6 (search for series, Table 10.6.3-4).
 """
 
-import re
-
 from cds_service.adapters.archive_json import ArchiveJson, Json, value_of
+from cds_service.adapters.inbox_header import is_uid
 from cds_service.domain.study import SeriesReference
 from cds_service.domain.tenant import Tenant
 
 _UID, _MODALITY, _INSTANCES = "0020000E", "00080060", "00201209"
 MOST = 2000  # series of one study that are looked through
-_IS_UID = re.compile(r"[0-9]+(\.[0-9]+)*")
 
 
 def listed_series(archive: ArchiveJson, tenant: Tenant, url: str) -> tuple[SeriesReference, ...]:
@@ -36,7 +34,7 @@ def listed_series(archive: ArchiveJson, tenant: Tenant, url: str) -> tuple[Serie
 
 def _series(row: Json) -> SeriesReference | None:
     uid, count = value_of(row, _UID), value_of(row, _INSTANCES)
-    if not isinstance(uid, str) or not _IS_UID.fullmatch(uid):
+    if not isinstance(uid, str) or not is_uid(uid):
         return None
     modality = value_of(row, _MODALITY)
     return SeriesReference(

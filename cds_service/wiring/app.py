@@ -4,9 +4,7 @@ from functools import partial
 
 from cds_service.adapters import ledger
 from cds_service.adapters.archive import DicomWebArchive, LaunchToken
-from cds_service.adapters.archive_json import ArchiveJson
 from cds_service.adapters.ehr import FhirRecord
-from cds_service.adapters.qido_index import QidoIndex
 from cds_service.adapters.queue import (
     SESSION_TIMEOUT_S,
     redis_client,
@@ -15,7 +13,7 @@ from cds_service.settings import Settings
 from cds_service.web.rate_limit import RateLimit
 from cds_service.wiring.dispatch import dispatcher, open_doorbell
 from cds_service.wiring.house import House, clock, new_id
-from cds_service.wiring.images import archive
+from cds_service.wiring.images import archive, study_index
 from cds_service.wiring.shelf import codings, model_facts, sheet_of_model
 from smart_app import AppServices
 from smart_app.chart import READ_TIMEOUT_S
@@ -49,9 +47,7 @@ def app_services(settings: Settings, house: House) -> AppServices:
         egress=house.egress,
         assertions=house.assertion,
         ehr=FhirRecord(house.egress, house.tokens),
-        index=QidoIndex(
-            ArchiveJson(house.egress.session_for, house.tokens.auth, timeout_s=READ_TIMEOUT_S)
-        ),
+        index=study_index(house, timeout_s=READ_TIMEOUT_S),
         archive=archive(house),
         archive_as=lambda token: DicomWebArchive(
             house.egress.session_for, lambda _tenant: LaunchToken(token), only_at_study=True

@@ -10,6 +10,7 @@ import subprocess
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import date
 from io import BytesIO
 from pathlib import Path
 
@@ -29,6 +30,7 @@ from cds_service.adapters.dimse.retrieval import DimseArchive, _storage
 from cds_service.adapters.egress import Egress
 from cds_service.adapters.side_by_side import Answer
 from cds_service.domain.instance_digest import instance_digest
+from cds_service.domain.study import SeriesReference
 from cds_service.domain.tenant import Tenant
 from cds_service.errors import (
     ArchiveFailed,
@@ -386,6 +388,36 @@ def test_over_tls_the_certificate_must_name_the_host(
                 list(instances)
 
 
+# --- the series ---------------------------------------------------------------------------------
+
+
+def listed(server: DimseServer) -> tuple[SeriesReference, ...]:
+    return real().series(at(server), a_study())
+
+
+def test_the_series_of_a_study_are_listed(server: DimseServer) -> None:
+    server.films = as_films(FIRST, SECOND, a_file(1, SECOND_SERIES))
+
+    assert [(one.uid, one.modality) for one in listed(server)] == [
+        (FIRST_SERIES, "DX"),
+        (SECOND_SERIES, "DX"),
+    ]
+    assert server.asked == []  # no image came
+
+
+def test_a_study_that_is_not_there_has_no_series(server: DimseServer) -> None:
+    assert listed(server) == ()
+
+
+def test_a_list_with_a_row_that_names_no_series_is_none(server: DimseServer) -> None:
+    server.films = as_films(FIRST)
+    [nameless] = as_films(SECOND)
+    nameless.SeriesInstanceUID = ""
+    server.rows = [nameless]
+
+    assert listed(server) == ()
+
+
 # --- the index ----------------------------------------------------------------------------------
 
 
@@ -395,8 +427,18 @@ def test_a_study_is_found_under_its_number_and_where_it_lies(server: DimseServer
 
     [study] = index.of_accession(at(server), "A-1")
 
-    assert (study.study_uid, study.archive_url, study.patient) == (STUDY_UID, server.base, "MRN-1")
+    assert (study.study_uid, study.archive_url) == (STUDY_UID, server.base)
     assert index.of_accession(at(server), "A-2") == []
+
+
+def test_whose_it_is_is_told_in_the_words_of_the_archive(server: DimseServer) -> None:
+    whose = {"PatientID": "MRN-7", "PatientBirthDate": "20220601", "PatientSex": "F"}
+    server.films = as_films(a_file(PatientName="Doe^Jane", **whose))
+
+    [study] = DimseIndex(Egress().addresses).of_accession(at(server), "A-1")
+
+    assert (study.patient_id, study.accession, study.patient_sex) == ("MRN-7", "A-1", "F")
+    assert (study.patient_birth_date, study.patient_name) == (date(2022, 6, 1), "Doe^Jane")
 
 
 def test_a_wildcard_is_nobodys_number(server: DimseServer) -> None:
@@ -431,12 +473,17 @@ def test_orthanc_gives_what_it_has_by_c_get(tmp_path: Path) -> None:
         [one] = real().instances(tenant, a_study(), Budget(series=(SECOND_SERIES,)))
         alone = real().instance(tenant, a_study(), FIRST_SERIES, f"{FIRST_SERIES}.2")
         [found] = DimseIndex(Egress().addresses).of_accession(tenant, "A-1")
+        listed_there = real().series(tenant, a_study())
 
         assert sorted(map(instance_digest, everything)) == sorted(
             map(instance_digest, (FIRST, SECOND, other))
         )
         assert same(one, other) and same(alone, SECOND)
         assert (found.study_uid, found.series_count, found.instance_count) == (STUDY_UID, 2, 3)
+        assert sorted((one.uid, one.instance_count) for one in listed_there) == [
+            (FIRST_SERIES, 2),
+            (SECOND_SERIES, 1),
+        ]
         with pytest.raises(StudyIncomplete):
             list(real().instances(tenant, a_study(study_uid="1.2.3"), Budget()))
         with pytest.raises(StudyTooLarge):

@@ -1,12 +1,11 @@
 """Which studies an archive without DICOMweb has under an accession number, asked by C-FIND.
 
-Source: DICOM PS3.4 C.4.1 (C-FIND), C.6.2.1.2 (study level keys), PS3.5 6.2 (DA and TM).
+Source: DICOM PS3.4 C.4.1 (C-FIND), C.6.2.1.2 (study level keys).
 """
-
-from datetime import UTC, datetime
 
 from pydicom import Dataset
 
+from cds_service.adapters.dicom_dates import day_in, moment_in
 from cds_service.adapters.dimse.answers import cut_off
 from cds_service.adapters.dimse.client import Addresses, Patience, conversation
 from cds_service.adapters.egress import Origin
@@ -18,7 +17,8 @@ from cds_service.domain.tenant import Tenant
 from cds_service.usecases.ports import Budget
 
 MOST = 20  # studies of one number
-_ASKED = ("StudyInstanceUID", "PatientID", "StudyDate", "StudyTime", "StudyDescription")
+_PATIENT = ("PatientID", "PatientBirthDate", "PatientSex", "PatientName")
+_ASKED = ("StudyInstanceUID", *_PATIENT, "StudyDate", "StudyTime", "StudyDescription")
 _COUNTS = ("NumberOfStudyRelatedSeries", "NumberOfStudyRelatedInstances")
 
 
@@ -74,20 +74,14 @@ def _indexed(row: dict[str, str], study_uid: str, base: str) -> IndexedStudy:
     return IndexedStudy(
         study_uid=study_uid,
         archive_url=base,
-        patient=row["PatientID"] or None,
-        started=_started(row["StudyDate"], row["StudyTime"]),
+        patient_id=row["PatientID"] or None,
+        started=moment_in(row["StudyDate"], row["StudyTime"]),
         description=row["StudyDescription"],
         modalities=tuple(dict.fromkeys(one for one in modalities if one)),
         series_count=int(series) if series.isdecimal() else None,
         instance_count=int(instances) if instances.isdecimal() else None,
+        accession=row["AccessionNumber"] or None,
+        patient_birth_date=day_in(row["PatientBirthDate"]),
+        patient_sex=row["PatientSex"] or None,
+        patient_name=row["PatientName"] or None,
     )
-
-
-def _started(date: str, time: str) -> datetime | None:
-    """Read a DICOM date and, where it is one, its time; as UTC, for want of a zone."""
-    for text, form in ((date + time[:6], "%Y%m%d%H%M%S"), (date, "%Y%m%d")):
-        try:
-            return datetime.strptime(text, form).replace(tzinfo=UTC)
-        except ValueError:
-            continue
-    return None

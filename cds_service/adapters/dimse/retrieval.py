@@ -6,7 +6,8 @@ the registered host and port is ever dialled. C-MOVE is not spoken.
 Source: DICOM PS3.4 C.4 (C-FIND, C-GET), C.6.2 (Study Root), PS3.5 10 (transfer syntaxes).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from pydicom import Dataset
 from pydicom.uid import (
@@ -30,12 +31,12 @@ from cds_service.adapters.archive_answer import not_there
 from cds_service.adapters.codestream import RETIRED_JPEG
 from cds_service.adapters.decoders import CANDIDATES
 from cds_service.adapters.dimse.answers import cut_off
-from cds_service.adapters.dimse.client import Addresses, Patience, conversation
+from cds_service.adapters.dimse.client import Addresses, Conversation, Patience, conversation
 from cds_service.adapters.egress import Origin
 from cds_service.adapters.inbox_header import is_uid
 from cds_service.adapters.side_by_side import Allowance
 from cds_service.domain.archive_address import DimseAddress, dimse_address
-from cds_service.domain.study import StudyReference
+from cds_service.domain.study import SeriesReference, StudyReference
 from cds_service.domain.tenant import Tenant
 from cds_service.errors import HostileInstance, StudyIncomplete, UnreadableInstance
 from cds_service.usecases.ports import Budget
@@ -64,6 +65,8 @@ _NO_IMAGES = frozenset(
         *("RTDOSE", "RTPLAN", "RTRECORD", "RTSTRUCT", "SEG", "SMR", "SR", "STAIN", "TEXTUREMAP"),
     }
 )
+
+_INSTANCES = "NumberOfSeriesRelatedInstances"
 
 
 class DimseArchive:
@@ -103,15 +106,26 @@ class DimseArchive:
         for address in _archives(tenant, study):
             allowance = Allowance(Budget())
             try:
-                with allowance.answer() as answer:
-                    checked = self._checked_addresses(tenant, address)
-                    with conversation(address, checked, answer, self._patience, _storage()) as talk:
-                        first, *_ = talk.get(asked)
-                        return first
+                with self._talk(tenant, address, allowance, _storage()) as talk:
+                    first, *_ = talk.get(asked)
+                    return first
             except StudyIncomplete as error:
                 if error.code != "not-in-archive":
                     raise
         raise not_there()
+
+    def series(self, tenant: Tenant, study: StudyReference) -> tuple[SeriesReference, ...]:
+        """Return the series that the first archive with any lists; raises as `instances`.
+
+        A list with a row that names no series is no list: what it leaves out is never read.
+        """
+        asked = _identifier("SERIES", study.study_uid, SeriesInstanceUID="", Modality="")
+        setattr(asked, _INSTANCES, None)
+        for address in _archives(tenant, study):
+            with self._talk(tenant, address, Allowance(Budget(bytes=0, instances=0))) as talk:
+                if rows := list(talk.find(asked)):
+                    return _listed(rows)
+        return ()
 
     def _of_series(
         self,
@@ -122,11 +136,7 @@ class DimseArchive:
         allowance: Allowance,
     ) -> Iterator[bytes]:
         """Yield the images of the wanted series of one archive; nothing where it has none."""
-        checked = self._checked_addresses(tenant, address)
-        with (
-            allowance.answer() as answer,
-            conversation(address, checked, answer, self._patience, _storage()) as talk,
-        ):
+        with self._talk(tenant, address, allowance, _storage()) as talk:
             rows = {row["SeriesInstanceUID"]: row["Modality"] for row in talk.find(asked)}
             series = [one for one in rows if is_uid(one) and (one in wanted or not wanted)]
             with_images = [one for one in series if rows[one] not in _NO_IMAGES]
@@ -137,12 +147,37 @@ class DimseArchive:
                     _identifier("SERIES", asked.StudyInstanceUID, SeriesInstanceUID=one)
                 )
 
-    def _checked_addresses(self, tenant: Tenant, address: DimseAddress) -> list[str]:
+    @contextmanager
+    def _talk(
+        self,
+        tenant: Tenant,
+        address: DimseAddress,
+        allowance: Allowance,
+        storage: Sequence[PresentationContext] = (),
+    ) -> Iterator[Conversation]:
         origin = Origin(address.scheme, address.host, address.port)
         try:
-            return self._addresses(tenant, origin, registered=True)
+            checked = self._addresses(tenant, origin, registered=True)
         except OSError as error:
             raise cut_off() from error
+        with (
+            allowance.answer() as answer,
+            conversation(address, checked, answer, self._patience, storage) as talk,
+        ):
+            yield talk
+
+
+def _listed(rows: list[dict[str, str]]) -> tuple[SeriesReference, ...]:
+    if not all(is_uid(row["SeriesInstanceUID"]) for row in rows):
+        return ()
+    return tuple(
+        SeriesReference(
+            uid=row["SeriesInstanceUID"],
+            modality=row["Modality"].upper(),
+            instance_count=int(count) if (count := row[_INSTANCES]).isdecimal() else None,
+        )
+        for row in rows
+    )
 
 
 def _archives(tenant: Tenant, study: StudyReference) -> list[DimseAddress]:

@@ -7,6 +7,7 @@ import pytest
 from cds_service.adapters.archives import EitherArchive, EitherIndex
 from cds_service.adapters.egress import Egress
 from cds_service.domain.accession import IndexedStudy
+from cds_service.domain.study import SeriesReference
 from cds_service.errors import EndpointNotAllowed, StudyIncomplete
 from cds_service.usecases.ports import Archive, Budget
 from tests.builders import a_study, a_tenant
@@ -50,6 +51,19 @@ def test_what_the_first_has_not_the_other_is_asked_for() -> None:
     assert archive.instance(tenant, a_study(), "1.2.3", "1.2.3.4") == b"dimse"
     with pytest.raises(StudyIncomplete):
         list(either({}, {}).instances(tenant, a_study(), Budget()))
+
+
+def test_the_series_are_those_of_the_first_that_lists_any() -> None:
+    tenant = a_tenant(archive_base=WEB, other_archives=(DIMSE,))
+    web, dimse = FakeArchive(), FakeArchive()
+    archive = EitherArchive(web, lambda: cast(Archive, dimse))
+    here, there = SeriesReference("1.2.3", "DX"), SeriesReference("1.2.4", "DX")
+
+    assert archive.series(tenant, a_study()) == ()
+    dimse.listed = (there,)
+    assert archive.series(tenant, a_study()) == (there,)
+    web.listed = (here,)
+    assert archive.series(tenant, a_study()) == (here,)
 
 
 def test_nothing_of_the_extra_is_needed_where_no_such_archive_is_registered() -> None:
