@@ -21,7 +21,7 @@ HOOK_TIMEOUT_S = 0.5
 MOST = 20  # studies of one number
 _PATIENT, _BIRTH_DATE, _SEX = "00100020", "00100030", "00100040"
 _DATE, _TIME = "00080020", "00080030"
-_DESCRIPTION, _MODALITIES, _SERIES = "00081030", "00080061", "00201206"
+_MODALITIES, _SERIES = "00080061", "00201206"
 
 
 class QidoIndex:
@@ -40,7 +40,7 @@ class QidoIndex:
         for base in tenant.web_archives:
             asked: dict[str, str | int] = {
                 "AccessionNumber": number,
-                "includefield": f"{_DESCRIPTION},{_MODALITIES},{_SERIES},{STUDY_INSTANCES}",
+                "includefield": f"{_MODALITIES},{_SERIES},{STUDY_INSTANCES}",
                 "limit": MOST,
             }
             for row in self._archive.objects(tenant, f"{base}/studies", asked):
@@ -57,7 +57,6 @@ def _indexed(row: Json, study_uid: str, base: str) -> IndexedStudy:
         archive_url=base,
         patient_id=_text(row, _PATIENT) or None,
         started=moment_in(_text(row, _DATE), _text(row, _TIME)),
-        description=_text(row, _DESCRIPTION),
         modalities=tuple(dict.fromkeys(modalities)),
         series_count=_count(row, _SERIES),
         instance_count=_count(row, STUDY_INSTANCES),

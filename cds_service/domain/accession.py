@@ -26,17 +26,17 @@ class Accession:
     patient_id: str  # logical id of the FHIR Patient whose record it is in
     at: datetime | None = None  # when it was ordered, or reported
     service_request_id: str | None = None  # logical id of the order
+    description: str = ""  # what was ordered or reported, in the EHR's words
 
 
 @dataclass(frozen=True, slots=True)
 class IndexedStudy:
-    """A study as an archive lists it."""
+    """A study as an archive lists it, without its description: it may be somebody else's."""
 
     study_uid: str
     archive_url: str  # where it was found
     patient_id: str | None = field(default=None, repr=False)  # the archive's own Patient ID
     started: datetime | None = None
-    description: str = ""
     modalities: tuple[str, ...] = ()
     series_count: int | None = None
     instance_count: int | None = None
@@ -59,7 +59,8 @@ def referred(
     """Return what the archive found under this number, as studies of the order's patient.
 
     Numbers are unique in a department and not in an archive: one that the archive has for several
-    patients names nobody's study.
+    patients names nobody's study. Each is described in the EHR's words: what the archive says of a
+    study is shown to nobody before its header tells that it is this patient's.
     """
     found = list(found)
     if len({one.patient_id for one in found}) > 1:
@@ -70,7 +71,7 @@ def referred(
             study_uid=one.study_uid,
             patient_id=accession.patient_id,
             started=one.started or accession.at,
-            description=one.description,
+            description=accession.description,
             modalities=one.modalities,
             series_count=one.series_count,
             instance_count=one.instance_count,

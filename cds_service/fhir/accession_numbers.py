@@ -40,7 +40,14 @@ def _accessions(resource: Json) -> Iterator[Accession]:
     for identifier in _objects(named):
         value = identifier.get("value")
         if _is_accession(identifier) and isinstance(value, str) and value.strip():
-            yield Accession(value.strip(), patient_id, at, request_id)
+            yield Accession(value.strip(), patient_id, at, request_id, _what(resource.get("code")))
+
+
+def _what(concept: object) -> str:
+    """Return a CodeableConcept in words; "" when it has none."""
+    code = concept if isinstance(concept, dict) else {}
+    words = [code.get("text"), *(one.get("display") for one in _objects(code.get("coding")))]
+    return next((one.strip() for one in words if isinstance(one, str) and one.strip()), "")
 
 
 def _is_accession(identifier: Json) -> bool:

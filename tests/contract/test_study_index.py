@@ -87,7 +87,7 @@ def test_without_a_registered_archive_there_is_none(given: Given) -> None:
 # --- what only a client of a real archive meets ------------------------------------------------
 
 
-def test_what_the_row_states_is_kept(server: WadoServer) -> None:
+def test_what_the_row_states_is_kept_but_for_its_description(server: WadoServer) -> None:
     server.rows = [
         a_row(
             {
@@ -111,7 +111,6 @@ def test_what_the_row_states_is_kept(server: WadoServer) -> None:
         server.base,
         "MRN-1",
         datetime(2026, 1, 2, 8, 30, 15, tzinfo=UTC),
-        "Chest X-ray",
         ("DX", "SR"),
         2,
         3,

@@ -30,7 +30,7 @@ Open = Callable[[], str]
 
 def under_the_number(**changes: Any) -> IndexedStudy:
     """What the archive has under the order's number, with what it says of the patient."""
-    about: dict[str, Any] = {**WHO, "description": "Chest frontal", "modalities": ("DX",)}
+    about: dict[str, Any] = {**WHO, "modalities": ("DX",)}
     return IndexedStudy(UID, "http://127.0.0.1:9/dicom-web", **(about | changes))
 
 
@@ -40,7 +40,7 @@ def an_oracle(sandbox: Sandbox, house: House, tenant: Tenant) -> Tenant:
     person = {**a_fhir_patient(PATIENT), "identifier": [{"value": "MRN-77"}]}
     sandbox.fhir.update(person)
     about = {"subject": {"reference": f"Patient/{PATIENT}"}, "intent": "order"}
-    sandbox.fhir.update(an_order("A-77", **about))
+    sandbox.fhir.update(an_order("A-77", **about, code={"text": "Chest frontal"}))
     return registered(house, replace(tenant, vendor=Vendor.ORACLE))
 
 

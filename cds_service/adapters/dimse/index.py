@@ -18,7 +18,7 @@ from cds_service.usecases.ports import Budget
 
 MOST = 20  # studies of one number
 _PATIENT = ("PatientID", "PatientBirthDate", "PatientSex", "PatientName")
-_ASKED = ("StudyInstanceUID", *_PATIENT, "StudyDate", "StudyTime", "StudyDescription")
+_ASKED = ("StudyInstanceUID", *_PATIENT, "StudyDate", "StudyTime")
 _COUNTS = ("NumberOfStudyRelatedSeries", "NumberOfStudyRelatedInstances")
 
 
@@ -76,7 +76,6 @@ def _indexed(row: dict[str, str], study_uid: str, base: str) -> IndexedStudy:
         archive_url=base,
         patient_id=row["PatientID"] or None,
         started=moment_in(row["StudyDate"], row["StudyTime"]),
-        description=row["StudyDescription"],
         modalities=tuple(dict.fromkeys(one for one in modalities if one)),
         series_count=int(series) if series.isdecimal() else None,
         instance_count=int(instances) if instances.isdecimal() else None,

@@ -74,6 +74,21 @@ def test_what_names_no_images_of_a_patient_is_left_out(order: dict[str, Any]) ->
     assert accessions_in({"resourceType": "Bundle", "entry": [{"resource": order}]}) == []
 
 
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        ({"text": " Chest X-ray "}, "Chest X-ray"),
+        ({"coding": [{"code": "36554-4"}, {"display": "XR Chest"}]}, "XR Chest"),
+        ({"text": 7, "coding": "XR Chest"}, ""),
+        ("Chest X-ray", ""),
+        (None, ""),
+    ],
+)
+def test_an_order_or_report_says_in_words_what_it_is_about(code: Any, said: str) -> None:
+    for resource in (an_order(code=code), a_report(code=code)):
+        assert [one.description for one in accessions_in(resource)] == [said]
+
+
 def test_an_order_without_a_readable_date_still_counts() -> None:
     assert accessions_in(an_order(authoredOn="yesterday")) == [Accession("A-1", "p-1", None, "o-1")]
 
@@ -88,11 +103,11 @@ def test_each_number_comes_once_as_its_newest_source_says_and_the_newest_first()
 # --- what the archive has under a number -------------------------------------------------------
 
 ARCHIVE = "http://127.0.0.1:9/dicom-web"
-ORDER = Accession("A-1", "p-1", day(2), "o-1")
+ORDER = Accession("A-1", "p-1", day(2), "o-1", "Chest X-ray")
 
 
 def test_a_study_of_the_index_becomes_a_study_of_the_orders_patient() -> None:
-    found = IndexedStudy("1.2.3", ARCHIVE, "MRN-1", day(4), "Chest", ("DX",), 1, 2)
+    found = IndexedStudy("1.2.3", ARCHIVE, "MRN-1", day(4), ("DX",), 1, 2)
 
     [study] = referred(ORDER, [found], "t-1")
 
@@ -100,6 +115,7 @@ def test_a_study_of_the_index_becomes_a_study_of_the_orders_patient() -> None:
     assert (study.accessions, study.service_request_id) == (("A-1",), "o-1")
     assert (study.started, study.modalities, study.instance_count) == (day(4), ("DX",), 2)
     assert study.archive_url == ARCHIVE and study.imaging_study_id is None
+    assert study.description == "Chest X-ray", "in the words of the order, not of the archive"
 
 
 def test_a_study_without_a_date_is_as_old_as_its_order() -> None:
