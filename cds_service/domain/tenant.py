@@ -9,6 +9,7 @@ from enum import StrEnum
 from types import MappingProxyType
 
 from cds_service.domain.archive_address import is_dimse
+from cds_service.domain.archive_credential import ArchiveCredential
 from cds_service.domain.binding import Strictness
 from cds_service.domain.dialect import DialectName
 from cds_service.domain.intake import Door
@@ -76,6 +77,8 @@ class Tenant:
     binding: Strictness = Strictness.STANDARD  # what must agree between EHR and images
     other_archives: tuple[str, ...] = ()  # for studies that are not in the first
     change_feed: str | None = None  # base of its archive's change feed (Orthanc's REST API, Azure)
+    # At most one for each base; an archive without one is sent Sightline's token of the EHR.
+    archive_credentials: tuple[ArchiveCredential, ...] = ()
 
     def __post_init__(self) -> None:
         if (self.jwks_url is None) == (self.jwks is None):
@@ -101,6 +104,16 @@ class Tenant:
     def dimse_archives(self) -> tuple[str, ...]:
         """Those that speak DIMSE."""
         return tuple(one for one in self.archives if is_dimse(one))
+
+    @property
+    def asked_bases(self) -> tuple[str, ...]:
+        """What an archive's credentials can be for: its DICOMweb bases, and its change feed."""
+        return tuple(one for one in (*self.web_archives, self.change_feed) if one)
+
+    @property
+    def credentials_in_use(self) -> tuple[ArchiveCredential, ...]:
+        """Those whose archive is still registered."""
+        return tuple(one for one in self.archive_credentials if one.base in self.asked_bases)
 
     @property
     def has_backend_client(self) -> bool:

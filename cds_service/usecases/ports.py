@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from cds_service.domain.accession import IndexedStudy
 from cds_service.domain.alert import AlertCount, AlertPolicies, AlertPolicy, Reaction
+from cds_service.domain.archive_credential import ArchiveCredential
 from cds_service.domain.audit import AuditEvent
 from cds_service.domain.card import Feedback, ShownCard
 from cds_service.domain.finding import Activation, Box, Coding, ModelIdentity, Result
@@ -69,7 +70,20 @@ class DoorRegister(Protocol):
         """Open or close it; raise NotFound. Twice has the effect of once."""
 
     def set_change_feed(self, tenant_id: str, address: str) -> None:
-        """Store the base of its archive's change feed; raise NotFound."""
+        """Store the base of its archive's change feed; raise NotFound.
+
+        The credentials of the feed before are forgotten, unless its archive has them too.
+        """
+
+
+class ArchiveCredentials(Protocol):
+    """Where it is kept what an archive asks for that takes no token of the EHR."""
+
+    def set_archive_credential(self, tenant_id: str, credential: ArchiveCredential) -> None:
+        """Store it in the place of its base's earlier one; raise NotFound."""
+
+    def remove_archive_credential(self, tenant_id: str, base: str) -> bool:
+        """Forget that of this base; False where there is none. Raises NotFound."""
 
 
 class StudyIndex(Protocol):

@@ -38,7 +38,9 @@ from tests.real.servers import Child, free_port, require
 LEASE_S, ATTEMPTS = 20, 3
 
 
-class Registrations(ports.Tenants, ports.TenantRegister, ports.DoorRegister, Protocol):
+class Registrations(
+    ports.Tenants, ports.TenantRegister, ports.DoorRegister, ports.ArchiveCredentials, Protocol
+):
     """All faces of the tenant table."""
 
 

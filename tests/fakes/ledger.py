@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from statistics import median
 
+from cds_service.domain.archive_credential import ArchiveCredential
 from cds_service.domain.audit import AuditEvent
 from cds_service.domain.card import Feedback, Outcome, ShownCard
 from cds_service.domain.finding import Result
@@ -38,7 +39,7 @@ class FakeClock:
 
 
 class FakeTenants:
-    """Tenants and TenantRegister."""
+    """Every face of the tenant table."""
 
     def __init__(self, *tenants: Tenant) -> None:
         self._by_id = {tenant.id: tenant for tenant in tenants}
@@ -81,7 +82,20 @@ class FakeTenants:
         self._by_id[tenant_id] = replace(tenant, doors=tuple(one for one in Door if one in doors))
 
     def set_change_feed(self, tenant_id: str, address: str) -> None:
-        self._by_id[tenant_id] = replace(self.get(tenant_id), change_feed=address)
+        after = replace(self.get(tenant_id), change_feed=address)
+        self._by_id[tenant_id] = replace(after, archive_credentials=after.credentials_in_use)
+
+    def set_archive_credential(self, tenant_id: str, credential: ArchiveCredential) -> None:
+        self.remove_archive_credential(tenant_id, credential.base)
+        tenant = self.get(tenant_id)
+        credentials = (*tenant.archive_credentials, credential)
+        self._by_id[tenant_id] = replace(tenant, archive_credentials=credentials)
+
+    def remove_archive_credential(self, tenant_id: str, base: str) -> bool:
+        tenant = self.get(tenant_id)
+        others = tuple(one for one in tenant.archive_credentials if one.base != base)
+        self._by_id[tenant_id] = replace(tenant, archive_credentials=others)
+        return others != tenant.archive_credentials
 
 
 @dataclass

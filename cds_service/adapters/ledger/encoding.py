@@ -5,10 +5,13 @@ reads, and give those that older ones did not write their defaults.
 """
 
 import json
+from base64 import b64decode, b64encode
+from collections.abc import Iterable
 from dataclasses import asdict
 from datetime import date, datetime
 from typing import Any
 
+from cds_service.domain.archive_credential import AccessKind, ArchiveCredential
 from cds_service.domain.finding import (
     Activation,
     Analysis,
@@ -68,6 +71,26 @@ def study_from(document: Document) -> StudyReference:
         accession=document["accession"],
         service_request_id=document["service_request_id"],
         other_accessions=tuple(document.get("other_accessions", ())),
+    )
+
+
+def credentials_document(credentials: Iterable[ArchiveCredential]) -> list[Document]:
+    """Write archive credentials, their secrets sealed as they are."""
+    return [asdict(one) | {"sealed": b64encode(one.sealed).decode()} for one in credentials]
+
+
+def credentials_from(documents: Iterable[Document]) -> tuple[ArchiveCredential, ...]:
+    """Read archive credentials."""
+    return tuple(
+        ArchiveCredential(
+            base=one["base"],
+            kind=AccessKind(one["kind"]),
+            sealed=b64decode(one["sealed"]),
+            name=one["name"],
+            token_url=one["token_url"],
+            scope=one["scope"],
+        )
+        for one in documents
     )
 
 

@@ -1,15 +1,17 @@
 """The registered EHRs, in the ledger.
 
-Source: ports Tenants, TenantRegister.
+Source: ports Tenants, TenantRegister, DoorRegister, ArchiveCredentials.
 """
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine, Row
 
 from cds_service.adapters.ledger.connection import insert_if_new, reading, writing
+from cds_service.adapters.ledger.encoding import credentials_document, credentials_from
 from cds_service.adapters.ledger.schema import intake_bell, intake_cursor, tenant
+from cds_service.domain.archive_credential import ArchiveCredential
 from cds_service.domain.binding import Strictness
 from cds_service.domain.dialect import DialectName
 from cds_service.domain.intake import Door
@@ -81,27 +83,62 @@ class SqlTenants:
     def set_door(self, tenant_id: str, door: Door, *, is_open: bool) -> None:
         """Open or close it; raise NotFound. Twice has the effect of once."""
         with writing(self._engine) as connection:
-            chosen = sa.select(tenant.c.doors).where(tenant.c.id == tenant_id).with_for_update()
-            row = connection.execute(chosen).one_or_none()
-            if row is None:
-                raise NotFound("There is no such EHR registration.")
-            doors = {*row.doors, door.value} if is_open else {*row.doors} - {door.value}
-            _set(connection, tenant_id, doors=[one.value for one in Door if one.value in doors])
+            before = _held(connection, tenant_id)
+            doors = {*before.doors, door} if is_open else {*before.doors} - {door}
+            _set(connection, tenant_id, doors=[one.value for one in Door if one in doors])
 
     def set_change_feed(self, tenant_id: str, address: str) -> None:
-        """Store the base of its archive's change feed; raise NotFound."""
+        """Store the base of its archive's change feed; raise NotFound.
+
+        The credentials of the feed before are forgotten, unless its archive has them too.
+        """
         with writing(self._engine) as connection:
-            if not _set(connection, tenant_id, change_feed=address):
-                raise NotFound("There is no such EHR registration.")
+            after = replace(_held(connection, tenant_id), change_feed=address)
+            _set(connection, tenant_id, change_feed=address)
+            _set_credentials(connection, tenant_id, after.credentials_in_use)
+
+    def set_archive_credential(self, tenant_id: str, credential: ArchiveCredential) -> None:
+        """Store it in the place of its base's earlier one; raise NotFound."""
+        with writing(self._engine) as connection:
+            others = _others(_held(connection, tenant_id), credential.base)
+            _set_credentials(connection, tenant_id, (*others, credential))
+
+    def remove_archive_credential(self, tenant_id: str, base: str) -> bool:
+        """Forget that of this base; False where there is none. Raises NotFound."""
+        with writing(self._engine) as connection:
+            before = _held(connection, tenant_id)
+            others = _others(before, base)
+            _set_credentials(connection, tenant_id, others)
+            return others != before.archive_credentials
 
 
-def _set(connection: Connection, tenant_id: str, **values: object) -> bool:
-    update = sa.update(tenant).where(tenant.c.id == tenant_id).values(**values)
-    return connection.execute(update).rowcount == 1
+def _held(connection: Connection, tenant_id: str) -> Tenant:
+    """Return the tenant, which nobody else changes until the transaction ends."""
+    chosen = sa.select(tenant).where(tenant.c.id == tenant_id).with_for_update()
+    row = connection.execute(chosen).one_or_none()
+    if row is None:
+        raise NotFound("There is no such EHR registration.")
+    return _tenant(row)
+
+
+def _others(one: Tenant, base: str) -> tuple[ArchiveCredential, ...]:
+    return tuple(known for known in one.archive_credentials if known.base != base)
+
+
+def _set(connection: Connection, tenant_id: str, **values: object) -> None:
+    connection.execute(sa.update(tenant).where(tenant.c.id == tenant_id).values(**values))
+
+
+def _set_credentials(
+    connection: Connection, tenant_id: str, credentials: tuple[ArchiveCredential, ...]
+) -> None:
+    _set(connection, tenant_id, archive_credentials=credentials_document(credentials))
 
 
 def _values(one: Tenant) -> dict[str, object]:
-    return asdict(one) | {name: list(getattr(one, name)) for name in _LISTS}
+    lists = {name: list(getattr(one, name)) for name in _LISTS}
+    credentials = credentials_document(one.archive_credentials)
+    return asdict(one) | lists | {"archive_credentials": credentials}
 
 
 def _refuse_taken(connection: Connection, new: Tenant) -> None:
@@ -148,4 +185,5 @@ def _tenant(row: Row[tuple[object, ...]]) -> Tenant:
         change_feed=row.change_feed,
         binding=Strictness(row.binding),
         other_archives=tuple(row.other_archives),
+        archive_credentials=credentials_from(row.archive_credentials),
     )
