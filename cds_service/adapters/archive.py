@@ -11,11 +11,17 @@ from typing import Protocol
 import requests
 from requests.auth import AuthBase
 
-from cds_service.adapters.archive_answer import CutOff, check_status, content_of, not_there
+from cds_service.adapters.archive_answer import (
+    CutOff,
+    check_status,
+    content_of,
+    not_there,
+    uids_in,
+)
 from cds_service.adapters.archive_json import ArchiveJson, Json, value_of
 from cds_service.adapters.egress import same_origin
 from cds_service.adapters.inbox_files import HEAD_BYTES
-from cds_service.adapters.inbox_header import identify, is_uid
+from cds_service.adapters.inbox_header import is_uid
 from cds_service.adapters.multipart import MultipartBroken, PartTooLarge
 from cds_service.adapters.series_list import listed_series
 from cds_service.adapters.side_by_side import (
@@ -31,9 +37,7 @@ from cds_service.errors import (
     EhrAnswerInvalid,
     EhrTimedOut,
     HostileInstance,
-    InstanceRefused,
     StudyIncomplete,
-    UnreadableInstance,
 )
 from cds_service.usecases.ports import Budget
 
@@ -96,7 +100,7 @@ class DicomWebArchive:
                 heads.append(instance[:HEAD_BYTES])
                 yield instance
         except CutOff as error:
-            came = _uids_in(heads, error)
+            came = uids_in(heads, error)
             listed = self._listed(tenant, study, path)
             if not listed or not came <= set(listed):
                 raise
@@ -258,15 +262,6 @@ def _uid(text: str) -> str:
 
 def _instance_path(study: StudyReference, series_uid: str, sop_uid: str) -> str:
     return f"studies/{_uid(study.study_uid)}/series/{_uid(series_uid)}/instances/{_uid(sop_uid)}"
-
-
-def _uids_in(heads: list[bytes], cut_off: CutOff) -> set[tuple[str, str]]:
-    """Return series and SOP UID of what came; raise `cut_off` where that cannot be told."""
-    try:
-        found = [identify(head) for head in heads]
-    except (InstanceRefused, UnreadableInstance):
-        raise cut_off from None
-    return {(one.series_uid, one.sop_uid) for one in found}
 
 
 def _said(row: Json, tag: str) -> str:

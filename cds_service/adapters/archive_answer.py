@@ -7,9 +7,16 @@ from collections.abc import Iterator
 
 import requests
 
+from cds_service.adapters.inbox_header import identify
 from cds_service.adapters.multipart import MultipartBroken, PartTooLarge, boundary_of, parts
 from cds_service.adapters.side_by_side import Answer
-from cds_service.errors import ArchiveFailed, ArchiveRefused, StudyIncomplete
+from cds_service.errors import (
+    ArchiveFailed,
+    ArchiveRefused,
+    InstanceRefused,
+    StudyIncomplete,
+    UnreadableInstance,
+)
 
 _CHUNK_BYTES = 64 * 1024
 
@@ -54,3 +61,12 @@ def _single(chunks: Iterator[bytes], limit_bytes: int) -> Iterator[bytes]:
 def not_there() -> StudyIncomplete:
     """Return the refusal of what no archive has."""
     return StudyIncomplete("not-in-archive", "the archive does not have its images")
+
+
+def uids_in(heads: list[bytes], cut_off: ArchiveFailed) -> set[tuple[str, str]]:
+    """Return series and SOP UID of what came; raise `cut_off` where that cannot be told."""
+    try:
+        found = [identify(head) for head in heads]
+    except (InstanceRefused, UnreadableInstance):
+        raise cut_off from None
+    return {(one.series_uid, one.sop_uid) for one in found}

@@ -18,7 +18,6 @@ import numpy as np
 import pytest
 from pydicom import Dataset, dcmread
 from pydicom.uid import DeflatedExplicitVRLittleEndian, JPEG2000Lossless
-from pynetdicom import evt
 from pynetdicom.sop_class import (
     StudyRootQueryRetrieveInformationModelFind as FIND,
 )
@@ -26,7 +25,7 @@ from pynetdicom.sop_class import (
 from cds_service.adapters.dimse.client import Patience
 from cds_service.adapters.dimse.connection import PDU_BYTES
 from cds_service.adapters.dimse.index import DimseIndex
-from cds_service.adapters.dimse.retrieval import DimseArchive, _storage
+from cds_service.adapters.dimse.retrieval import ASSOCIATIONS, DimseArchive, _storage
 from cds_service.adapters.egress import Egress
 from cds_service.adapters.side_by_side import Answer
 from cds_service.domain.instance_digest import instance_digest
@@ -43,7 +42,7 @@ from cds_service.errors import (
 )
 from cds_service.usecases.ports import Budget
 from tests.builders import a_study, a_tenant
-from tests.contract.dimse_archive import DimseServer, as_films, dimse_server
+from tests.contract.dimse_archive import DimseServer, as_films, cutting_relay, dimse_server
 from tests.fakes.imaging import STUDY_UID
 from tests.intake.dimse import tidied as tidied
 from tests.real.servers import free_port, orthanc
@@ -229,27 +228,6 @@ def test_an_archive_that_is_away_is_a_failure_that_is_tried_again() -> None:
     assert raised.value.retryable and STUDY_UID not in str(raised.value)
 
 
-def test_an_archive_that_aborts_in_the_middle_is_a_failure(server: DimseServer) -> None:
-    server.films = as_films(FIRST, SECOND)
-    server.before = lambda event, number: event.assoc.abort() if number else None
-
-    with pytest.raises(ArchiveFailed):
-        fetch(server)
-
-
-def test_a_connection_that_is_cut_in_the_middle_is_a_failure(server: DimseServer) -> None:
-    server.films = as_films(FIRST, SECOND)
-
-    def cut(event: evt.Event, number: int) -> None:
-        if number:
-            event.assoc.dul.socket.socket.shutdown(socket.SHUT_RDWR)
-
-    server.before = cut
-
-    with pytest.raises(ArchiveFailed):
-        fetch(server)
-
-
 def test_an_archive_that_falls_silent_is_left(server: DimseServer) -> None:
     server.films = as_films(FIRST)
     done = threading.Event()
@@ -388,6 +366,126 @@ def test_over_tls_the_certificate_must_name_the_host(
                 list(instances)
 
 
+# --- cut off ------------------------------------------------------------------------------------
+
+
+def numbers(server: DimseServer) -> list[str]:
+    """Return what each C-GET named last: the number of a series, or of an image in it."""
+    return [
+        (one.get("SOPInstanceUID") or one.SeriesInstanceUID).removeprefix(f"{STUDY_UID}.")
+        for one in server.asked
+    ]
+
+
+def of_both_series(count: int) -> list[bytes]:
+    return [
+        a_file(number, series)
+        for series in (FIRST_SERIES, SECOND_SERIES)
+        for number in range(1, count + 1)
+    ]
+
+
+@pytest.mark.parametrize("whole", [1, 2, 4])
+def test_a_series_that_was_cut_off_is_completed_and_nothing_comes_twice(
+    server: DimseServer, whole: int
+) -> None:
+    files = [a_file(number) for number in range(1, 6)]
+    server.films, server.cuts = as_films(*files), [whole]
+
+    instances = fetch(server)
+
+    assert len(instances) == 5 and all(map(same, instances, files))
+    assert numbers(server) == ["1", *(f"1.{number}" for number in range(whole + 1, 6))]
+
+
+def test_an_archive_that_aborts_in_the_middle_is_asked_for_the_rest(server: DimseServer) -> None:
+    server.films = as_films(FIRST, SECOND)
+    server.before = lambda event, number: event.assoc.abort() if number else None
+
+    instances = fetch(server)
+
+    assert len(instances) == 2 and all(map(same, instances, (FIRST, SECOND)))
+
+
+def test_a_series_that_came_whole_is_not_asked_for_again(server: DimseServer) -> None:
+    files = of_both_series(3)
+    server.films, server.cuts = as_films(*files), [4]
+
+    instances = fetch(server)
+
+    assert len(instances) == 6 and all(map(same, instances, files))
+    assert numbers(server) == ["1", "2", "2.2", "2.3"]
+
+
+def test_a_series_that_had_not_begun_is_asked_for_whole(server: DimseServer) -> None:
+    files = of_both_series(2)
+    server.films, server.cuts = as_films(*files), [2]
+
+    instances = fetch(server)
+
+    assert len(instances) == 4 and all(map(same, instances, files))
+    assert numbers(server) == ["1", "2", "2"]
+
+
+def test_what_is_completed_may_be_cut_off_once_more_and_then_no_more(server: DimseServer) -> None:
+    server.films = as_films(*(a_file(number) for number in range(1, 6)))
+    server.cuts = [1] * (ASSOCIATIONS - 1)
+
+    assert len(fetch(server)) == 5
+
+    server.cuts, seen = [1] * ASSOCIATIONS, []
+    server.titles.clear()
+    with pytest.raises(ArchiveFailed):
+        for one in real().instances(at(server), a_study(), Budget()):
+            seen.append(instance_digest(one))
+
+    assert len(set(seen)) == len(seen) == ASSOCIATIONS
+    assert len(server.titles) == ASSOCIATIONS  # one query of each
+
+
+def test_an_archive_that_is_cut_off_before_the_first_image_is_not_asked_again(
+    server: DimseServer,
+) -> None:
+    server.films, server.cuts = as_films(FIRST), [0]
+
+    with pytest.raises(ArchiveFailed):
+        fetch(server)
+
+    assert len(server.titles) == 1
+
+
+def test_a_list_without_what_came_completes_nothing(server: DimseServer) -> None:
+    server.films, server.cuts = as_films(FIRST, SECOND), [1]
+    server.hidden = frozenset({f"{FIRST_SERIES}.1"})
+
+    with pytest.raises(ArchiveFailed):
+        fetch(server)
+
+
+def test_an_archive_that_sends_more_than_the_image_asked_for_gives_each_once(
+    server: DimseServer,
+) -> None:
+    files = [a_file(number) for number in range(1, 4)]
+    server.films, server.cuts = as_films(*files), [1]
+    server.ignores = ("SOPInstanceUID",)
+
+    instances = fetch(server)
+
+    assert len(instances) == 3 and all(map(same, instances, files))
+
+
+def test_the_budget_is_one_for_what_came_before_and_after_the_cut(server: DimseServer) -> None:
+    server.films = as_films(*(a_file(number) for number in range(1, 6)))
+    server.cuts = [2]
+    seen = []
+
+    with pytest.raises(StudyTooLarge):
+        for one in real().instances(at(server), a_study(), Budget(instances=4)):
+            seen.append(one)
+
+    assert len(seen) == 4
+
+
 # --- the series ---------------------------------------------------------------------------------
 
 
@@ -451,20 +549,42 @@ def test_a_wildcard_is_nobodys_number(server: DimseServer) -> None:
 # --- Orthanc ------------------------------------------------------------------------------------
 
 
-@pytest.mark.real
-@pytest.mark.xdist_group("orthanc")
-def test_orthanc_gives_what_it_has_by_c_get(tmp_path: Path) -> None:
-    port = free_port()
+def orthanc_settings(port: int) -> dict[str, object]:
     us = {"AET": "SIGHTLINE", "Host": "127.0.0.1", "Port": 104, "AllowGet": True}
-    settings = {
+    return {
         "DicomServerEnabled": True,
         "DicomPort": port,
         "DicomAet": "ORTHANC",
         "DicomCheckCalledAet": True,
         "DicomModalities": {"sightline": us},
     }
+
+
+@pytest.mark.real
+@pytest.mark.xdist_group("orthanc")
+def test_orthanc_completes_what_was_cut_off(tmp_path: Path) -> None:
+    port = free_port()
+    picture = np.random.default_rng(7).integers(0, 4096, (256, 256), dtype=np.uint16)
+    files = [a_file(number, pixels=picture) for number in range(1, 6)]
+    with (
+        orthanc(tmp_path, **orthanc_settings(port)) as archive,
+        cutting_relay(port, after=2 * len(files[0]) + picture.nbytes // 2) as (relay, callers),
+    ):
+        archive.upload(*files)
+        tenant = a_tenant(archive_base=f"dicom://SIGHTLINE@ORTHANC@127.0.0.1:{relay}")
+
+        instances = list(real().instances(tenant, a_study(), Budget()))
+
+    assert sorted(map(instance_digest, instances)) == sorted(map(instance_digest, files))
+    assert len(callers) == 2
+
+
+@pytest.mark.real
+@pytest.mark.xdist_group("orthanc")
+def test_orthanc_gives_what_it_has_by_c_get(tmp_path: Path) -> None:
+    port = free_port()
     other = a_file(1, SECOND_SERIES)
-    with orthanc(tmp_path, **settings) as archive:
+    with orthanc(tmp_path, **orthanc_settings(port)) as archive:
         archive.upload(FIRST, SECOND, other)
         base = f"dicom://SIGHTLINE@ORTHANC@127.0.0.1:{port}"
         tenant = a_tenant(archive_base=base)

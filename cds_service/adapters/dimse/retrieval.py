@@ -1,7 +1,8 @@
 """Fetch instances from an archive without DICOMweb: C-FIND for its series, C-GET for their images.
 
 C-GET brings the images on the association that asked for them, so nothing has to listen, and only
-the registered host and port is ever dialled. C-MOVE is not spoken.
+the registered host and port is ever dialled. C-MOVE is not spoken. What was cut off in the middle
+is completed on another association, image by image.
 
 Source: DICOM PS3.4 C.4 (C-FIND, C-GET), C.6.2 (Study Root), PS3.5 10 (transfer syntaxes).
 """
@@ -27,18 +28,24 @@ from pydicom.uid import (
 )
 from pynetdicom.presentation import PresentationContext, build_context
 
-from cds_service.adapters.archive_answer import not_there
+from cds_service.adapters.archive_answer import not_there, uids_in
 from cds_service.adapters.codestream import RETIRED_JPEG
 from cds_service.adapters.decoders import CANDIDATES
 from cds_service.adapters.dimse.answers import cut_off
 from cds_service.adapters.dimse.client import Addresses, Conversation, Patience, conversation
 from cds_service.adapters.egress import Origin
+from cds_service.adapters.inbox_files import HEAD_BYTES
 from cds_service.adapters.inbox_header import is_uid
 from cds_service.adapters.side_by_side import Allowance
 from cds_service.domain.archive_address import DimseAddress, dimse_address
 from cds_service.domain.study import SeriesReference, StudyReference
 from cds_service.domain.tenant import Tenant
-from cds_service.errors import HostileInstance, StudyIncomplete, UnreadableInstance
+from cds_service.errors import (
+    ArchiveFailed,
+    HostileInstance,
+    StudyIncomplete,
+    UnreadableInstance,
+)
 from cds_service.usecases.ports import Budget
 
 # An association has 128 contexts at the most (PS3.8 9.3.2.2): with one for each compression, so
@@ -66,6 +73,7 @@ _NO_IMAGES = frozenset(
     }
 )
 
+ASSOCIATIONS = 3  # of one study at the most, when the archive cuts them off in the middle
 _INSTANCES = "NumberOfSeriesRelatedInstances"
 
 
@@ -76,7 +84,7 @@ class DimseArchive:
         self._addresses, self._patience = addresses, patience or Patience()
 
     def instances(self, tenant: Tenant, study: StudyReference, budget: Budget) -> Iterator[bytes]:
-        """Yield each instance of the study once, as it was sent; one association per archive.
+        """Yield each instance of the study once, as it was sent; a cut is gone on from.
 
         Raises as the DICOMweb archive does, and UnreadableInstance "no-image" where no series
         can hold one.
@@ -135,17 +143,27 @@ class DimseArchive:
         wanted: list[str],
         allowance: Allowance,
     ) -> Iterator[bytes]:
-        """Yield the images of the wanted series of one archive; nothing where it has none."""
-        with self._talk(tenant, address, allowance, _storage()) as talk:
-            rows = {row["SeriesInstanceUID"]: row["Modality"] for row in talk.find(asked)}
-            series = [one for one in rows if is_uid(one) and (one in wanted or not wanted)]
-            with_images = [one for one in series if rows[one] not in _NO_IMAGES]
-            if series and not with_images:
-                raise UnreadableInstance("no-image", "it holds no image")
-            for one in with_images:
-                yield from talk.get(
-                    _identifier("SERIES", asked.StudyInstanceUID, SeriesInstanceUID=one)
-                )
+        """Yield the images of the wanted series of one archive; nothing where it has none.
+
+        An archive that falls silent before the first image is a failure at once.
+        """
+        left: list[str] = []  # of the series
+        heads: list[bytes] = []  # of what came of the first of them
+        has_begun = False
+        for further in reversed(range(ASSOCIATIONS)):
+            try:
+                with self._talk(tenant, address, allowance, _storage()) as talk:
+                    left = left if has_begun else _with_images(talk.find(asked), wanted)
+                    while left:
+                        for one in _images(talk, asked.StudyInstanceUID, left[0], heads):
+                            has_begun = True
+                            heads.append(one[:HEAD_BYTES])
+                            yield one
+                        del left[0], heads[:]
+                return
+            except ArchiveFailed:
+                if not has_begun or not further:
+                    raise
 
     @contextmanager
     def _talk(
@@ -165,6 +183,42 @@ class DimseArchive:
             conversation(address, checked, answer, self._patience, storage) as talk,
         ):
             yield talk
+
+
+def _with_images(rows: Iterator[dict[str, str]], wanted: list[str]) -> list[str]:
+    """Return the wanted series that may hold images; none where the archive has no series."""
+    modalities = {row["SeriesInstanceUID"]: row["Modality"] for row in rows}
+    series = [one for one in modalities if is_uid(one) and (one in wanted or not wanted)]
+    with_images = [one for one in series if modalities[one] not in _NO_IMAGES]
+    if series and not with_images:
+        raise UnreadableInstance("no-image", "it holds no image")
+    return with_images
+
+
+def _images(
+    talk: Conversation, study_uid: str, series_uid: str, heads: list[bytes]
+) -> Iterator[bytes]:
+    """Yield a series at once; or, of one that was cut off, what is not among these `heads`."""
+    if not heads:
+        yield from talk.get(_identifier("SERIES", study_uid, SeriesInstanceUID=series_uid))
+        return
+    came = uids_in(heads, cut_off())
+    asked = _identifier("IMAGE", study_uid, SeriesInstanceUID=series_uid, SOPInstanceUID="")
+    listed = [(series_uid, row["SOPInstanceUID"]) for row in talk.find(asked)]
+    if not came <= set(listed):
+        raise cut_off()
+    for uids in dict.fromkeys(listed):
+        if uids not in came:
+            asked.SOPInstanceUID = _checked(uids[1])
+            yield _one_of(list(talk.get(asked)), uids)
+
+
+def _one_of(instances: list[bytes], uids: tuple[str, str]) -> bytes:
+    """Return the one that was asked for; an archive may send more for a key that it ignores."""
+    for one in instances:
+        if uids_in([one[:HEAD_BYTES]], cut_off()) == {uids}:
+            return one
+    raise cut_off()
 
 
 def _listed(rows: list[dict[str, str]]) -> tuple[SeriesReference, ...]:
