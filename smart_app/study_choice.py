@@ -15,6 +15,7 @@ from cds_service.domain.job import Job, JobState
 from cds_service.domain.standing import standing_for, standing_results
 from cds_service.domain.study import StudyReference
 from cds_service.errors import EhrRefused, NotFound, ScopeDenied, UpstreamFailed
+from cds_service.usecases.hasten_analysis import hasten_analysis
 from smart_app.chart import patient_of, study_of
 from smart_app.open_launch import OpenLaunch
 from smart_app.study_list import studies_of
@@ -102,9 +103,14 @@ def choose_study(
 def with_analysis(launch: OpenLaunch, choice: StudyChoice) -> StudyChoice:
     """Ask for the analysis of a study that no hook has asked about, so that a launch is enough.
 
-    A study whose patient the EHR does not describe stays as it is: its images could not be
-    matched to anybody.
+    One that waits because an intake door asked for it goes before what nobody waits for. A study
+    whose patient the EHR does not describe stays as it is: its images could not be matched to
+    anybody.
     """
+    if choice.is_running:
+        owner = (launch.session.tenant_id, launch.session.patient_id)
+        jobs = launch.house.jobs
+        hasten_analysis(jobs.of_models(*owner, [choice.study_uid]), jobs=jobs)
     if choice.result is not None or choice.job is not None or choice.study is None:
         return choice
     patient = patient_of(launch)

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from math import ceil
 
+from cds_service.domain.line import Priority
 from cds_service.domain.study import PatientFacts, StudyReference
 
 
@@ -46,6 +47,7 @@ class Job:
     updated_at: datetime
     error: str | None = None  # class of the last error, such as "ArchiveFailed"
     result_id: str | None = None
+    priority: Priority = Priority.ASKED
 
     @property
     def is_analysing(self) -> bool:

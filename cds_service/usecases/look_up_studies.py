@@ -26,6 +26,7 @@ from cds_service.fhir.imaging_study import (
     withdrawn_in,
 )
 from cds_service.usecases.gather_prefetch import NEWEST, PATIENT, STUDIES, Gathering
+from cds_service.usecases.hasten_analysis import hasten_analysis
 from cds_service.usecases.hook_desk import HookDesk
 from cds_service.usecases.ports import Resource
 from cds_service.usecases.read_by_models import Reading, readings_of
@@ -163,6 +164,8 @@ def _from_list(listed: _Listed, call: HookCall, tenant: Tenant, desk: HookDesk) 
         one for one in readings if one.study.study_uid in young and one.wants_analysis(desk.clock())
     ]
     asked = _dispatched(wanted, listed, call, tenant, desk)
+    waiting = [one.job for one in readings if one.job is not None and one.study.study_uid in young]
+    hasten_analysis(waiting, jobs=desk.jobs)
     said = (replace(one, job=asked.get(one.key, one.job)) for one in readings)
     return [
         Known(one.study, one.said, one.job, one.is_by_another_model)

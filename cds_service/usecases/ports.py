@@ -149,7 +149,14 @@ class Jobs(Protocol):
 
         A key whose job has failed is opened again; one that is open or done is returned as is.
         With `again` a done one is opened too: another result has taken the place of its own.
-        The priority is that of the job when it is made or opened again.
+        The priority is that of the job when it is made or opened again; one that is open is
+        hastened.
+        """
+
+    def hasten(self, job_ids: Sequence[str], priority: Priority) -> None:
+        """Let those that are open count as asked for now with this priority, if that is sooner.
+
+        A priority never falls, and none is due later than before.
         """
 
     def get(self, job_id: str) -> Job:

@@ -84,6 +84,58 @@ def test_a_job_opened_again_has_the_priority_of_who_asked_last(ledger: Ledger) -
     assert taken(ledger, other) == "again"
 
 
+def test_a_routine_job_that_somebody_asks_for_goes_before_the_routine_ones(ledger: Ledger) -> None:
+    first, second = (asked(ledger, key, priority=ROUTINE) for key in ("first", "second"))
+
+    asked(ledger, "second")
+
+    assert [ledger.jobs.wait_for(one).before for one in (second, first)] == [0, 1]
+    assert ledger.jobs.get(second.id).priority is ASKED
+    assert [taken(ledger, first), taken(ledger, first)] == ["second", "first"]
+
+
+def test_a_job_that_is_asked_for_less_urgently_stays_as_it_is(ledger: Ledger) -> None:
+    critical = asked(ledger, "critical", priority=CRITICAL)
+    chart = asked(ledger, "chart")
+
+    asked(ledger, "critical", priority=ROUTINE)
+    ledger.jobs.hasten([critical.id], ASKED)
+
+    assert ledger.jobs.get(critical.id).priority is CRITICAL
+    assert [taken(ledger, chart), taken(ledger, chart)] == ["critical", "chart"]
+
+
+def test_asking_again_and_again_does_not_put_a_job_off(ledger: Ledger) -> None:
+    old = asked(ledger, "old", wait_s=ASKED.patience.total_seconds() - 1)
+    asked(ledger, "old", wait_s=2)
+    ledger.jobs.hasten([old.id], ASKED)
+
+    critical = asked(ledger, "critical", priority=CRITICAL)
+
+    assert taken(ledger, critical) == "old"
+
+
+def test_a_hastened_job_is_due_as_soon_as_one_that_was_asked_for_then(ledger: Ledger) -> None:
+    chart = asked(ledger, "chart", priority=ROUTINE)
+    ledger.jobs.hasten([chart.id, "no such job"], ASKED)
+    ledger.clock.advance(ASKED.patience.total_seconds() + 1)
+
+    critical = asked(ledger, "critical", priority=CRITICAL)
+
+    assert taken(ledger, critical) == "chart"
+
+
+def test_only_what_is_still_to_be_done_is_hastened(ledger: Ledger) -> None:
+    job = asked(ledger, "over", priority=ROUTINE)
+    lease = ledger.jobs.take(job.id, "worker")
+    assert lease is not None
+    ledger.jobs.give_up(lease, "ArchiveRefused", retry=False)
+
+    ledger.jobs.hasten([job.id], ASKED)
+
+    assert ledger.jobs.get(job.id).priority is ROUTINE
+
+
 def test_a_job_that_was_sent_back_waits_for_the_sweep(ledger: Ledger) -> None:
     lease = ledger.jobs.take(asked(ledger, "sent back").id, "worker")
     assert lease is not None

@@ -110,7 +110,6 @@ class _Entry:
     rung_at: datetime | None = None
     started_at: datetime | None = None
     crashes: int = 0
-    priority: Priority = Priority.ASKED
     due_at: datetime = LONG_AGO
 
     @property
@@ -151,13 +150,15 @@ class FakeJobs:
             if entry.job.dispatch_key == dispatch_key:
                 may_open = {JobState.FAILED, JobState.DONE} if again else {JobState.FAILED}
                 if entry.job.state not in may_open:
+                    self.hasten([entry.job.id], priority)
                     return entry.job, False
                 if entry.job.state is JobState.DONE:
                     self._set(entry, created_at=now, result_id=None)
                 entry.patient, entry.rung_at = patient, now
-                entry.priority, entry.due_at = priority, due_at
+                entry.due_at = due_at
                 self._set(
                     entry,
+                    priority=priority,
                     study=study,
                     state=JobState.OPEN,
                     step=JobStep.QUEUED,
@@ -175,9 +176,18 @@ class FakeJobs:
             attempts=0,
             created_at=now,
             updated_at=now,
+            priority=priority,
         )
-        self._entries[job.id] = _Entry(job, patient, rung_at=now, priority=priority, due_at=due_at)
+        self._entries[job.id] = _Entry(job, patient, rung_at=now, due_at=due_at)
         return job, True
+
+    def hasten(self, job_ids: Sequence[str], priority: Priority) -> None:
+        for job_id in job_ids:
+            entry = self._entries.get(job_id)
+            if entry is not None and entry.is_open:
+                entry.due_at = min(entry.due_at, self._clock() + priority.patience)
+                sooner = min(entry.job.priority, priority)
+                entry.job = replace(entry.job, priority=sooner)
 
     def get(self, job_id: str) -> Job:
         return self._entry(job_id).job
@@ -243,7 +253,7 @@ class FakeJobs:
             if entry.started_at is not None:
                 served[tenant_id] = max(served.get(tenant_id, LONG_AGO), entry.started_at)
         waiting = (
-            Waiting(job_id, entry.job.study.tenant_id, entry.priority, entry.due_at)
+            Waiting(job_id, entry.job.study.tenant_id, entry.job.priority, entry.due_at)
             for job_id, entry in self._entries.items()
             if entry.is_open
             and entry.expires_at is None

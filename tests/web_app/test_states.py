@@ -10,6 +10,7 @@ import pytest
 from cds_service.domain.audit import AuditAction
 from cds_service.domain.finding import InstanceReason, Result
 from cds_service.domain.job import Job, JobState
+from cds_service.domain.line import Priority
 from cds_service.domain.tenant import Tenant
 from cds_service.errors import EhrRefused, EhrTimedOut, ScopeDenied, SightlineError
 from cds_service.usecases.ports import EhrRecord, Resource
@@ -124,6 +125,23 @@ def test_a_queued_job_says_its_place_and_promises_nothing(
         "wait": "1 before this one, waiting to be started",
         "said": "Step 1 of 5: Queued",
     }
+
+
+def test_a_study_that_waits_moves_up_when_its_chart_is_opened(
+    house: House, browser: Browser, opened: str
+) -> None:
+    for number in (2, 3):
+        other = a_study(patient_id=f"p-{number}", study_uid=f"1.2.840.99999.{number}")
+        house.jobs.open(f"d-{number}", other, a_patient(), "m", priority=Priority.ROUTINE)
+    job, _ = house.jobs.open("d-1", a_study(), a_patient(), "m", priority=Priority.ROUTINE)
+    before = browser.get(f"{opened}status?job={job.id}").json
+
+    page = browser.get(opened).text
+
+    assert before is not None and before["wait"].startswith("2 before this one")
+    assert "before this one" not in page and "Analysis queued" in page
+    assert house.jobs.wait_for(job).before == 0
+    assert [one.priority for one in house.jobs.all] == [Priority.ROUTINE] * 2 + [Priority.ASKED]
 
 
 def test_a_running_job_over_an_older_result_shows_both(

@@ -11,7 +11,13 @@ from uuid import uuid4
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine, Row
 
-from cds_service.adapters.ledger.connection import insert_if_new, ledger_clock, reading, writing
+from cds_service.adapters.ledger.connection import (
+    appending,
+    insert_if_new,
+    ledger_clock,
+    reading,
+    writing,
+)
 from cds_service.adapters.ledger.encoding import (
     patient_bytes,
     patient_from,
@@ -115,7 +121,14 @@ class SqlJobs:
                 done = sa.and_(of_key, job.c.state == JobState.DONE)
                 anew = {**fresh, "result_id": None, "created_at": now}  # the study's newest job
                 made = connection.execute(sa.update(job).where(done).values(anew)).rowcount == 1
+            if not made:
+                _hasten(connection, of_key, priority, now)
             return job_from(connection.execute(sa.select(job).where(of_key)).one()), made
+
+    def hasten(self, job_ids: Sequence[str], priority: Priority) -> None:
+        """Let those that are open count as asked for now with this priority, if that is sooner."""
+        with appending(self._engine) as connection:
+            _hasten(connection, job.c.id.in_(job_ids), priority, self._now(connection))
 
     def get(self, job_id: str) -> Job:
         """Return the job; raise NotFound."""
@@ -288,6 +301,22 @@ class SqlJobs:
         return Lease(job_from(row), row.token, row.lease_owner, expires_at, patient_from(sealed))
 
 
+def _hasten(
+    connection: Connection, which: sa.ColumnElement[bool], priority: Priority, now: datetime
+) -> None:
+    rank = sa.literal(int(priority), job.c.priority.type)
+    due_at = sa.literal(now + priority.patience, job.c.due_at.type)
+    is_slower, is_later = job.c.priority > rank, job.c.due_at > due_at
+    connection.execute(
+        sa.update(job)
+        .where(which, is_open, sa.or_(is_slower, is_later))
+        .values(
+            priority=sa.case((is_slower, rank), else_=job.c.priority),
+            due_at=sa.case((is_later, due_at), else_=job.c.due_at),
+        )
+    )
+
+
 def _of_studies(
     tenant_id: str, patient_id: str, study_uids: Sequence[str]
 ) -> sa.Select[tuple[object, ...]]:
@@ -345,4 +374,5 @@ def job_from(row: Row[tuple[object, ...]]) -> Job:
         updated_at=row.updated_at,
         error=row.error,
         result_id=row.result_id,
+        priority=Priority(row.priority),
     )
