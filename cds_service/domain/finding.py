@@ -194,16 +194,21 @@ def _digest(*parts: str) -> str:
 
 def dispatch_key(
     tenant_id: str,
+    patient_id: str,
     study_uid: str,
     series_count: int | None,
     instance_count: int | None,
     model_digest: str,
     configuration: str,
 ) -> str:
-    """Name the work that a hook asks for: the same key is one job, however many hooks ask."""
+    """Name the work that a hook asks for: the same key is one job, however many hooks ask.
+
+    A study that the EHR gives to another patient is new work: whose it is was judged for the first.
+    """
     return _digest(
         "dispatch",
         tenant_id,
+        patient_id,
         study_uid,
         str(series_count),
         str(instance_count),
@@ -214,15 +219,21 @@ def dispatch_key(
 
 def result_key(
     tenant_id: str,
+    patient_id: str,
     study_uid: str,
     instance_digests: tuple[str, ...],
     model_digest: str,
     configuration: str,
+    *,
+    is_mismatch: bool = False,
 ) -> str:
-    """Name a result: the same instances, model and configuration are never run twice."""
-    return _digest(
-        "result", tenant_id, study_uid, *sorted(instance_digests), model_digest, configuration
-    )
+    """Name a result: the same instances, model and configuration are never run twice.
+
+    is_mismatch   the images did not agree with the patient: another result, for they may do so
+                  once the EHR has put the patient's data right
+    """
+    kind, owner = "mismatch" if is_mismatch else "result", (tenant_id, patient_id, study_uid)
+    return _digest(kind, *owner, *sorted(instance_digests), model_digest, configuration)
 
 
 def finding_uuid(tenant_id: str, study_uid: str, model_id: str, finding_code: str) -> UUID:

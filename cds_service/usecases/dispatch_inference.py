@@ -30,6 +30,7 @@ def dispatch_inference(
     """
     key = dispatch_key(
         study.tenant_id,
+        study.patient_id,
         study.study_uid,
         study.series_count,
         study.instance_count,

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from cds_service.domain.audit import AuditAction, AuditEvent
-from cds_service.domain.binding import MISMATCH_CODES
+from cds_service.domain.binding import MISMATCH_CODES, check_patient
 from cds_service.domain.finding import (
     Analysis,
     AnalysisStatus,
@@ -25,7 +25,13 @@ from cds_service.domain.job import JobStep, Lease
 from cds_service.domain.publication import Publication, PublicationState
 from cds_service.domain.study import StudyReference, series_for, stated_instances
 from cds_service.domain.tenant import Tenant
-from cds_service.errors import LeaseLost, SightlineError, StudyUnusable, UpstreamFailed
+from cds_service.errors import (
+    LeaseLost,
+    PatientMismatch,
+    SightlineError,
+    StudyUnusable,
+    UpstreamFailed,
+)
 from cds_service.usecases.analyse_study import analyse_study
 from cds_service.usecases.list_series import with_series
 from cds_service.usecases.ports import (
@@ -136,7 +142,8 @@ def _computed(lease: Lease, tenant: Tenant, bench: Workbench) -> Result:
             raise
         return _stored(lease, bench, _refused(lease, bench, error), ())
     digests = tuple(instance.digest for instance in instances)
-    if known is not None and known.key == _key(lease, bench, digests):
+    is_known = known is not None and known.key == _key(lease, bench, digests)
+    if known is not None and is_known and _agree(instances, lease, study, tenant, bench):
         return known
 
     def advance(step: JobStep) -> None:
@@ -174,9 +181,31 @@ def _fetched(
     return instances
 
 
+def _agree(
+    instances: list[SourceInstance],
+    lease: Lease,
+    study: StudyReference,
+    tenant: Tenant,
+    bench: Workbench,
+) -> bool:
+    """Tell whether images that were analysed before are this patient's as the EHR has them now."""
+    for instance in instances:
+        try:
+            header = bench.reader.header(instance.data)
+            if lease.patient is not None:
+                check_patient(header, lease.patient, study.accessions, tenant.binding)
+        except PatientMismatch:
+            return False
+        except StudyUnusable:
+            continue  # it was not used then either
+    return True
+
+
 def _stored(lease: Lease, bench: Workbench, analysis: Analysis, digests: tuple[str, ...]) -> Result:
     study = lease.job.study
-    if analysis.reason is not None and analysis.reason.code in MISMATCH_CODES:
+    is_mismatch = analysis.reason is not None and analysis.reason.code in MISMATCH_CODES
+    key = _key(lease, bench, digests, is_mismatch=is_mismatch)
+    if is_mismatch and not _is_newest(key, lease, bench):
         _audit(bench, lease, AuditAction.PATIENT_MISMATCH, "refused", ", ".join(analysis.notes))
         log.error("patient mismatch: job=%s tenant=%s", lease.job.id, study.tenant_id)
     elif "name-differs" in analysis.notes:
@@ -186,7 +215,7 @@ def _stored(lease: Lease, bench: Workbench, analysis: Analysis, digests: tuple[s
         log.error("pixels differ: job=%s tenant=%s", lease.job.id, study.tenant_id)
     result = Result(
         id=bench.new_id(),
-        key=_key(lease, bench, digests),
+        key=key,
         tenant_id=study.tenant_id,
         patient_id=study.patient_id,
         study_uid=study.study_uid,
@@ -199,9 +228,20 @@ def _stored(lease: Lease, bench: Workbench, analysis: Analysis, digests: tuple[s
     return bench.results.save(result, lease)
 
 
-def _key(lease: Lease, bench: Workbench, digests: tuple[str, ...]) -> str:
+def _is_newest(key: str, lease: Lease, bench: Workbench) -> bool:
+    """Tell whether this model's newest result of the study is the one with this key."""
+    study = lease.job.study
+    stored = bench.results.of_models(study.tenant_id, study.patient_id, [study.study_uid])
+    return any(one.key == key for one in stored)
+
+
+def _key(
+    lease: Lease, bench: Workbench, digests: tuple[str, ...], *, is_mismatch: bool = False
+) -> str:
     study, model = lease.job.study, bench.classifiers(lease.job.model_id).identity
-    return result_key(study.tenant_id, study.study_uid, digests, model.digest, model.configuration)
+    owner = (study.tenant_id, study.patient_id, study.study_uid)
+    what = (digests, model.digest, model.configuration)
+    return result_key(*owner, *what, is_mismatch=is_mismatch)
 
 
 def _refused(lease: Lease, bench: Workbench, error: StudyUnusable) -> Analysis:

@@ -5,11 +5,14 @@ Source: architecture "Three keys"; threat T22 (a study that grew).
 
 from datetime import datetime, timedelta
 
+from cds_service.domain.binding import MISMATCH_CODES
 from cds_service.domain.finding import ModelIdentity, Result
 from cds_service.domain.job import Job, JobState
 from cds_service.domain.study import StudyReference
 
 RETRY_FAILED_AFTER = timedelta(minutes=10)
+# Whose images they are may be put right at the EHR or the archive, and nobody tells us.
+RETRY_MISMATCH_AFTER = timedelta(hours=1)
 
 
 def wants_analysis(
@@ -20,6 +23,8 @@ def wants_analysis(
     now: datetime,
 ) -> bool:
     """Tell whether a job has to be asked for: none yet, a failed one, new images, a new model.
+
+    One whose images did not match the patient is asked for again after a while.
 
     job, result   the newest that the ledger has of this study
     model         the one that the study would go to now
@@ -32,6 +37,10 @@ def wants_analysis(
         return True
     if job.state is not JobState.DONE or result is None:
         return False
+    reason = result.analysis.reason
+    is_mismatch = reason is not None and reason.code in MISMATCH_CODES
+    if is_mismatch and now - job.updated_at > RETRY_MISMATCH_AFTER:
+        return True
     return not model.is_same_version_as(result.analysis.model)
 
 

@@ -8,12 +8,14 @@ import pytest
 
 from cds_service.domain.audit import AuditAction
 from cds_service.domain.card import Card
+from cds_service.domain.finding import AnalysisStatus, Reason
 from cds_service.domain.hook import FhirAuthorization, HookCall, Prefetch, PrefetchState
 from cds_service.domain.job import JobStep
 from cds_service.domain.line import Priority
 from cds_service.domain.tenant import Tenant
 from cds_service.errors import EhrBusy, EhrRefused, EhrTimedOut, PrefetchUnavailable
 from cds_service.usecases.answer_hook import answer_hook
+from cds_service.usecases.wants_analysis import RETRY_MISMATCH_AFTER
 from tests.builders import a_finding, a_model, a_patient, a_study, a_tenant, an_analysis
 from tests.fakes.neighbours import GOOD_TOKEN, hanging
 from tests.unit.cards.builders import (
@@ -135,6 +137,39 @@ def test_a_study_that_grew_is_analysed_again_and_the_old_finding_stays(a_house: 
 
     assert house.dispatched == ["1.2.840.99999.1"]
     assert "signs of pneumonia" in card.summary and "New images" in card.detail_markdown
+
+
+def test_a_study_that_another_patient_has_now_is_analysed_for_that_patient(
+    a_house: MakeHouse,
+) -> None:
+    house = a_house()
+    know(house)
+    moved = a_study_resource(subject={"reference": "Patient/p-2"})
+    theirs = {
+        "patient": present(a_patient_resource(id="p-2")),
+        "studies": present(a_bundle(moved)),
+    }
+
+    (card,) = cards_of(house, a_call(patient_id="p-2", prefetch=theirs))
+
+    assert house.dispatched == ["1.2.840.99999.1"] and len(house.doorbell.rung) == 2
+    assert "running" in card.summary and "pneumonia" not in card.summary
+    assert {job.study.patient_id for job in house.jobs.all} == {"p-1", "p-2"}
+
+
+def test_a_study_that_did_not_match_is_tried_again_after_a_while(a_house: MakeHouse) -> None:
+    house = a_house()
+    reason = Reason("patient-mismatch", "images could not be matched to this patient")
+    status = AnalysisStatus.NOT_ANALYSED
+    know(house, analysis=an_analysis(findings=(), status=status, reason=reason))
+
+    (card,) = cards_of(house)
+    assert "could not be matched" in card.summary and house.dispatched == []
+
+    house.clock.advance(RETRY_MISMATCH_AFTER.total_seconds() + 1)
+    (card,) = cards_of(house)
+    assert "could not be matched" in card.summary
+    assert house.dispatched == ["1.2.840.99999.1"] and len(house.doorbell.rung) == 2
 
 
 def test_a_study_whose_counts_are_not_stated_this_time_is_not_called_changed(

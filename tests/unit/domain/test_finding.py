@@ -18,24 +18,28 @@ def test_a_score_is_never_shown_as_one(probability: float) -> None:
     assert score_text(probability) == ">0.99"
 
 
-def test_the_dispatch_key_changes_with_the_counts_the_model_and_the_tenant() -> None:
-    key = dispatch_key("t", "1.2", 1, 1, "sha256:a", "c")
+def test_the_dispatch_key_changes_with_whose_it_is_the_counts_and_the_model() -> None:
+    key = dispatch_key("t", "p", "1.2", 1, 1, "sha256:a", "c")
 
     others = {
-        dispatch_key("u", "1.2", 1, 1, "sha256:a", "c"),
-        dispatch_key("t", "1.2", 1, 2, "sha256:a", "c"),
-        dispatch_key("t", "1.2", None, 1, "sha256:a", "c"),
-        dispatch_key("t", "1.2", 1, 1, "sha256:b", "c"),
-        dispatch_key("t", "1.2", 1, 1, "sha256:a", "d"),
+        dispatch_key("u", "p", "1.2", 1, 1, "sha256:a", "c"),
+        dispatch_key("t", "q", "1.2", 1, 1, "sha256:a", "c"),
+        dispatch_key("t", "p", "1.2", 1, 2, "sha256:a", "c"),
+        dispatch_key("t", "p", "1.2", None, 1, "sha256:a", "c"),
+        dispatch_key("t", "p", "1.2", 1, 1, "sha256:b", "c"),
+        dispatch_key("t", "p", "1.2", 1, 1, "sha256:a", "d"),
     }
-    assert len(others) == 5 and key not in others
+    assert len(others) == 6 and key not in others
 
 
-def test_the_result_key_does_not_depend_on_the_order_of_the_instances() -> None:
-    assert result_key("t", "1.2", ("a", "b"), "m", "c") == result_key(
-        "t", "1.2", ("b", "a"), "m", "c"
-    )
-    assert result_key("t", "1.2", ("ab",), "m", "c") != result_key("t", "1.2", ("a", "b"), "m", "c")
+def test_the_result_key_depends_on_whose_the_instances_are_and_not_on_their_order() -> None:
+    def key(*digests: str, patient_id: str = "p", is_mismatch: bool = False) -> str:
+        named = ("t", patient_id, "1.2", digests, "m", "c")
+        return result_key(*named, is_mismatch=is_mismatch)
+
+    assert key("a", "b") == key("b", "a") != key("ab")
+    others = {key("a", "b"), key("a", "b", patient_id="q"), key("a", "b", is_mismatch=True)}
+    assert len(others) == 3
 
 
 def test_a_finding_has_one_name_per_tenant_study_model_and_code() -> None:

@@ -361,6 +361,59 @@ def test_an_accession_number_of_another_study_is_a_mismatch() -> None:
     assert house.results.all[0].analysis.notes == ("accession-differs",)
 
 
+def asked_for(house: House, patient: PatientFacts, **study: Any) -> str:
+    """Ask for the same images once more, as the EHR states study and patient now."""
+    again = a_study(patient_id=patient.patient_id, **study)
+    key = f"again-{len(house.jobs.all)}"
+    house.job_id = house.jobs.open(key, again, patient, "cxr_pneumonia_peds")[0].id
+    return house.work()
+
+
+def test_a_study_that_the_ehr_gave_to_another_patient_has_no_number_there(house: House) -> None:
+    house.work()
+
+    assert asked_for(house, a_patient(patient_id="p-2", identifiers=("MRN-2",))) == "done"
+
+    first, moved = house.results.all
+    assert (first.patient_id, moved.patient_id) == ("p-1", "p-2")
+    assert first.analysis.findings and not moved.analysis.findings
+    assert moved.analysis.reason is not None
+    assert moved.analysis.reason.code == "patient-mismatch"
+    assert house.jobs.get(house.job_id).result_id == moved.id
+
+
+def test_a_patient_whose_data_were_put_right_is_matched_when_asked_again() -> None:
+    house = House(patient=a_patient(identifiers=("MRN-TYPO",)))
+    house.work()
+    assert [one.analysis.notes for one in house.results.all] == [("patient-id-differs",)]
+
+    asked_for(house, a_patient())
+
+    refused, found = house.results.all
+    assert found.analysis.findings and not refused.analysis.findings
+    assert house.jobs.get(house.job_id).result_id == found.id
+
+
+def test_a_known_result_is_not_repeated_for_a_patient_whose_data_now_differ(house: House) -> None:
+    house.work()
+
+    asked_for(house, a_patient(identifiers=("MRN-2",)))
+
+    known, refused = house.results.all
+    assert known.analysis.findings and refused.analysis.notes == ("patient-id-differs",)
+    assert (AuditAction.PATIENT_MISMATCH, "refused") in house.audited()
+
+
+def test_a_mismatch_that_is_found_again_is_one_alert() -> None:
+    house = House(patient=a_patient(identifiers=("MRN-2",)))
+    house.work()
+
+    asked_for(house, house.patient)
+
+    assert len(house.results.all) == 1
+    assert house.audited().count((AuditAction.PATIENT_MISMATCH, "refused")) == 1
+
+
 def test_a_name_spelled_otherwise_is_noted_for_the_administrator_and_shown_all_the_same() -> None:
     house = House(patient=a_patient(names=("Meier Anna",)))
     film = house.reader.holding(b"named", 0.9, a_header(patient_name="Smith^John"))
