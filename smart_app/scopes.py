@@ -14,8 +14,9 @@ RESOURCES = (
 )
 # Across patients, as far as the user may see them anyway.
 USER_RESOURCES = (("Patient", "rs"), ("ImagingStudy", "rs"), ("Observation", "rs"))
-# Instead of ImagingStudy where an EHR has none: an order's number leads to its study.
-ORDERS = ("ServiceRequest", "rs")
+# Instead of ImagingStudy where an EHR has none: an order's or report's number leads to its study.
+ORDERS = (("ServiceRequest", "rs"), ("DiagnosticReport", "rs"))
+STUDIES = (("ImagingStudy", "rs"),)
 WHO = ("Practitioner", "r")  # the user's own record: which languages they speak
 ROLES = ("PractitionerRole", "rs")
 
@@ -35,6 +36,11 @@ _CONTEXT = {
 }
 
 
+def leading_to_studies(*, with_studies: bool) -> tuple[tuple[str, str], ...]:
+    """Return the types, and rights, of which one must be readable for a study to be shown."""
+    return STUDIES if with_studies else ORDERS
+
+
 def scope_for(
     kind: LaunchKind,
     *,
@@ -50,12 +56,11 @@ def scope_for(
     with_studies   whether the EHR has ImagingStudy
     """
     level = "user" if kind is LaunchKind.USER else "patient"
-    listed = USER_RESOURCES if kind is LaunchKind.USER else RESOURCES
-    resources = [
-        ORDERS if name == "ImagingStudy" and not with_studies else (name, rights)
-        for name, rights in listed
-    ]
-    about = [(level, *one) for one in resources]
+    listed: tuple[tuple[str, str], ...] = USER_RESOURCES if kind is LaunchKind.USER else RESOURCES
+    if not with_studies:
+        others = (one for one in listed if one not in STUDIES)
+        listed = tuple(dict.fromkeys((*others, *ORDERS)))
+    about = [(level, *one) for one in listed]
     about += [("user", *one) for one in (WHO, *([ROLES] if with_roles else []))]
     wanted = (f"{of}/{name}.{rights if speaks_v2 else 'read'}" for of, name, rights in about)
     return " ".join((*_CONTEXT[kind], "openid", "fhirUser", *filter(None, [refresh]), *wanted))

@@ -44,7 +44,7 @@ def open_chart(
     unknown = NotFound("This study is not in your worklist.")
     if session.kind is not LaunchKind.USER:
         raise unknown
-    results = ReadableResults(house.results, session.tenant_id, readable)
+    results = ReadableResults(house.results, house.jobs, session.tenant_id, readable)
     jobs = ReadableJobs(house.jobs, session.tenant_id, readable)
     try:
         case = _case(name, results, jobs)
@@ -65,6 +65,7 @@ class ReadableResults:
     """The Results port, as if the ledger held only what this user can read."""
 
     results: Results
+    jobs: Jobs  # where an EHR has no ImagingStudy they know the order's number
     tenant_id: str
     readable: ReadableStudies
 
@@ -89,7 +90,20 @@ class ReadableResults:
 
     def _allowed(self, found: list[Result]) -> list[Result]:
         own = [one for one in found if one.tenant_id == self.tenant_id]
-        return _readable(own, _of_result, self.readable)
+        unnamed: dict[str, list[str]] = {}
+        for one in own:
+            if one.imaging_study_id is None:
+                unnamed.setdefault(one.patient_id, []).append(one.study_uid)
+        jobs = {
+            (patient_id, uid): job
+            for patient_id, uids in unnamed.items()
+            for uid, job in self.jobs.newest_for(self.tenant_id, patient_id, uids).items()
+        }
+        return _readable(
+            own,
+            lambda one: _of_result(one, jobs.get((one.patient_id, one.study_uid))),
+            self.readable,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,8 +191,8 @@ def _case(name: str, results: Results, jobs: Jobs) -> Case:
     raise NotFound("This names no study.")
 
 
-def _of_result(result: Result) -> Case:
-    return Case(result.patient_id, result.study_uid, result, None)
+def _of_result(result: Result, job: Job | None = None) -> Case:
+    return Case(result.patient_id, result.study_uid, result, job)
 
 
 def _of_job(job: Job) -> Case:

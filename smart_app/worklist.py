@@ -21,7 +21,7 @@ from smart_app.chart import Banner, banner_in
 from smart_app.language import _
 from smart_app.open_launch import OpenLaunch, within_session
 from smart_app.readable import ReadableSet
-from smart_app.scopes import LaunchKind
+from smart_app.scopes import LaunchKind, leading_to_studies
 from smart_app.session import SealedStore
 from smart_app.study_choice import Unread
 from smart_app.user_chart import CHART_MARK, chart_name
@@ -77,6 +77,7 @@ def worklist(launch: OpenLaunch) -> Response:
             rows=[_row(launch, entry, readable) for entry in page.entries],
             page=page,
             unread=unread,
+            rights=_rights(launch),
             choice=choice,
             is_chosen=choice != Choice(),
             states={state: _(word) for state, word in STATES.items()},
@@ -92,6 +93,11 @@ def worklist(launch: OpenLaunch) -> Response:
     )
 
 
+def _rights(launch: OpenLaunch) -> str:
+    [(kind, right), *_others] = leading_to_studies(with_studies=launch.tenant.has_imaging_studies)
+    return f"user/Patient.rs, user/{kind}.{right}"
+
+
 def _read(
     launch: OpenLaunch, choice: Choice, number: int
 ) -> tuple[WorklistPage, ReadableSet, Unread | None]:
@@ -99,7 +105,8 @@ def _read(
     session, house = launch.session, launch.house
     readable = ReadableSet(launch.handle, session, launch.tenant, house)
     nothing = WorklistPage(number, (), has_next=False)
-    if not (session.may("Patient", "s") and session.may("ImagingStudy", "s")):
+    leading = leading_to_studies(with_studies=launch.tenant.has_imaging_studies)
+    if not (session.may("Patient", "s") and any(session.may(one, "s") for one, _ in leading)):
         return nothing, readable, Unread.NOT_ALLOWED
     try:
         page = read_worklist(

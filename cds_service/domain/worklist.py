@@ -4,7 +4,7 @@ Source: issue "Worklist" (urgency, age of the study, waiting time; critical find
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 
@@ -40,8 +40,12 @@ class ChartStudy:
     """Whose study it is and how the EHR knows it: what a user must be able to read."""
 
     patient_id: str
-    imaging_study_id: str  # logical id
+    imaging_study_id: (
+        str | None
+    )  # logical id; None: the EHR stated none, an order's number led here
     study_uid: str
+    accessions: tuple[str, ...] = field(default=(), repr=False)  # those numbers
+    service_request_id: str | None = None  # logical id of the order, where it is known
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,13 +59,18 @@ class Case:
 
     @property
     def chart_study(self) -> ChartStudy | None:
-        """What to ask the EHR about; None where it was never said which resource it is."""
-        stated = None
+        """What to ask the EHR about; None where it never named a resource or a number."""
+        asked = self.job.study if self.job is not None else None
         if self.result is not None:
             stated = self.result.imaging_study_id
-        elif self.job is not None:
-            stated = self.job.study.imaging_study_id
-        return ChartStudy(self.patient_id, stated, self.study_uid) if stated else None
+        else:
+            stated = asked.imaging_study_id if asked else None
+        if stated is not None:
+            return ChartStudy(self.patient_id, stated, self.study_uid)
+        if asked is None or asked.imaging_study_id is not None or not asked.accessions:
+            return None
+        numbered = asked.accessions, asked.service_request_id
+        return ChartStudy(self.patient_id, None, self.study_uid, *numbered)
 
     @property
     def started(self) -> datetime | None:

@@ -284,7 +284,10 @@ class ReadableStudies(Protocol):
     """What one signed-in user's own token can read, as the EHR said a minute ago or later."""
 
     def among(self, studies: Iterable[ChartStudy]) -> set[ChartStudy]:
-        """Return those whose Patient and ImagingStudy both can be read; raise UpstreamFailed."""
+        """Return those whose Patient and ImagingStudy both can be read; raise UpstreamFailed.
+
+        At an EHR without ImagingStudy the order or report of the study's number takes its place.
+        """
 
     @property
     def gave_up(self) -> bool:

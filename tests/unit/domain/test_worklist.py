@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from cds_service.domain.alert import Reaction, ReactionKind
 from cds_service.domain.finding import Coding, Result
 from cds_service.domain.job import Job, JobState, JobStep
-from cds_service.domain.worklist import Case, Choice, Entry, Urgency, entry_of
+from cds_service.domain.worklist import Case, ChartStudy, Choice, Entry, Urgency, entry_of
 from tests.builders import NOW, a_finding, a_result, a_study, an_analysis, not_analysed
 
 OTHER = Coding("http://snomed.info/sct", "60046008", "Pleural effusion")
@@ -92,6 +92,20 @@ def test_what_is_known_comes_from_the_result_else_from_the_job() -> None:
     assert alone.chart_study is not None and alone.chart_study.imaging_study_id == "s-9"
     assert alone.description == "CT" and alone.modalities == ("CT",)
     assert a_case(a_result()).modalities == ()
+
+
+def test_where_the_ehr_names_no_imaging_study_the_number_of_the_order_is_what_to_ask_about() -> (
+    None
+):
+    numbered = a_study(imaging_study_id=None, accession="A-1", service_request_id="o-1")
+    job, result = a_job(study=numbered), a_result(imaging_study_id=None)
+    wanted = ChartStudy("p-1", None, "1.2.840.99999.1", ("A-1",), "o-1")
+
+    assert a_case(result, job).chart_study == a_case(None, job).chart_study == wanted
+    assert a_case(result, None).chart_study is None
+    without = a_job(study=a_study(imaging_study_id=None))
+    assert a_case(result, without).chart_study is None
+    assert "A-1" not in repr(wanted)
 
 
 def test_a_time_without_a_zone_can_be_compared() -> None:
