@@ -193,6 +193,7 @@ def _rows(tenant: Tenant) -> list[tuple[str, str]]:
         ("client kind", tenant.client_kind.value),
         ("archive", tenant.archive_base or "none"),
         ("other archives", _listed(tenant.other_archives, "none")),
+        ("images", tenant.images.value),
         ("binding", tenant.binding.value),
         ("origins", _listed(tenant.origins, "none")),
         ("vendor", tenant.vendor.value),

@@ -11,6 +11,7 @@ import click
 
 from cds_service.domain.binding import Strictness
 from cds_service.domain.dialect import DialectName
+from cds_service.domain.image_form import ImageForm
 from cds_service.domain.smart_client import ClientKind
 from cds_service.domain.tenant import ALGORITHM_KEYS, DEFAULT_ALGORITHMS, Vendor
 from cds_service.errors import RegistrationRefused
@@ -40,6 +41,7 @@ _KINDS: dict[str, type] = {
     "client_kind": ClientKind,
     "vendor": Vendor,
     "dialect": DialectName,
+    "images": ImageForm,
 }
 
 # No option has a default of its own: what is not typed is the Registration's default when an EHR
@@ -105,6 +107,12 @@ _OPTIONS = (
         multiple=True,
         metavar="URL",
         help="A further archive, asked after the first; repeatable.",
+    ),
+    click.option(
+        "--images",
+        type=click.Choice([form.value for form in ImageForm]),
+        help="As which DICOMweb archives are asked for images "
+        f"(default: {ImageForm.AS_STORED.value}).",
     ),
     click.option(
         "--binding",

@@ -12,6 +12,7 @@ from cds_service.domain.archive_address import is_dimse
 from cds_service.domain.archive_credential import ArchiveCredential
 from cds_service.domain.binding import Strictness
 from cds_service.domain.dialect import DialectName
+from cds_service.domain.image_form import ImageForm
 from cds_service.domain.intake import Door
 from cds_service.domain.smart_client import ClientKind
 
@@ -76,6 +77,7 @@ class Tenant:
     doors: tuple[Door, ...] = ()  # that its administrator opened, in the order of Door
     binding: Strictness = Strictness.STANDARD  # what must agree between EHR and images
     other_archives: tuple[str, ...] = ()  # for studies that are not in the first
+    images: ImageForm = ImageForm.AS_STORED  # as which DICOMweb archives are asked for them
     change_feed: str | None = None  # base of its archive's change feed (Orthanc's REST API, Azure)
     # At most one for each base; an archive without one is sent Sightline's token of the EHR.
     archive_credentials: tuple[ArchiveCredential, ...] = ()

@@ -13,6 +13,7 @@ from urllib.parse import SplitResult, urlsplit
 from cds_service.domain.archive_address import dimse_address, is_dimse
 from cds_service.domain.binding import Strictness
 from cds_service.domain.dialect import DialectName
+from cds_service.domain.image_form import ImageForm
 from cds_service.domain.smart_client import ClientKind
 from cds_service.domain.tenant import (
     ALGORITHM_KEYS,
@@ -59,6 +60,7 @@ class Registration:
     client_secret: str | None = field(default=None, repr=False)
     archive_base: str | None = None
     other_archives: tuple[str, ...] = ()
+    images: ImageForm = ImageForm.AS_STORED
     binding: Strictness = Strictness.STANDARD
     origins: tuple[str, ...] = ()
     vendor: Vendor = Vendor.GENERIC
@@ -100,6 +102,7 @@ def described(registration: Registration) -> dict[str, Any]:
         other_archives=tuple(
             dict.fromkeys(_archive(other) for other in registration.other_archives)
         ),
+        images=registration.images,
         binding=registration.binding,
         origins=tuple(dict.fromkeys(_origin(origin) for origin in registration.origins)),
         vendor=registration.vendor,

@@ -77,6 +77,7 @@ tenant = sa.Table(
     sa.Column("change_feed", sa.String),
     sa.Column("binding", sa.String, nullable=False),
     sa.Column("other_archives", sa.JSON, nullable=False),
+    sa.Column("images", sa.String, nullable=False),
     sa.Column("archive_credentials", sa.JSON, nullable=False),  # their secrets sealed
 )
 

@@ -14,6 +14,7 @@ from cds_service.adapters.ledger.schema import intake_bell, intake_cursor, tenan
 from cds_service.domain.archive_credential import ArchiveCredential
 from cds_service.domain.binding import Strictness
 from cds_service.domain.dialect import DialectName
+from cds_service.domain.image_form import ImageForm
 from cds_service.domain.intake import Door
 from cds_service.domain.smart_client import ClientKind
 from cds_service.domain.tenant import Tenant, Vendor
@@ -185,5 +186,6 @@ def _tenant(row: Row[tuple[object, ...]]) -> Tenant:
         change_feed=row.change_feed,
         binding=Strictness(row.binding),
         other_archives=tuple(row.other_archives),
+        images=ImageForm(row.images),
         archive_credentials=credentials_from(row.archive_credentials),
     )

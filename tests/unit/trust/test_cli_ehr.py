@@ -12,6 +12,7 @@ from cds_service.cli import main
 from cds_service.domain.card import Feedback, Outcome, ShownCard
 from cds_service.domain.dialect import DialectName
 from cds_service.domain.finding import Coding
+from cds_service.domain.image_form import ImageForm
 from cds_service.domain.tenant import Vendor
 from cds_service.usecases.client_secret import open_client_secret
 from tests.builders import NOW
@@ -141,6 +142,16 @@ def test_an_ehr_is_listed_and_removed_by_its_name(run: Run) -> None:
     assert "https://ehr.example.org/fhir" in run("list").output
     assert run("remove", "St. Elsewhere").exit_code == 0
     assert run("list").output == ""
+
+
+def test_the_form_of_images_is_a_choice_and_as_stored_without_one(run: Run, data: Path) -> None:
+    run(*ADD)
+
+    result = run("change", "St. Elsewhere", "--images", "uncompressed")
+
+    (tenant,) = SqlTenants(connect(f"sqlite:///{data / 'ledger.sqlite'}")).all()
+    assert tenant.images is ImageForm.UNCOMPRESSED
+    assert result.output.split() == ["images", "as-stored", "->", "uncompressed"]
 
 
 def test_a_change_says_what_was_and_what_is_and_leaves_the_rest(run: Run, data: Path) -> None:
