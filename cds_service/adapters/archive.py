@@ -9,7 +9,6 @@ from functools import partial
 from typing import Protocol
 
 import requests
-from requests.auth import AuthBase
 
 from cds_service.adapters.archive_answer import (
     CutOff,
@@ -18,6 +17,7 @@ from cds_service.adapters.archive_answer import (
     not_there,
     uids_in,
 )
+from cds_service.adapters.archive_auth import AuthFor, unsigned
 from cds_service.adapters.archive_json import ArchiveJson, Json, value_of
 from cds_service.adapters.egress import same_origin
 from cds_service.adapters.inbox_files import HEAD_BYTES
@@ -55,12 +55,12 @@ class SessionFor(Protocol):
 
 
 class DicomWebArchive:
-    """WADO-RS under the tenant's allow-list and token."""
+    """WADO-RS under the tenant's allow-list and credentials."""
 
     def __init__(
         self,
         session_for: SessionFor,
-        auth_for: Callable[[Tenant], AuthBase | None] = lambda _tenant: None,
+        auth_for: AuthFor = unsigned,
         *,
         only_at_study: bool = False,
     ) -> None:
@@ -214,7 +214,7 @@ class DicomWebArchive:
         """Call the archive and read its parts, every failure as one of ours."""
         session = self._session_for(tenant, max_bytes=answer.body_bytes, body_s=_BODY_S)
         headers = {"Accept": _ACCEPT, "Accept-Encoding": "identity"}
-        auth = self._auth_for(tenant)
+        auth = self._auth_for(tenant, url)
         failure = ArchiveFailed
         try:
             with session.get(url, headers=headers, auth=auth, stream=True) as response:
@@ -226,18 +226,6 @@ class DicomWebArchive:
         except (EhrTimedOut, requests.RequestException, MultipartBroken) as error:
             # Their texts hold the address, and with it the study's UID.
             raise failure("The archive did not answer, or not to the end.") from error
-
-
-class LaunchToken(AuthBase):
-    """The access token of one launch on a request (SMART Imaging Access)."""
-
-    def __init__(self, access_token: str) -> None:
-        self._access_token = access_token
-
-    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        """Sign the request."""
-        request.headers["Authorization"] = f"Bearer {self._access_token}"
-        return request
 
 
 def _bases(tenant: Tenant, own: list[str]) -> list[str]:

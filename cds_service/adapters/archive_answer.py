@@ -7,12 +7,12 @@ from collections.abc import Iterator
 
 import requests
 
+from cds_service.adapters.archive_auth import refused
 from cds_service.adapters.inbox_header import identify
 from cds_service.adapters.multipart import MultipartBroken, PartTooLarge, boundary_of, parts
 from cds_service.adapters.side_by_side import Answer
 from cds_service.errors import (
     ArchiveFailed,
-    ArchiveRefused,
     InstanceRefused,
     StudyIncomplete,
     UnreadableInstance,
@@ -30,7 +30,7 @@ def check_status(status: int) -> None:
     if status in (204, 404, 410):
         raise not_there()
     if status in (401, 403):
-        raise ArchiveRefused(f"The archive does not let us read (HTTP {status}).")
+        raise refused(status)
     if status == 206:
         raise StudyIncomplete("partly-in-archive", "the archive has only some of its images")
     if status != 200:

@@ -7,12 +7,13 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import requests
-from requests.auth import AuthBase
 
+from cds_service.adapters.archive_auth import AuthFor, refused, unsigned
 from cds_service.adapters.egress import MEBIBYTE
+from cds_service.adapters.kept_token import WAIT_S
 from cds_service.domain.intake import Clue, clue_of
 from cds_service.domain.tenant import Tenant
-from cds_service.errors import ArchiveFailed, ArchiveRefused, EhrAnswerInvalid, EhrTimedOut
+from cds_service.errors import ArchiveFailed, EhrAnswerInvalid, EhrTimedOut
 from cds_service.fhir import bounded_json
 
 MAX_BYTES = 8 * MEBIBYTE  # of one answer
@@ -29,7 +30,7 @@ class ArchiveJson:
     def __init__(
         self,
         session_for: Callable[..., requests.Session],
-        auth_for: Callable[[Tenant], AuthBase | None] = lambda _tenant: None,
+        auth_for: AuthFor = unsigned,
         timeout_s: float = TIMEOUT_S,
     ) -> None:
         """`timeout_s`: to connect, between two packets, and for a whole body."""
@@ -46,7 +47,7 @@ class ArchiveJson:
         """
         session = self._session_for(tenant, max_bytes=MAX_BYTES, body_s=self._timeout_s)
         headers = {"Accept": "application/dicom+json, application/json"}
-        auth = self._auth_for(tenant)
+        auth = self._auth_for(tenant, url, timeout_s=min(WAIT_S, self._timeout_s))
         try:
             response = session.get(
                 url, params=params, headers=headers, auth=auth, timeout=self._timeout_s
@@ -85,7 +86,7 @@ def values_of(dataset: Json, tag: str) -> list[object]:
 
 def _parsed(response: requests.Response) -> object:
     if response.status_code in (401, 403):
-        raise ArchiveRefused(f"The archive does not let us read (HTTP {response.status_code}).")
+        raise refused(response.status_code)
     if response.status_code in (204, 404, 410):
         return None
     if response.status_code != 200:

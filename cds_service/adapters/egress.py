@@ -116,6 +116,19 @@ class Egress:
         self._on_refused(tenant, where)
         return EndpointNotAllowed("The address is not one that this EHR's registration allows.")
 
+    def is_inside(self, url: str) -> bool:
+        """Tell whether this address leads to this machine or a private network, as far as known.
+
+        A name that does not resolve here and now counts: each connection looks again.
+        Raises EndpointNotAllowed for an odd address.
+        """
+        origin = origin_of(url)
+        try:
+            found = self._resolve(origin.host, origin.port, 0, socket.SOCK_STREAM)
+        except (OSError, UnicodeError):
+            return True
+        return not any(_is_global(ip_address(str(entry[4][0]))) for entry in found)
+
     def addresses(self, tenant: Tenant, origin: Origin, *, registered: bool) -> list[str]:
         """Resolve once; refuse the whole name when one of its addresses is off limits."""
         found = self._resolve(origin.host, origin.port, 0, socket.SOCK_STREAM)
@@ -165,8 +178,15 @@ class _Door(HTTPAdapter):
         self._egress, self._tenant = egress, tenant
         self._body_s, self._max_bytes = body_s, max_bytes
         named = (tenant.fhir_base, tenant.jwks_url, *tenant.jkus)
-        archives = (*tenant.web_archives, tenant.change_feed)
-        self._registered = frozenset(origin_of(url) for url in (*named, *archives) if url)
+        logins = tenant.credentials_in_use
+        tokens = [one.token_url for one in logins]
+        self._registered = frozenset(
+            origin_of(url) for url in (*named, *tenant.asked_bases, *tokens) if url
+        )
+        guarded = frozenset(
+            origin_of(url) for url in (*(one.base for one in logins), *tokens) if url
+        )
+        self._in_clear = frozenset(one for one in guarded if one.scheme == "http")
         self._also = also
 
     def send(
@@ -204,7 +224,11 @@ class _Door(HTTPAdapter):
 
     def _pin(self, scheme: str, host: str, port: int) -> list[str]:
         origin = Origin(scheme, host.strip("[]"), port)
-        return self._egress.addresses(self._tenant, origin, registered=origin in self._registered)
+        found = self._egress.addresses(self._tenant, origin, registered=origin in self._registered)
+        if origin in self._in_clear and any(_is_global(ip_address(one)) for one in found):
+            self._egress.refuse(self._tenant, str(origin))
+            raise EndpointNotAllowed("Credentials do not cross the internet in the clear.")
+        return found
 
 
 class _CappedBody:
@@ -237,17 +261,26 @@ def _is_permitted(address: Address, registered_host: str | None) -> bool:
     registration itself says so: otherwise a rebinding name server could point it at us. Cloud
     metadata (link-local) and multicast are never an EHR.
     """
-    if isinstance(address, IPv6Address):
-        inner = address.ipv4_mapped or address.sixtofour
-        if inner is None and address in _NAT64:
-            inner = IPv4Address(int(address) & 0xFFFFFFFF)
-        if inner is not None:
-            return _is_permitted(inner, registered_host)
+    address = _inner(address)
     if address.is_link_local or address.is_multicast or address.is_unspecified:
         return False
     if address.is_loopback:
         return registered_host is not None and _says_loopback(registered_host)
     return registered_host is not None or address.is_global
+
+
+def _is_global(address: Address) -> bool:
+    return _inner(address).is_global
+
+
+def _inner(address: Address) -> Address:
+    """Return the IPv4 address inside an IPv6 one, if there is one."""
+    if not isinstance(address, IPv6Address):
+        return address
+    inner = address.ipv4_mapped or address.sixtofour
+    if inner is None and address in _NAT64:
+        inner = IPv4Address(int(address) & 0xFFFFFFFF)
+    return inner or address
 
 
 def _says_loopback(host: str) -> bool:

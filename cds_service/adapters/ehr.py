@@ -11,9 +11,10 @@ from urllib.parse import parse_qsl, urlencode, urljoin
 
 import requests
 
-from cds_service.adapters.backend_token import BackendTokens, Token
+from cds_service.adapters.backend_token import BackendTokens
 from cds_service.adapters.egress import MEBIBYTE, Egress, same_origin
 from cds_service.adapters.pauses import Pauses
+from cds_service.adapters.token_endpoint import Token
 from cds_service.domain.hook import FhirAuthorization
 from cds_service.domain.smart_scope import allows
 from cds_service.domain.tenant import Tenant

@@ -37,6 +37,8 @@ class AuditAction(StrEnum):
     INTAKE_CLOSED = "intake-closed"
     PUSH_ALLOWED = "push-allowed"
     PUSH_REVOKED = "push-revoked"
+    ARCHIVE_CREDENTIAL_SET = "archive-credential-set"
+    ARCHIVE_CREDENTIAL_REMOVED = "archive-credential-removed"
     IMAGES_PUSHED = "images-pushed"
     IMAGES_ERASED = "images-erased"
 

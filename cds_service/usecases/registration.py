@@ -88,9 +88,9 @@ def described(registration: Registration) -> dict[str, Any]:
         fhir_base=_base("FHIR base", registration.fhir_base),
         # Issuer, JWKS address and jku are compared as exact texts, so nothing is trimmed.
         hook_issuer=_issuer(registration.issuer),
-        jwks_url=_address("JWKS", jwks) if is_address else None,
+        jwks_url=checked_address("JWKS", jwks) if is_address else None,
         jwks=None if is_address else _key_set(jwks.strip()),
-        jkus=tuple(dict.fromkeys(_address("jku", jku) for jku in registration.jkus)),
+        jkus=tuple(dict.fromkeys(checked_address("jku", jku) for jku in registration.jkus)),
         algorithms=_algorithms(registration.algorithms),
         audiences=_claims("audience", registration.audiences),
         tenant_claims=_claims("tenant claim", registration.tenant_claims),
@@ -212,7 +212,8 @@ def _minutes(limit: int) -> int:
     return limit
 
 
-def _address(field: str, text: str) -> str:
+def checked_address(field: str, text: str) -> str:
+    """Return an absolute http(s) address as it is; raise RegistrationRefused naming the field."""
     _split(field, text)
     return text
 

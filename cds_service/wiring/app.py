@@ -3,8 +3,9 @@
 from functools import partial
 
 from cds_service.adapters import ledger
-from cds_service.adapters.archive import DicomWebArchive, LaunchToken
+from cds_service.adapters.archive import DicomWebArchive
 from cds_service.adapters.ehr import FhirRecord
+from cds_service.adapters.kept_token import Bearer
 from cds_service.adapters.queue import (
     SESSION_TIMEOUT_S,
     redis_client,
@@ -50,7 +51,7 @@ def app_services(settings: Settings, house: House) -> AppServices:
         index=study_index(house, timeout_s=READ_TIMEOUT_S),
         archive=archive(house),
         archive_as=lambda token: DicomWebArchive(
-            house.egress.session_for, lambda _tenant: LaunchToken(token), only_at_study=True
+            house.egress.session_for, lambda *_, **__: Bearer(token), only_at_study=True
         ),
         read_pixels=lambda instance, frame: reader.pixels(instance, frame).values,
         read_header=reader.header,

@@ -9,6 +9,7 @@ from secrets import token_urlsafe
 from sqlalchemy import Engine
 
 from cds_service.adapters import ledger
+from cds_service.adapters.archive_auth import ArchiveAuth
 from cds_service.adapters.backend_token import BackendTokens
 from cds_service.adapters.client_assertion import ClientAssertion
 from cds_service.adapters.egress import Egress
@@ -42,6 +43,7 @@ class House:
     assertion: ClientAssertion
     egress: Egress
     tokens: BackendTokens
+    archive_auth: ArchiveAuth
     tenants: ledger.SqlTenants
     jobs: ledger.SqlJobs
     results: ledger.SqlResults
@@ -60,12 +62,14 @@ def open_house(settings: Settings) -> House:
     assertion = ClientAssertion(keys.read)
     audit = ledger.SqlAuditLog(engine)
     egress = Egress(on_refused=_auditing(audit))
+    tokens = BackendTokens(egress, assertion)
     return House(
         engine=engine,
         vault=vault,
         assertion=assertion,
         egress=egress,
-        tokens=BackendTokens(egress, assertion),
+        tokens=tokens,
+        archive_auth=ArchiveAuth(egress, vault, tokens),
         tenants=ledger.SqlTenants(engine),
         jobs=ledger.SqlJobs(
             engine, vault, lease_s=settings.job_lease_s, attempts=settings.job_attempts

@@ -30,7 +30,7 @@ def archive(house: House) -> EitherArchive:
             from cds_service.adapters.dimse.retrieval import DimseArchive
         return DimseArchive(house.egress.addresses)
 
-    return EitherArchive(DicomWebArchive(house.egress.session_for, house.tokens.auth), dimse)
+    return EitherArchive(DicomWebArchive(house.egress.session_for, house.archive_auth), dimse)
 
 
 def study_index(house: House, *, timeout_s: float) -> EitherIndex:
@@ -42,7 +42,7 @@ def study_index(house: House, *, timeout_s: float) -> EitherIndex:
             from cds_service.adapters.dimse.index import DimseIndex
         return DimseIndex(house.egress.addresses, Patience(timeout_s, timeout_s, timeout_s))
 
-    web = ArchiveJson(house.egress.session_for, house.tokens.auth, timeout_s=timeout_s)
+    web = ArchiveJson(house.egress.session_for, house.archive_auth, timeout_s=timeout_s)
     return EitherIndex(QidoIndex(web), dimse)
 
 

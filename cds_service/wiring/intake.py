@@ -164,7 +164,7 @@ def intake_poller(settings: Settings, *, every_s: float) -> Poller:
 
 def archive_feeds(house: House) -> dict[Door, ArchiveFeed]:
     """Build what asks archives which studies have come."""
-    archive = ArchiveJson(house.egress.session_for, house.tokens.auth)
+    archive = ArchiveJson(house.egress.session_for, house.archive_auth)
     return {
         Door.DICOMWEB_POLLING: QidoFeed(archive, clock),
         Door.ORTHANC_CHANGES: OrthancChanges(archive),

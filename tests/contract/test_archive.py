@@ -11,11 +11,10 @@ from typing import Any
 
 import pytest
 import requests
-from requests import PreparedRequest
-from requests.auth import AuthBase
 
 from cds_service.adapters.archive import TRIES, DicomWebArchive
 from cds_service.adapters.egress import Egress
+from cds_service.adapters.kept_token import Bearer
 from cds_service.adapters.side_by_side import ENVELOPE_BYTES, Allowance, side_by_side
 from cds_service.domain.study import SeriesReference
 from cds_service.domain.tenant import Tenant
@@ -39,19 +38,9 @@ FIRST, SECOND = b"first instance" * 100, b"\r\n--b0un\r\n\r\n--" * 50
 Given = Callable[[list[bytes]], tuple[Archive, Tenant]]
 
 
-class Bearer(AuthBase):
-    """A fixed token on each request."""
-
-    def __init__(self, token: str) -> None:
-        self._token = token
-
-    def __call__(self, request: PreparedRequest) -> PreparedRequest:
-        request.headers["Authorization"] = f"Bearer {self._token}"
-        return request
-
-
 def real(server: WadoServer, token: str | None = None) -> DicomWebArchive:
-    return DicomWebArchive(Egress().session_for, lambda _tenant: Bearer(token) if token else None)
+    auth = Bearer(token) if token else None
+    return DicomWebArchive(Egress().session_for, lambda *_, **__: auth)
 
 
 @pytest.fixture

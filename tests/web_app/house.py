@@ -22,8 +22,9 @@ from pydicom.uid import DigitalXRayImageStorageForPresentation, ExplicitVRLittle
 from werkzeug.serving import make_server
 from werkzeug.test import Client, TestResponse
 
-from cds_service.adapters.archive import DicomWebArchive, LaunchToken
+from cds_service.adapters.archive import DicomWebArchive
 from cds_service.adapters.egress import Egress
+from cds_service.adapters.kept_token import Bearer
 from cds_service.adapters.model_sheets import sheet_of
 from cds_service.adapters.model_shelf import ModelShelf
 from cds_service.adapters.pixels import DicomReader
@@ -159,7 +160,7 @@ class House:
             index=self.index,
             archive=FakeArchive({STUDY_UID: [self.instance]}),
             archive_as=lambda token: DicomWebArchive(
-                self.egress.session_for, lambda _tenant: LaunchToken(token), only_at_study=True
+                self.egress.session_for, lambda *_, **__: Bearer(token), only_at_study=True
             ),
             read_pixels=lambda instance, frame: DicomReader().pixels(instance, frame).values,
             read_header=DicomReader().header,
