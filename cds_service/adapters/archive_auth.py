@@ -30,8 +30,8 @@ from cds_service.errors import (
     EhrTimedOut,
     SightlineError,
 )
-from cds_service.usecases.archive_credentials import open_archive_credential
-from cds_service.usecases.seal_context import Sealer
+
+OpenSecret = Callable[[str, ArchiveCredential], str]  # of a tenant id and what is kept
 
 _WHOSE = "The archive's token endpoint"
 _LATE = f"{_WHOSE} gave no answer in time."
@@ -59,12 +59,13 @@ class ArchiveAuth:
     def __init__(
         self,
         egress: Egress,
-        vault: Sealer,
+        open_secret: OpenSecret,
         ehr_tokens: BackendTokens,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._egress, self._vault, self._ehr_tokens = egress, vault, ehr_tokens
-        self._clock = clock
+        """`open_secret`: `open_archive_credential` with the installation's vault."""
+        self._egress, self._open_secret = egress, open_secret
+        self._ehr_tokens, self._clock = ehr_tokens, clock
         self._kept: dict[tuple[Tenant, ArchiveCredential], KeptToken] = {}
         self._lock = Lock()  # never held during a call
 
@@ -82,7 +83,7 @@ class ArchiveAuth:
 
     def _secret(self, tenant: Tenant, credential: ArchiveCredential) -> str:
         try:
-            return open_archive_credential(tenant.id, credential, vault=self._vault)
+            return self._open_secret(tenant.id, credential)
         except SightlineError as error:
             raise ArchiveRefused(
                 "The archive's credentials cannot be opened: set them again."

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from secrets import token_urlsafe
 
 from sqlalchemy import Engine
@@ -20,6 +21,7 @@ from cds_service.domain.audit import AuditAction, AuditEvent
 from cds_service.domain.tenant import Tenant
 from cds_service.errors import NotFound
 from cds_service.settings import Settings
+from cds_service.usecases.archive_credentials import open_archive_credential
 
 log = logging.getLogger(__name__)
 
@@ -69,7 +71,7 @@ def open_house(settings: Settings) -> House:
         assertion=assertion,
         egress=egress,
         tokens=tokens,
-        archive_auth=ArchiveAuth(egress, vault, tokens),
+        archive_auth=ArchiveAuth(egress, partial(open_archive_credential, vault=vault), tokens),
         tenants=ledger.SqlTenants(engine),
         jobs=ledger.SqlJobs(
             engine, vault, lease_s=settings.job_lease_s, attempts=settings.job_attempts
