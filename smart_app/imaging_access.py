@@ -81,6 +81,5 @@ def _is_registered(address: str, tenant: Tenant) -> bool:
     """Tell early what egress would refuse, so that the archive's own credentials can serve."""
     return any(
         urlsplit(address)[:2] == urlsplit(known)[:2]
-        for known in (tenant.fhir_base, tenant.archive_base)
-        if known
+        for known in (tenant.fhir_base, *tenant.web_archives)
     )

@@ -29,7 +29,7 @@ def studies_of(launch: OpenLaunch) -> list[StudyReference]:
     try:
         found = read(launch, f"ImagingStudy?patient={launch.session.patient_id}")
     except (UpstreamFailed, ScopeDenied) as error:
-        if error.retryable or launch.tenant.archive_base is None:
+        if error.retryable or not launch.tenant.archives:
             raise
         with suppress(UpstreamFailed, ScopeDenied):
             if numbered := _by_number(launch):

@@ -99,7 +99,7 @@ class InboxFirst:
 
     def _of(self, tenant: Tenant, study: StudyReference) -> Archive:
         held = self._inbox.count(tenant, study)
-        has_archive = bool(tenant.archive_base or study.archive_url)
+        has_archive = bool(tenant.archives or study.archive_url)
         is_partial = held < (study.instance_count or 0)
         return self._archive if not held or (is_partial and has_archive) else self._inbox
 

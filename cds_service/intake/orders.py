@@ -34,7 +34,7 @@ def by_order(
     if not found:
         return
     listed = index.of_accession(tenant, clue.accession)
-    pushed = IndexedStudy(clue.study_uid, archive_url=tenant.archive_base or "")
+    pushed = IndexedStudy(clue.study_uid, archive_url=next(iter(tenant.archives), ""))
     by_patient = {one.patient_id: one for one in found}
     for accession in by_patient.values():
         for study in referred(accession, listed or [pushed], tenant.id):

@@ -195,7 +195,7 @@ def _with_archive(
 ) -> StudyReference:
     """Add the archive's address where only an Endpoint names it."""
     endpoint = endpoint_id(resource, study.study_uid)
-    if study.archive_url or tenant.archive_base or endpoint is None:
+    if study.archive_url or tenant.archives or endpoint is None:
         return study
     path = f"Endpoint/{endpoint}"
     try:

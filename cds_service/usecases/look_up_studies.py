@@ -111,7 +111,7 @@ def _listed(call: HookCall, tenant: Tenant, desk: HookDesk, deadline: float) -> 
     try:
         document = gathering.document(STUDIES)
     except (PrefetchUnavailable, UpstreamFailed) as error:
-        if error.retryable or tenant.archive_base is None:
+        if error.retryable or not tenant.archives:
             raise
         with suppress(PrefetchUnavailable):
             if found := studies_by_accession(call, tenant, desk, deadline):
@@ -214,7 +214,7 @@ def _patient(gathering: Gathering, call: HookCall) -> PatientFacts | None:
 
 def _with_archive(study: StudyReference, listed: _Listed, tenant: Tenant) -> StudyReference | None:
     """Add the archive's address where only an Endpoint names it; None: not now, perhaps later."""
-    if study.archive_url or tenant.archive_base or listed.document is None:
+    if study.archive_url or tenant.archives or listed.document is None:
         return study
     endpoint = endpoint_id(listed.document, study.study_uid)
     if endpoint is None:

@@ -52,7 +52,7 @@ def read_study(
     patient = patient_in(read(f"Patient/{study.patient_id}"), study.patient_id)
     _note(study, AuditAction.EHR_READ, "success", audit, clock)
     endpoint = endpoint_id(stated, study_uid)
-    if endpoint and not (study.archive_url or tenant.archive_base):
+    if endpoint and not (study.archive_url or tenant.archives):
         study = replace(study, archive_url=archive_address(read(f"Endpoint/{endpoint}")))
     try:
         images = list(archive.instances(tenant, study, Budget()))

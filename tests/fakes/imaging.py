@@ -110,7 +110,7 @@ class FakeIndex:
         self.asked.append(number)
         if self.fails_with is not None:
             raise self.fails_with
-        return self.studies.get(number, []) if tenant.archive_base else []
+        return self.studies.get(number, []) if tenant.archives else []
 
 
 @dataclass(frozen=True)

@@ -160,6 +160,22 @@ def test_an_imaging_server_that_is_not_registered_never_sees_the_token(
     assert server.asked == [] and archive.fetched == [STUDY_UID]
 
 
+def test_the_place_may_be_any_archive_that_is_registered(
+    browser: Browser,
+    house: House,
+    tenant: Tenant,
+    launch_of: LaunchOf,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    archive = own_credentials(house)
+    with imaging_server(house, tenant, monkeypatch, is_registered=False) as server:
+        house.tenants.remove(tenant.id)
+        house.tenants.add(replace(tenant, other_archives=(f"{server.origin}/wado",)))
+        assert pictured(browser, tenant, launch_of("p-1")) == 200
+
+    assert server.asked and archive.fetched == []
+
+
 def test_our_own_credentials_are_no_way_around_the_ehr_s_refusal(
     browser: Browser,
     house: House,

@@ -39,7 +39,7 @@ def an_oracle(sandbox: Sandbox, house: House, tenant: Tenant) -> Tenant:
     """Register the EHR as one without ImagingStudy, with a patient and an order."""
     person = {**a_fhir_patient(PATIENT), "identifier": [{"value": "MRN-77"}]}
     sandbox.fhir.update(person)
-    about = {"subject": {"reference": f"Patient/{PATIENT}"}, "intent": "order"}
+    about: dict[str, Any] = {"subject": {"reference": f"Patient/{PATIENT}"}, "intent": "order"}
     sandbox.fhir.update(an_order("A-77", **about, code={"text": "Chest frontal"}))
     return registered(house, replace(tenant, vendor=Vendor.ORACLE))
 
@@ -141,12 +141,28 @@ def test_an_archive_that_is_away_is_said_to_be(house: House, opened: Open) -> No
     assert "could not" in page
 
 
+ARCHIVES: dict[str, dict[str, Any]] = {
+    "DICOMweb": {"archive_base": "http://127.0.0.1:9/dicom-web"},
+    "DIMSE": {"archive_base": "dicom://OURS@THEIRS@127.0.0.1:9"},
+    "a further one alone": {
+        "archive_base": None,
+        "other_archives": ("dicom://OURS@THEIRS@127.0.0.1:9",),
+    },
+}
+
+
+@pytest.mark.parametrize("archives", ARCHIVES)
 def test_an_ehr_that_turns_out_to_have_no_imaging_study_is_asked_for_reports(
-    sandbox: Sandbox, house: House, browser: Browser, tenant: Tenant, launch_of: LaunchOf
+    sandbox: Sandbox,
+    house: House,
+    browser: Browser,
+    tenant: Tenant,
+    launch_of: LaunchOf,
+    archives: str,
 ) -> None:
     sandbox.fhir.update({**a_fhir_patient("p-78"), "identifier": [{"value": "MRN-77"}]})
     sandbox.fhir.update(a_report("A-78", "p-78"))
-    registered(house, tenant)  # as any other EHR
+    registered(house, replace(tenant, **ARCHIVES[archives]))  # as any other EHR
     house.swap(ehr=Without("ImagingStudy", house.ehr))
     house.index.studies["A-78"] = [under_the_number(accession="A-78")]
 

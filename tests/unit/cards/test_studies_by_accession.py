@@ -131,6 +131,16 @@ def test_an_ehr_that_turns_out_to_have_no_imaging_study_is_asked_for_orders(
     assert house.dispatched == [UID]
 
 
+def test_any_registered_archive_is_one_to_ask(a_house: MakeHouse) -> None:
+    house = an_oracle(a_house())
+    house.record = WithoutImagingStudy(an_order(), error=EhrRefused("403"))
+    further = a_tenant(archive_base=None, other_archives=("dicom://OURS@THEIRS@127.0.0.1:9",))
+
+    looked_up(house, further)
+
+    assert house.dispatched == [UID]
+
+
 def test_a_token_without_a_scope_for_imaging_study_leads_to_orders(a_house: MakeHouse) -> None:
     house = an_oracle(a_house(), an_order())
 
