@@ -156,6 +156,7 @@ def _header(dataset: Dataset) -> InstanceHeader:
         patient_sex=_text(dataset, "PatientSex"),
         accession=_text(dataset, "AccessionNumber"),
         patient_name=_name(dataset, "PatientName"),
+        patient_id_issuer=_issuer(dataset),
         conversion_type=_term(dataset, "ConversionType"),
         is_quality_control=_term(dataset, "QualityControlImage") == "YES",
         has_burned_in_text=_term(dataset, "BurnedInAnnotation") == "YES",
@@ -180,6 +181,14 @@ def _text(dataset: Dataset, keyword: str) -> str | None:
 def _name(dataset: Dataset, keyword: str) -> str | None:
     value = dataset.get(keyword)
     return str(value).strip(" ^=") or None if isinstance(value, PersonName) else None
+
+
+def _issuer(dataset: Dataset) -> str:
+    """Return the OID of who gave the Patient ID; "" where none is stated, or another kind."""
+    for item in dataset.get("IssuerOfPatientIDQualifiersSequence") or ():
+        if _term(item, "UniversalEntityIDType") == "ISO":
+            return _text(item, "UniversalEntityID") or ""
+    return ""
 
 
 def _term(dataset: Dataset, keyword: str) -> str:

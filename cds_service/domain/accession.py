@@ -44,6 +44,7 @@ class IndexedStudy:
     patient_birth_date: date | None = field(default=None, repr=False)
     patient_sex: str | None = field(default=None, repr=False)  # DICOM: M, F, O
     patient_name: str | None = field(default=None, repr=False)  # DICOM PN
+    patient_id_issuer: str = ""  # no index is asked for it
 
 
 def newest_first(accessions: Iterable[Accession]) -> list[Accession]:

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from datetime import date
 from difflib import SequenceMatcher
 from enum import StrEnum
+from itertools import zip_longest
 from typing import Protocol
 
 from cds_service.domain.study import PatientFacts
@@ -24,7 +25,8 @@ from cds_service.errors import PatientMismatch
 
 # Filled in by tools that take a date away; nobody who is X-rayed today was born then.
 _NO_BIRTH_DATES = {date(1900, 1, 1), date(1901, 1, 1)}
-_SEX = {"M": "male", "F": "female"}
+# Some devices write the word or a small letter (PS3.5 CS allows neither).
+_SEX = {"M": "male", "MALE": "male", "F": "female", "FEMALE": "female"}
 _NAME_LIKENESS = 0.75  # below it names are no spelling of each other: "Meier" and "Meyer" have 0.8
 
 # The codes of `mismatch`: an administrator looks at each.
@@ -51,6 +53,10 @@ class StatedPatient(Protocol):
     @property
     def patient_id(self) -> str | None:
         """Patient ID (0010,0020)."""
+
+    @property
+    def patient_id_issuer(self) -> str:
+        """OID of who gave the Patient ID (0010,0024) > (0040,0032); "" where it is not said."""
 
     @property
     def patient_birth_date(self) -> date | None:
@@ -86,9 +92,10 @@ def check_patient(
     """Let an instance pass when EHR and header agree on whose it is.
 
     What both sides state must agree: one of the EHR's identifiers with the DICOM Patient ID (a
-    header without one differs from an EHR that has any), birth date, sex, and one of the study's
-    accession numbers. What must have been stated besides, `strictness` says. A name that is
-    spelled otherwise is noted only. Raises PatientMismatch, which names what differs by code.
+    header without one differs from an EHR that has any) and with its issuer, birth date, sex, and
+    one of the study's accession numbers. What must have been stated besides, `strictness` says. A
+    name that is spelled otherwise is noted only. Raises PatientMismatch, which names what differs
+    by code.
     """
     stated = {one.strip() for one in accessions} - {""}
     compared = _compared(header, facts, stated)
@@ -110,18 +117,30 @@ def _compared(header: StatedPatient, facts: PatientFacts, accessions: set[str]) 
     """Return what both sides state, by code, and whether it agrees."""
     compared: dict[str, bool] = {}
     if facts.identifiers:
-        patient_id = (header.patient_id or "").strip()
-        known = {value.strip() for value in facts.identifiers if value.strip()}
-        compared["patient-id"] = patient_id in known
+        compared["patient-id"] = _has_number(header, facts)
     birth_date = known_birth_date(header)
     if facts.birth_date is not None and birth_date is not None:
         compared["birth-date"] = facts.birth_date == birth_date
-    sex = _SEX.get(header.patient_sex or "")
+    elif birth_date is not None and not birth_date.isoformat().startswith(facts.born_in):
+        compared["birth-date"] = False  # a year that agrees proves nothing, one that differs does
+    sex = _SEX.get((header.patient_sex or "").strip().upper())
     if sex is not None and facts.sex in _SEX.values():
         compared["sex"] = facts.sex == sex
     if header.accession and accessions:
         compared["accession"] = header.accession.strip() in accessions
     return compared
+
+
+def _has_number(header: StatedPatient, facts: PatientFacts) -> bool:
+    """Tell whether the Patient ID is one of the EHR's, by the same issuer where both name one.
+
+    Two issuers may have given one number to two people; most name themselves in no common form.
+    """
+    patient_id, issuer = (header.patient_id or "").strip(), header.patient_id_issuer
+    return any(
+        patient_id == value.strip() != "" and (not issuer or not ours or issuer == ours)
+        for value, ours in zip_longest(facts.identifiers, facts.issuers, fillvalue="")
+    )
 
 
 def known_birth_date(header: StatedPatient) -> date | None:

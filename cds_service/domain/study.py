@@ -74,6 +74,8 @@ class PatientFacts:
     birth_date: date | None = field(default=None, repr=False)
     sex: str | None = field(default=None, repr=False)  # FHIR: male, female, other, unknown
     names: tuple[str, ...] = field(default=(), repr=False)  # each family and given names
+    issuers: tuple[str, ...] = field(default=(), repr=False)  # OID of each identifier's, or ""
+    born_in: str = field(default="", repr=False)  # "2022" or "2022-06", where no day is known
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +97,7 @@ class InstanceHeader:
     patient_sex: str | None = field(repr=False)  # DICOM: M, F, O
     accession: str | None = field(default=None, repr=False)
     patient_name: str | None = field(default=None, repr=False)  # DICOM PN
+    patient_id_issuer: str = ""  # OID (0010,0024) > (0040,0032)
     conversion_type: str = ""  # of a secondary capture: DF, DRW, DV, ...
     is_quality_control: bool = False  # a phantom, or a test of the device
     has_burned_in_text: bool = False  # that identifies or describes the patient

@@ -24,6 +24,7 @@ MAX_STUDIES = 200  # of one answer; a hook considers three
 # A study that is registered has no images yet; the other two are withdrawn.
 _WITHOUT_IMAGES = frozenset({"registered", "cancelled", "entered-in-error"})
 _UID = re.compile(r"(?:urn:oid:)?(?P<uid>[0-2](?:\.(?:0|[1-9][0-9]*))+)")
+_PARTIAL_DATE = re.compile(r"\d{4}(?:-\d{2})?")
 _ID = re.compile(r"[A-Za-z0-9\-.]{1,64}")
 
 
@@ -87,13 +88,17 @@ def patient_in(document: Json, patient_id: str) -> PatientFacts | None:
     """Return who the patient is, or None when the document is not this Patient."""
     for resource in resources(document):
         if resource.get("resourceType") == "Patient" and resource.get("id") == patient_id:
-            values = (_text(i.get("value")) for i in _objects(resource.get("identifier")))
+            listed = _objects(resource.get("identifier"))
+            numbered = [one for one in listed if _text(one.get("value"))]
+            born = _text(resource.get("birthDate"))
             return PatientFacts(
                 patient_id=patient_id,
-                identifiers=tuple(value for value in values if value),
-                birth_date=_day(resource.get("birthDate")),
-                sex=_text(resource.get("gender")) or None,
+                identifiers=tuple(_text(one["value"]) for one in numbered),
+                birth_date=_day(born),
+                sex=_text(resource.get("gender")).lower() or None,
                 names=tuple(filter(None, map(_name, _objects(resource.get("name"))))),
+                issuers=tuple(_oid(one.get("system")) for one in numbered),
+                born_in=born if _PARTIAL_DATE.fullmatch(born) else "",
             )
     return None
 
@@ -228,6 +233,12 @@ def _instant(value: object) -> datetime | None:
     except ValueError:
         return None
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _oid(system: object) -> str:
+    """Return the OID that a system is, "" for any other URI."""
+    match = _UID.fullmatch(_text(system))
+    return match["uid"] if match else ""
 
 
 def _day(value: object) -> date | None:

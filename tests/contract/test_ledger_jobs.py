@@ -50,16 +50,16 @@ def test_an_unknown_job_is_not_found(ledger: Ledger) -> None:
 def test_a_failed_job_is_opened_again_with_fresh_attempts_and_facts(ledger: Ledger) -> None:
     lease = held(ledger)
     ledger.jobs.give_up(lease, "ArchiveRefused", retry=False)
+    partly = {"issuers": ("1.2.3",), "birth_date": None, "born_in": "2022-06"}
+    facts = a_patient(identifiers=("MRN-2",), names=("Meier Anna",), **partly)
 
-    job, made = ledger.jobs.open(
-        "key-1", a_study(description="Thorax"), a_patient(identifiers=("MRN-2",)), "model"
-    )
+    job, made = ledger.jobs.open("key-1", a_study(description="Thorax"), facts, "model")
     taken = ledger.jobs.take(job.id, "worker-2")
 
     assert made and job.id == lease.job.id
     assert (job.state, job.attempts, job.error) == (JobState.OPEN, 0, None)
     assert job.study.description == "Thorax"
-    assert taken is not None and taken.patient == a_patient(identifiers=("MRN-2",))
+    assert taken is not None and taken.patient == facts
     assert taken.token > lease.token
 
 

@@ -110,6 +110,8 @@ def patient_from(data: bytes) -> PatientFacts:
         birth_date=None if birth_date is None else date.fromisoformat(birth_date),
         sex=document["sex"],
         names=tuple(document.get("names", ())),
+        issuers=tuple(document.get("issuers", ())),
+        born_in=document.get("born_in", ""),
     )
 
 

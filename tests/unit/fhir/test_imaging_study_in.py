@@ -170,6 +170,22 @@ def test_a_partial_birth_date_is_not_stated(value: object) -> None:
     facts = patient_in({"resourceType": "Patient", "id": "p-1", "birthDate": value}, "p-1")
 
     assert facts is not None and facts.birth_date is None
+    assert facts.born_in == (value if value in ("2022", "2022-06") else "")
+
+
+def test_each_number_has_the_issuer_that_its_system_names() -> None:
+    identifiers = [
+        {"system": "urn:oid:1.2.36.146", "value": "1"},
+        {"system": "urn:oid:1.2.3"},
+        {"system": "https://hospital.example.org/mrn", "value": "2"},
+        {"value": "3"},
+    ]
+    resource = {"resourceType": "Patient", "id": "p-1", "identifier": identifiers, "gender": "Male"}
+
+    facts = patient_in(resource, "p-1")
+
+    assert facts is not None and facts.sex == "male"
+    assert (facts.identifiers, facts.issuers) == (("1", "2", "3"), ("1.2.36.146", "", ""))
 
 
 def test_a_logical_id_is_cut_without_version() -> None:

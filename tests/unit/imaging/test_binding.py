@@ -48,6 +48,8 @@ def test_everything_that_agrees_is_named() -> None:
         ({"patient_id": None}, "patient-id-differs"),
         ({"patient_birth_date": date(2022, 6, 2)}, "birth-date-differs"),
         ({"patient_sex": "F"}, "sex-differs"),
+        ({"patient_sex": "f"}, "sex-differs"),
+        ({"patient_sex": "Female "}, "sex-differs"),
         ({"accession": "A-2"}, "accession-differs"),
     ],
 )
@@ -61,6 +63,53 @@ def test_one_difference_is_a_mismatch(
 def test_sides_that_are_silent_are_not_compared() -> None:
     assert not differs("A-1", patient_birth_date=date(1900, 1, 1), patient_sex="O", accession=None)
     assert not differs(accession="A-9")
+
+
+@pytest.mark.parametrize("patient_id", ["0MRN-1", "mrn-1", "MRN-10", "MRN", "MRN 1", "1"])
+def test_a_number_that_is_only_like_the_ehr_s_is_another(patient_id: str) -> None:
+    assert differs(patient_id=patient_id) == ("patient-id-differs",)
+    assert not differs(patient_id=" MRN-1 ")
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "agrees"),
+    [
+        ("1.2.3", "1.2.3", True),
+        ("1.2.3", "1.2.4", False),  # the same number, given by somebody else
+        ("", "1.2.4", True),
+        ("1.2.3", "", True),
+    ],
+)
+def test_a_number_of_another_issuer_is_another(ours: str, theirs: str, agrees: bool) -> None:
+    facts = a_patient(identifiers=("77", "MRN-1"), issuers=("1.2.4", ours))
+
+    said = differs(facts=facts, patient_id_issuer=theirs)
+
+    assert said == (() if agrees else ("patient-id-differs",))
+
+
+def test_newborn_twins_are_told_apart_by_number_or_by_accession() -> None:
+    facts = a_patient(identifiers=("MRN-1",), birth_date=BORN, sex="male", names=("Meier Boy A",))
+    twin = WHOLE | {"patient_id": "MRN-2", "patient_name": "Meier^Boy B", "accession": "A-2"}
+
+    assert differs("A-1", facts=facts, **twin) == ("patient-id-differs", "accession-differs")
+    own_numbers = Strictness.OTHER_IDENTIFIERS
+    assert differs("A-1", facts=facts, strictness=own_numbers, **twin) == ("accession-differs",)
+    silent = twin | {"accession": None}
+    missing = differs("A-1", facts=facts, strictness=own_numbers, **silent)
+    assert missing == ("accession-missing",)
+
+
+@pytest.mark.parametrize(
+    ("born_in", "agrees"), [("2022", True), ("2022-06", True), ("2021", False)]
+)
+def test_of_a_birth_date_without_a_day_the_year_must_not_differ(born_in: str, agrees: bool) -> None:
+    facts = a_patient(birth_date=None, born_in=born_in)
+
+    assert differs(facts=facts, **WHOLE) == (() if agrees else ("birth-date-differs",))
+    unnumbered = replace(facts, identifiers=())
+    said = differs(facts=unnumbered, patient_birth_date=BORN)
+    assert said == (("nothing-to-compare",) if agrees else ("birth-date-differs",))
 
 
 def test_without_identifiers_the_birth_date_must_prove_it() -> None:

@@ -288,6 +288,18 @@ def test_the_header_says_what_the_guards_need() -> None:
     assert (header.rows, header.columns, header.frames) == (96, 80, 1)
 
 
+@pytest.mark.parametrize(("kind", "issuer"), [("ISO", "1.2.36.146"), ("DNS", ""), (None, "")])
+def test_only_an_oid_names_who_gave_the_patient_id(kind: str | None, issuer: str) -> None:
+    item = Dataset()
+    item.UniversalEntityID = "1.2.36.146"
+    if kind is not None:
+        item.UniversalEntityIDType = kind
+
+    film = a_film(IssuerOfPatientIDQualifiersSequence=Sequence([item]))
+
+    assert READER.header(as_file(film)).patient_id_issuer == issuer
+
+
 def code(value: str) -> Sequence:
     item = Dataset()
     item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = value, "SCT", "x"
