@@ -1,7 +1,8 @@
 """Say before a new imaging order that a comparable study has an AI read already.
 
 What was read is in the ledger; the EHR's list of studies says whether it still stands. Without the
-list the ledger is enough, so this service never answers 412.
+list, as where an EHR has no ImagingStudy, the ledger is enough, so this service never answers 412.
+What neither codes nor words tell the region of is like no order.
 
 Source: CDS Hooks Library 1.0.1, order-select (only what is selected) and order-sign.
 """
@@ -23,7 +24,7 @@ from cds_service.fhir.bundle import is_complete
 from cds_service.fhir.imaging_order import imaging_orders
 from cds_service.fhir.imaging_study import MAX_STUDIES, studies_in, withdrawn_in
 from cds_service.usecases.card_words import worst
-from cds_service.usecases.gather_prefetch import STUDIES
+from cds_service.usecases.gather_prefetch import STUDIES, may_list_studies
 from cds_service.usecases.hook_desk import HookDesk
 from cds_service.usecases.limit_alerts import Notice
 from cds_service.usecases.suggest_actions import suggest_about_orders
@@ -81,8 +82,8 @@ def _not_withdrawn(
     results: list[Result], call: HookCall, tenant: Tenant, desk: HookDesk, deadline: float
 ) -> list[Result]:
     """Leave out what the EHR has withdrawn, or what its whole list of studies no longer has."""
-    if not results:
-        return []
+    if not results or not may_list_studies(call, tenant):
+        return results
     try:
         document = desk.gatherer.start(call, tenant, deadline, [STUDIES]).document(STUDIES)
     except (PrefetchUnavailable, UpstreamFailed) as error:

@@ -51,6 +51,12 @@ def path_of(key: str, patient_id: str) -> str:
     return _PATHS[key].replace("{{context.patientId}}", patient_id)
 
 
+def may_list_studies(call: HookCall, tenant: Tenant) -> bool:
+    """Tell whether the client sent the list of studies, or its server may have one."""
+    is_sent = call.prefetched(STUDIES).state is PrefetchState.PRESENT
+    return is_sent or tenant.has_imaging_studies
+
+
 Fetch = Callable[[FhirAuthorization | None], Resource]
 _Asked = TypeVar("_Asked")
 _Found = TypeVar("_Found")

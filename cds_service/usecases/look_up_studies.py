@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from cds_service.domain.finding import Result
-from cds_service.domain.hook import Hook, HookCall, PrefetchState
+from cds_service.domain.hook import Hook, HookCall
 from cds_service.domain.job import Job
 from cds_service.domain.routing import routes_of
 from cds_service.domain.study import PatientFacts, StudyReference
@@ -25,7 +25,13 @@ from cds_service.fhir.imaging_study import (
     studies_in,
     withdrawn_in,
 )
-from cds_service.usecases.gather_prefetch import NEWEST, PATIENT, STUDIES, Gathering
+from cds_service.usecases.gather_prefetch import (
+    NEWEST,
+    PATIENT,
+    STUDIES,
+    Gathering,
+    may_list_studies,
+)
 from cds_service.usecases.hasten_analysis import hasten_analysis
 from cds_service.usecases.hook_desk import HookDesk
 from cds_service.usecases.ports import Resource
@@ -103,8 +109,7 @@ def _listed(call: HookCall, tenant: Tenant, desk: HookDesk, deadline: float) -> 
     Where ImagingStudy cannot be read, now or ever, the accession numbers of orders and reports
     lead to the studies. Raises PrefetchUnavailable or UpstreamFailed.
     """
-    is_sent = call.prefetched(STUDIES).state is PrefetchState.PRESENT
-    if not (is_sent or tenant.has_imaging_studies):
+    if not may_list_studies(call, tenant):
         gathering = desk.gatherer.start(call, tenant, deadline, (PATIENT,))
         return _Listed(studies_by_accession(call, tenant, desk, deadline), gathering)
     gathering = desk.gatherer.start(call, tenant, deadline)

@@ -8,9 +8,19 @@ import pytest
 from cds_service.domain.alert import AlertPolicy
 from cds_service.domain.card import Card, Feedback, Indicator, Outcome
 from cds_service.domain.hook import ORDER_SERVICE, Prefetch, PrefetchState
+from cds_service.domain.tenant import Tenant, Vendor
 from cds_service.errors import EhrTimedOut
 from cds_service.usecases.answer_hook import answer_hook
-from tests.builders import NOW, a_finding, a_tenant, an_analysis, not_analysed
+from tests.builders import (
+    NOW,
+    a_finding,
+    a_patient,
+    a_result,
+    a_study,
+    a_tenant,
+    an_analysis,
+    not_analysed,
+)
 from tests.unit.cards.builders import (
     House,
     MakeHouse,
@@ -33,6 +43,7 @@ def check(
     *drafts: dict[str, Any],
     hook: str = "order-sign",
     prefetch: dict[str, Prefetch] | None = None,
+    tenant: Tenant | None = None,
     **context: Any,
 ) -> list[Card]:
     call = a_call(
@@ -41,7 +52,7 @@ def check(
         context={"draftOrders": a_bundle(*(drafts or (a_draft(),)))} | context,
         prefetch=prefetch or {},
     )
-    return answer_hook(call, a_tenant(), house.desk, budget_s=60)
+    return answer_hook(call, tenant or a_tenant(), house.desk, budget_s=60)
 
 
 def studied(house: House, number: int = 1, *, days_ago: int = 3, **changes: Any) -> None:
@@ -208,3 +219,54 @@ def test_a_site_chooses_how_far_back_to_look(a_house: MakeHouse, days: int, card
     house.alerts.set_policy("t-1", "", AlertPolicy(order_check_days=days))
 
     assert len(check(house)) == cards
+
+
+# --- an EHR without ImagingStudy ---------------------------------------------------------------
+
+ORACLE = a_tenant(vendor=Vendor.ORACLE)
+
+
+def numbered(house: House, described: str) -> None:
+    """Put a result into the ledger about a study that an order's number led to."""
+    study = a_study(imaging_study_id=None, accession="A-1", description=described, series=())
+    lease = house.jobs.take(house.dispatch(study, a_patient()).id, "worker")
+    assert lease is not None
+    stated = {"study_description": described, "imaging_study_id": None}
+    result = a_result(**stated, study_started=NOW - timedelta(days=3))
+    house.results.save(result, lease)
+    house.jobs.finish(lease, result.id)
+
+
+def test_where_there_is_no_imaging_study_none_is_asked_for(a_house: MakeHouse) -> None:
+    house = a_house()
+    numbered(house, "XR Chest Single view")
+
+    (card,) = check(house, tenant=ORACLE)
+
+    assert card.summary.startswith("A comparable study of 2 Jan 2026")
+    assert house.record.reads == []
+
+
+def test_a_list_that_such_an_ehr_sends_all_the_same_counts(a_house: MakeHouse) -> None:
+    house = a_house()
+    numbered(house, "XR Chest Single view")
+    withdrawn = a_study_resource(status="entered-in-error")
+
+    assert check(house, tenant=ORACLE, prefetch=studies(OTHER, withdrawn)) == []
+
+
+@pytest.mark.parametrize("described", ["", "Radiology report", "XR Chest and abdomen", "CT Head"])
+def test_a_study_whose_order_names_no_one_region_is_called_like_no_order(
+    a_house: MakeHouse, described: str
+) -> None:
+    house = a_house()
+    numbered(house, described)
+
+    assert check(house, tenant=ORACLE) == []
+
+
+def test_of_another_kind_than_its_images_a_study_is_like_no_order(a_house: MakeHouse) -> None:
+    house = a_house()
+    numbered(house, "CT Chest")  # the order's words, and a radiograph in the archive
+
+    assert check(house, a_draft("CT of the chest"), tenant=ORACLE) == []
