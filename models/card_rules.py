@@ -11,6 +11,7 @@ import re
 from typing import Any
 
 from models.card_entries import Entries
+from models.card_patterns import MOST_WAYS, ways_to_match
 
 __all__ = ["CHOICES", "LONGEST_PATTERN", "NUMBERS", "TEXTS", "read_routing"]
 
@@ -110,8 +111,17 @@ def _check_pattern(test: Entries) -> None:
         raise ValueError(f"the model card's {test.place}.matches is too long")
     try:
         re.compile(pattern)
-    except re.error as error:
+    except (re.error, OverflowError, RecursionError) as error:
         raise ValueError(f"the model card's {test.place}.matches is no pattern") from error
+    try:
+        is_short = ways_to_match(pattern) <= MOST_WAYS
+    except ValueError as error:
+        raise ValueError(f"the model card's {test.place}.matches has {error}") from error
+    if not is_short:
+        raise ValueError(
+            f"the model card's {test.place}.matches can take too long: it repeats what repeats, or "
+            "more than three times anything"
+        )
 
 
 def _only(entries: Entries, allowed: set[str]) -> None:
