@@ -3,7 +3,8 @@
 Only bytes that a worker has decoded under its limits are decoded in this process, one image at a
 time: their digests are in the result.
 
-Source: ADR 0001; ADR 0008; DICOM PS3.3 C.7.3.1 (Series Number), C.7.6.1 (Instance Number).
+Source: ADR 0001; ADR 0008; ADR 0013; DICOM PS3.3 C.7.3.1 (Series Number), C.7.6.1 (Instance
+Number).
 """
 
 from collections.abc import Iterator
@@ -14,8 +15,10 @@ from threading import BoundedSemaphore
 import numpy as np
 
 from cds_service.domain.finding import Finding, Result
+from cds_service.domain.image_form import ImageForm
 from cds_service.domain.instance_digest import instance_digest
-from cds_service.domain.study import StudyReference, series_for
+from cds_service.domain.study import InstanceHeader, StudyReference, series_for
+from cds_service.domain.tenant import Tenant
 from cds_service.errors import ImageBusy, ImageChanged, NotFound
 from cds_service.usecases.list_series import with_series
 from cds_service.usecases.ports import Budget
@@ -101,12 +104,27 @@ def frame_in(launch: OpenLaunch, result: Result, place: Place) -> Frame:
 def _instance(launch: OpenLaunch, result: Result, place: Place, cache: FrameCache) -> bytes:
     """Return the object as it was analysed."""
     instance = cache.get(result.id, place.sop_uid)
-    if instance is None:
-        archive, study = archive_for(launch, _study_of(launch, result))
-        instance = archive.instance(launch.tenant, study, place.series_uid, place.sop_uid)
-    if instance_digest(instance) not in result.analysis.instance_digests:
-        raise ImageChanged("The archive's image is not the one that was analysed.")
-    return instance
+    if instance is not None and _is_analysed(instance, result):
+        return instance
+    archive, study = archive_for(launch, _study_of(launch, result))
+    for tenant in _in_each_form(launch.tenant):
+        instance = archive.instance(tenant, study, place.series_uid, place.sop_uid)
+        if _is_analysed(instance, result):
+            return instance
+    raise ImageChanged("The archive's image is not the one that was analysed.")
+
+
+def _is_analysed(instance: bytes, result: Result) -> bool:
+    return instance_digest(instance) in result.analysis.instance_digests
+
+
+def _in_each_form(tenant: Tenant) -> list[Tenant]:
+    """Return the tenant as it asks for images, then as it may have asked for those of a result.
+
+    A study may have come as stored because the archive cannot convert one of its images.
+    """
+    forms = dict.fromkeys((tenant.images, *ImageForm))
+    return [replace(tenant, images=form) for form in forms]
 
 
 @contextmanager
@@ -121,18 +139,27 @@ def _turn() -> Iterator[None]:
 
 
 def _in_archive(launch: OpenLaunch, result: Result) -> list[Place]:
-    found = []
-    house = launch.house
+    found = {}
     archive, study = archive_for(launch, _study_of(launch, result))
     study = with_series(study, launch.tenant, archive)
     budget = Budget(series=_series_of(launch, result, study))
-    for instance in archive.instances(launch.tenant, study, budget):
-        if instance_digest(instance) in result.analysis.instance_digests:
-            header = house.read_header(instance)
-            place = Place(header.series_uid or "", header.sop_uid or "", view=header.view)
-            order = (header.series_number, place.series_uid, header.instance_number, place.sop_uid)
-            found.append((order, _frames_at(place, header.frames)))
-    return [place for _, frames in sorted(found, key=lambda entry: entry[0]) for place in frames]
+    for tenant in _in_each_form(launch.tenant):
+        for instance in archive.instances(tenant, study, budget):
+            if _is_analysed(instance, result):
+                found[instance_digest(instance)] = _placed(launch.house.read_header(instance))
+        # As stored a study is not of two forms: what is missing has left the archive.
+        is_stored = launch.tenant.images is ImageForm.AS_STORED
+        if (found and is_stored) or len(found) == len(set(result.analysis.instance_digests)):
+            break
+    ordered = sorted(found.values(), key=lambda entry: entry[0])
+    return [place for _, frames in ordered for place in frames]
+
+
+def _placed(header: InstanceHeader) -> tuple[tuple[int, str, int, str], list[Place]]:
+    """Return what to sort by, and the images of the object."""
+    place = Place(header.series_uid or "", header.sop_uid or "", view=header.view)
+    order = (header.series_number, place.series_uid, header.instance_number, place.sop_uid)
+    return order, _frames_at(place, header.frames)
 
 
 def _series_of(launch: OpenLaunch, result: Result, study: StudyReference) -> tuple[str, ...]:

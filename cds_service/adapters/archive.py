@@ -1,6 +1,6 @@
-"""Fetch instances from a DICOMweb archive, as stored, under a budget.
+"""Fetch instances from a DICOMweb archive, in the form that the site wants, under a budget.
 
-Source: DICOM PS3.18 10.4 (Retrieve Transaction), 8.7.3.5.2 (transfer-syntax=*), 9.1.2.1 (UIDs).
+Source: DICOM PS3.18 10.4 (Retrieve Transaction), 9.1.2.1 (UIDs).
 """
 
 from collections.abc import Callable, Iterator
@@ -19,6 +19,7 @@ from cds_service.adapters.archive_answer import (
 )
 from cds_service.adapters.archive_auth import AuthFor, unsigned
 from cds_service.adapters.archive_json import ArchiveJson, Json, value_of
+from cds_service.adapters.asked_syntax import Unable, answer_in
 from cds_service.adapters.egress import same_origin
 from cds_service.adapters.inbox_files import HEAD_BYTES
 from cds_service.adapters.inbox_header import is_uid
@@ -41,7 +42,6 @@ from cds_service.errors import (
 )
 from cds_service.usecases.ports import Budget
 
-_ACCEPT = 'multipart/related; type="application/dicom"; transfer-syntax=*'
 _BODY_S = 120.0  # for a whole answer
 TRIES = 3  # that may fail, of the instances that are asked for alone
 SERIES_UID, SOP_UID = "0020000E", "00080018"
@@ -63,14 +63,19 @@ class DicomWebArchive:
         auth_for: AuthFor = unsigned,
         *,
         only_at_study: bool = False,
+        unable: Unable | None = None,
     ) -> None:
-        """`only_at_study`: the credentials are for the study's own address and for no other."""
+        """Two choices.
+
+        only_at_study  the credentials are for the study's own address and for no other
+        unable         remembers which archives cannot convert; None: each call finds out
+        """
         self._session_for = session_for
         self._auth_for = auth_for
-        self._only_at_study = only_at_study
+        self._only_at_study, self._unable = only_at_study, unable
 
     def instances(self, tenant: Tenant, study: StudyReference, budget: Budget) -> Iterator[bytes]:
-        """Yield each instance of the study once, as stored.
+        """Yield each instance of the study once, in the form that the site wants or as stored.
 
         Raises StudyIncomplete "no-endpoint" or "not-in-archive", StudyTooLarge before the budget
         is passed, HostileInstance for an identifier that is no UID, ArchiveFailed,
@@ -164,7 +169,7 @@ class DicomWebArchive:
     def instance(
         self, tenant: Tenant, study: StudyReference, series_uid: str, sop_uid: str
     ) -> bytes:
-        """Return one instance as stored; raises as `instances`."""
+        """Return one instance in that form; raises as `instances`."""
         path = _instance_path(study, series_uid, sop_uid)
         for instance in self._within(tenant, study, path, Allowance(Budget())):
             return instance
@@ -213,11 +218,15 @@ class DicomWebArchive:
     def _answer(self, tenant: Tenant, url: str, answer: Answer) -> Iterator[Iterator[bytes]]:
         """Call the archive and read its parts, every failure as one of ours."""
         session = self._session_for(tenant, max_bytes=answer.body_bytes, body_s=_BODY_S)
-        headers = {"Accept": _ACCEPT, "Accept-Encoding": "identity"}
         auth = self._auth_for(tenant, url)
+
+        def ask(accept: str) -> requests.Response:
+            headers = {"Accept": accept, "Accept-Encoding": "identity"}
+            return session.get(url, headers=headers, auth=auth, stream=True)
+
         failure = ArchiveFailed
         try:
-            with session.get(url, headers=headers, auth=auth, stream=True) as response:
+            with answer_in(tenant.images, url, ask, self._unable) as response:
                 check_status(response.status_code)
                 failure = CutOff
                 yield content_of(response, answer)

@@ -473,7 +473,7 @@ class Archive(Protocol):
     def instance(
         self, tenant: Tenant, study: StudyReference, series_uid: str, sop_uid: str
     ) -> bytes:
-        """Return one instance as stored; raises as `instances`."""
+        """Return one instance; raises as `instances`."""
 
     def series(self, tenant: Tenant, study: StudyReference) -> tuple[SeriesReference, ...]:
         """Return the series that it lists; none where it has no list.

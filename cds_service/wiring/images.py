@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from cds_service.adapters.archive import DicomWebArchive
 from cds_service.adapters.archive_json import ArchiveJson
 from cds_service.adapters.archives import EitherArchive, EitherIndex
+from cds_service.adapters.asked_syntax import Unable
 from cds_service.adapters.ehr import FhirRecord
 from cds_service.adapters.qido_index import QidoIndex
 from cds_service.domain.study import PatientFacts, StudyReference
@@ -22,15 +23,19 @@ log = logging.getLogger(__name__)
 _MISSING = "An archive that speaks DIMSE needs pynetdicom: install sightline[dimse]."
 
 
-def archive(house: House) -> EitherArchive:
-    """Build the client of every archive, by the scheme of its registered address."""
+def archive(house: House, unable: Unable | None = None) -> EitherArchive:
+    """Build the client of every archive, by the scheme of its registered address.
+
+    unable   remembers which archives cannot convert, for whoever takes images in any form
+    """
 
     def dimse() -> Archive:
         with _extra():
             from cds_service.adapters.dimse.retrieval import DimseArchive
         return DimseArchive(house.egress.addresses)
 
-    return EitherArchive(DicomWebArchive(house.egress.session_for, house.archive_auth), dimse)
+    web = DicomWebArchive(house.egress.session_for, house.archive_auth, unable=unable)
+    return EitherArchive(web, dimse)
 
 
 def study_index(house: House, *, timeout_s: float) -> EitherIndex:

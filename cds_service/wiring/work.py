@@ -5,6 +5,7 @@ from functools import lru_cache, partial
 from typing import TYPE_CHECKING
 
 from cds_service.adapters import ledger
+from cds_service.adapters.asked_syntax import Unable
 from cds_service.adapters.ehr_writer import FhirWriter
 from cds_service.adapters.inbox_archive import InboxFirst
 from cds_service.adapters.model_shelf import ModelShelf, identity_of
@@ -96,7 +97,7 @@ def workbench(settings: Settings) -> Workbench:
         leases=house.jobs,
         results=house.results,
         publications=ledger.SqlPublications(house.engine),
-        archive=InboxFirst(inbox_archive(settings, house), archive(house)),
+        archive=InboxFirst(inbox_archive(settings, house), archive(house, Unable())),
         reader=DicomReader(decoders_once(settings.data)),
         classifiers=classifier,
         writer=writer,

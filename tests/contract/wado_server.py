@@ -1,7 +1,7 @@
 """A small DICOMweb archive on a loopback port, to be read over real HTTP."""
 
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from json import dumps
@@ -27,6 +27,8 @@ class WadoServer:
     films: dict[tuple[str, str], bytes] = field(default_factory=dict)  # by series and SOP UID
     modalities: dict[str, str] = field(default_factory=dict)  # by series UID
     cut_at: int | None = None  # where a study or a series ends too early, in bytes
+    # What a request for this transfer syntax is answered with: a status, or instances.
+    forms: dict[str, int | list[bytes]] = field(default_factory=dict)
     failures: int = 0  # of so many instances that are asked for alone
     page_size: int = 100
     before_answer: Callable[[str], None] = lambda _path: None
@@ -49,6 +51,11 @@ class WadoServer:
         if self.status != 200:
             headers = {"Location": "/elsewhere"} if self.status == 302 else {}
             return Response(b"secret text of the archive", self.status, headers)
+        form = self.forms.get(asked_syntax(request.headers))
+        if isinstance(form, int):
+            return Response(b"secret text of the archive", form)
+        if form is not None:
+            return Response(multipart(form), content_type=self.content_type)
         if self.films:
             return self._of_films(path.split("/"))
         instances = self.studies.get(path.split("/")[1])
@@ -96,6 +103,11 @@ class WadoServer:
             if series in (None, series_uid)
         ]
         return Response(dumps(rows[start : start + self.page_size]))
+
+
+def asked_syntax(headers: Mapping[str, str]) -> str:
+    """Return the transfer syntax that a request names."""
+    return headers["Accept"].partition("transfer-syntax=")[2]
 
 
 def multipart(instances: Iterable[bytes]) -> bytes:
