@@ -44,21 +44,32 @@ class Unable:
 def answer_in(
     form: ImageForm, url: str, ask: Callable[[str], requests.Response], unable: Unable | None
 ) -> Iterator[requests.Response]:
-    """Ask for this form, and where the archive says that it cannot, as stored.
+    """Ask for this form; as stored where the archive says that it cannot, or takes too long.
 
     ask     makes the request with this Accept header
     unable  remembers and is asked first; None: whatever was answered before, the form is tried
     """
     is_tried = form in _SYNTAXES and not (unable and unable.knows(url, form))
-    if is_tried:
-        with ask(_accept(_SYNTAXES[form])) as response:
-            if response.status_code not in CANNOT:
-                yield response
+    converted = _answer_in_time(ask, _SYNTAXES[form]) if is_tried else None
+    if converted is not None:
+        with converted:
+            if converted.status_code not in CANNOT:
+                yield converted
                 return
     with ask(_accept(_STORED)) as response:
         if is_tried and unable and response.status_code == 200:
             unable.note(url, form)
         yield response
+
+
+def _answer_in_time(
+    ask: Callable[[str], requests.Response], syntax: str
+) -> requests.Response | None:
+    """Return None where the archive is there and says nothing: it converts before it answers."""
+    try:
+        return ask(_accept(syntax))
+    except requests.ReadTimeout:
+        return None
 
 
 def _accept(syntax: str) -> str:

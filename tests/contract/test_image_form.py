@@ -4,8 +4,10 @@ Source: DICOM PS3.18 8.7.3.5.2 (transfer-syntax), 10.4.1.3 (status codes); ADR 0
 """
 
 from collections.abc import Iterator
+from functools import partial
 from io import BytesIO
 from pathlib import Path
+from threading import Event
 
 import numpy as np
 import pytest
@@ -46,9 +48,12 @@ def server() -> Iterator[WadoServer]:
 
 
 def fetch(
-    server: WadoServer, form: ImageForm = ImageForm.UNCOMPRESSED, unable: Unable | None = None
+    server: WadoServer,
+    form: ImageForm = ImageForm.UNCOMPRESSED,
+    unable: Unable | None = None,
+    **limits: float,
 ) -> list[bytes]:
-    archive = DicomWebArchive(Egress().session_for, unable=unable)
+    archive = DicomWebArchive(partial(Egress().session_for, **limits), unable=unable)
     tenant = a_tenant(archive_base=server.base, images=form)
     return list(archive.instances(tenant, a_study(), Budget()))
 
@@ -98,6 +103,24 @@ def test_what_says_nothing_about_conversion_is_not_asked_again(
         fetch(server)
 
     assert syntaxes(server) == [ExplicitVRLittleEndian]
+
+
+def test_an_archive_that_takes_too_long_to_convert_is_asked_for_what_it_has(
+    server: WadoServer,
+) -> None:
+    ended = Event()
+
+    def convert(_path: str) -> None:
+        if syntaxes(server)[-1] != "*":
+            ended.wait(60)
+
+    server.before_answer = convert
+
+    instances = fetch(server, timeout_s=3.0)
+    ended.set()
+
+    assert instances == [STORED]
+    assert syntaxes(server) == [ExplicitVRLittleEndian, "*"]
 
 
 def test_each_of_the_images_that_came_alone_may_be_one_that_cannot_be_converted(
