@@ -10,6 +10,7 @@ import click
 
 from cds_service.cli_alerts import alerts
 from cds_service.cli_analyze import analyze
+from cds_service.cli_archive import archive
 from cds_service.cli_codecs import codecs
 from cds_service.cli_ehr import ehr
 from cds_service.cli_intake import intake
@@ -112,6 +113,7 @@ def upgrade() -> None:
 ehr.add_command(alerts)
 intake.add_command(token)
 main.add_command(analyze)
+main.add_command(archive)
 main.add_command(codecs)
 main.add_command(dimse)
 main.add_command(ehr)

@@ -122,6 +122,10 @@ def list_registered(data: Path | None) -> None:
             f"{tenant.name}\n  FHIR base  {tenant.fhir_base}\n  issuer     {tenant.hook_issuer}"
         )
         click.echo(f"  client id  {tenant.client_id or 'none'}\n  vendor     {tenant.vendor.value}")
+        if tenant.archive_credentials:
+            click.echo(
+                f"  archives   {', '.join(one.kind.value for one in tenant.archive_credentials)}"
+            )
 
 
 @ehr.command()
@@ -194,6 +198,7 @@ def _rows(tenant: Tenant) -> list[tuple[str, str]]:
         ("archive", tenant.archive_base or "none"),
         ("other archives", _listed(tenant.other_archives, "none")),
         ("images", tenant.images.value),
+        ("credentials", _credentials(tenant)),
         ("binding", tenant.binding.value),
         ("origins", _listed(tenant.origins, "none")),
         ("vendor", tenant.vendor.value),
@@ -207,6 +212,11 @@ def _rows(tenant: Tenant) -> list[tuple[str, str]]:
         ("negative cards", _yes(tenant.shows_negative)),
         ("own reads", _yes(tenant.backend_services)),
     ]
+
+
+def _credentials(tenant: Tenant) -> str:
+    shown = tuple(f"{one.kind.value} for {one.base}" for one in tenant.archive_credentials)
+    return _listed(shown, "the EHR's token")
 
 
 def _yes(policy: bool) -> str:
@@ -234,11 +244,12 @@ def _seal_secret(data: Path | None) -> Callable[[str, str], bytes]:
     from cds_service.adapters.vault import Vault, load_or_create_key
 
     return lambda tenant_id, secret: seal_client_secret(
-        tenant_id, secret, vault=Vault(load_or_create_key(_master_key_file(data)))
+        tenant_id, secret, vault=Vault(load_or_create_key(master_key_file(data)))
     )
 
 
-def _master_key_file(data: Path | None) -> Path:
+def master_key_file(data: Path | None) -> Path:
+    """Return where the service in this folder, or of the settings, has its master key."""
     return Settings.from_env(os.environ).master_key_file if data is None else data / MASTER_KEY
 
 

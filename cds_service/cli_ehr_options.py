@@ -201,7 +201,7 @@ def fields_of(options: Mapping[str, Any]) -> dict[str, Any]:
     if "jwks" in fields:
         fields["jwks"] = _key_set(fields["jwks"])
     if "client_secret" in fields:
-        fields["client_secret"] = _secret_in(fields["client_secret"])
+        fields["client_secret"] = secret_in(fields["client_secret"])
     return fields
 
 
@@ -221,10 +221,13 @@ def _key_set(jwks: str) -> str:
         raise RegistrationRefused(f"The JWKS {jwks!r} is no URL and no readable file.") from None
 
 
-def _secret_in(file: Path) -> str:
-    """Read a secret from a file, so that it stands in no list of processes and no history."""
+def secret_in(file: Path) -> str:
+    """Read a secret from a file, so that it stands in no list of processes and no history.
+
+    "-" is standard input. Raises RegistrationRefused.
+    """
     try:
         with click.open_file(str(file), encoding="utf-8") as stream:
             return str(stream.read()).strip()
     except (OSError, UnicodeDecodeError):
-        raise RegistrationRefused("The file of the client secret cannot be read.") from None
+        raise RegistrationRefused("The file of the secret cannot be read.") from None

@@ -58,6 +58,7 @@ def change_ehr(
     changes   fields of Registration; a new vendor brings its dialect unless one is named
     Raises RegistrationRefused with a sentence naming the field, and NotFound.
 
+    The credentials of an archive that it names no more are forgotten.
     The FHIR base stays: behind another one the same patient ids may be other people's.
     """
     if changes.get("fhir_base", tenant.fhir_base) != tenant.fhir_base:
@@ -69,6 +70,7 @@ def change_ehr(
     secret = client_secret(registration, has_one=kept is not None)
     sealed = kept if secret is None else seal_secret(tenant.id, secret)
     changed = replace(tenant, client_secret=sealed, **described(registration))
+    changed = replace(changed, archive_credentials=changed.credentials_in_use)
     register.change(changed)
     _note(AuditAction.EHR_CHANGED, tenant.id, audit, clock)
     return changed

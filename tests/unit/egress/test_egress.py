@@ -10,6 +10,8 @@ import pytest
 import requests
 
 from cds_service.adapters.egress import Egress, origin_of, same_origin
+from cds_service.domain.archive_credential import AccessKind, ArchiveCredential
+from cds_service.domain.tenant import Tenant
 from cds_service.errors import EhrAnswerInvalid, EhrTimedOut, EndpointNotAllowed
 from tests.builders import a_tenant
 from tests.unit.egress.servers import a_server
@@ -189,6 +191,60 @@ def test_a_discovered_name_may_not_be_private(monkeypatch: pytest.MonkeyPatch) -
         session.get("https://auth.example.org/token")
 
     assert attempts == []
+
+
+def with_a_password(base: str, token_url: str | None = None) -> Tenant:
+    kind = AccessKind.CLIENT_CREDENTIALS if token_url else AccessKind.BASIC
+    credential = ArchiveCredential(base, kind, b"sealed", "user", token_url)
+    return a_tenant(archive_base=base, archive_credentials=(credential,))
+
+
+@pytest.mark.parametrize(
+    "address", ["8.8.8.8", "2001:4860:4860::8888", "::ffff:8.8.8.8", "64:ff9b::808:808"]
+)
+def test_a_name_that_moves_to_the_internet_gets_no_password_in_the_clear(
+    monkeypatch: pytest.MonkeyPatch, address: str
+) -> None:
+    refused: list[str] = []
+    clear = "http://pacs.example.org/dicom-web"
+    names = resolving({"pacs.example.org": [address]})
+    egress = Egress(on_refused=lambda _, origin: refused.append(origin), resolve=names)
+
+    assert not egress.is_inside(clear)
+    with (
+        no_connection(monkeypatch) as attempts,
+        pytest.raises(EndpointNotAllowed, match="in the clear"),
+    ):
+        egress.session_for(with_a_password(clear)).get(f"{clear}/studies")
+
+    assert refused == ["http://pacs.example.org:80"] and attempts == []
+
+
+def test_nor_does_a_token_endpoint(monkeypatch: pytest.MonkeyPatch) -> None:
+    token_url = "http://login.example.org/token"
+    egress = Egress(resolve=resolving({"login.example.org": ["8.8.8.8"]}))
+    tenant = with_a_password("https://pacs.example.org/dicom-web", token_url)
+
+    with (
+        no_connection(monkeypatch) as attempts,
+        pytest.raises(EndpointNotAllowed, match="in the clear"),
+    ):
+        egress.session_for(tenant).post(token_url)
+
+    assert attempts == []
+
+
+@pytest.mark.parametrize("address", ["10.1.2.3", "127.0.0.1", "fd00::1", "100.64.0.1"])
+def test_a_private_address_is_inside(address: str) -> None:
+    egress = Egress(resolve=resolving({"pacs": [address]}))
+
+    assert egress.is_inside("http://pacs:8042/dicom-web")
+
+
+def test_one_address_outside_is_enough_to_be_outside() -> None:
+    egress = Egress(resolve=resolving({"pacs": ["10.1.2.3", "8.8.8.8"]}))
+
+    assert not egress.is_inside("http://pacs:8042/dicom-web")
 
 
 def test_the_address_that_was_checked_is_the_one_that_is_dialled() -> None:
