@@ -5,7 +5,7 @@ Source: docs/how-to/feed-studies.md.
 
 import os
 import signal
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import click
 
 from cds_service.cli_ehr import data_option, named_ehr, open_ledger
+from cds_service.domain.audit import AuditAction
 from cds_service.domain.intake import Door
 from cds_service.domain.tenant import Tenant
 from cds_service.errors import RegistrationRefused
@@ -93,6 +94,29 @@ def status(name: str, data: Path | None) -> None:
         click.echo(row.rstrip())
     if tenant.change_feed:
         click.echo(f"{'change feed':<20}{tenant.change_feed}")
+
+
+@intake.command()
+@click.option(
+    "--days", default=7, show_default=True, type=click.IntRange(1, 3650), help="How far back."
+)
+@data_option
+def refused(days: int, data: Path | None) -> None:
+    """Show the calls that the doors refused, newest first: which door, why, and from where.
+
+    Of many calls of one kind the first is shown, the tenth, the hundredth and so on.
+    """
+    from cds_service.adapters.ledger import SqlAuditLog, SqlTenants
+
+    engine = open_ledger(data)
+    names = {tenant.id: tenant.name for tenant in SqlTenants(engine).all()}
+    since = datetime.now(UTC) - timedelta(days=days)
+    found = SqlAuditLog(engine).newest([AuditAction.CALL_REFUSED], since=since)
+    for one in found:
+        row = f"{one.at:%Y-%m-%d %H:%M}  {one.agent:<14}{one.outcome:<24}{one.detail}"
+        click.echo("  ".join([row, *filter(None, [names.get(one.tenant_id or "")])]))
+    if not found:
+        click.echo("The doors refused no call.")
 
 
 @intake.command()

@@ -41,6 +41,7 @@ class AuditAction(StrEnum):
     ARCHIVE_CREDENTIAL_REMOVED = "archive-credential-removed"
     IMAGES_PUSHED = "images-pushed"
     IMAGES_ERASED = "images-erased"
+    CALL_REFUSED = "call-refused"
 
 
 @dataclass(frozen=True, slots=True)

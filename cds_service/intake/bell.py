@@ -16,8 +16,9 @@ from threading import Lock
 from typing import Protocol
 
 from cds_service.domain.intake import Bell, Door
+from cds_service.domain.refusal import Refusal
 from cds_service.domain.tenant import Tenant
-from cds_service.errors import NotFound, SightlineError, UpstreamFailed
+from cds_service.errors import NotFound, SightlineError, TooManyCalls, UpstreamFailed
 from cds_service.fhir.subscription import rest_hook
 from cds_service.intake.poller import Poll
 from cds_service.usecases.ports import IntakeBells, NewId, Resource, Tenants
@@ -44,21 +45,32 @@ class Belfry:
     limit: Callable[[Tenant], None]  # raises TooManyCalls
     lane: Callable[[str], Executor]  # of an EHR
     poll: Poll
+    refused: Callable[[Refusal, str, str | None], None]  # why, from where, whose bell
     _waiting: set[str] = field(default_factory=set)
     _lock: Lock = field(default_factory=Lock)
 
-    def hear(self, path: str, header: str) -> None:
-        """Let the EHR be asked soon; raise NotFound, TooManyCalls, LedgerUnavailable."""
+    def hear(self, path: str, header: str, where: str) -> None:
+        """Let the EHR be asked soon; raise NotFound, TooManyCalls, LedgerUnavailable.
+
+        where   the address of who rings, for the audit log
+        """
         bell = self.bells.at(_digest(path))
         if bell is None:
+            self.refused(Refusal.UNKNOWN_CREDENTIAL, where, None)
             raise NotFound("There is no such bell.")
         tenant = self.tenants.get(bell.tenant_id)
         is_known = compare_digest(bell.header_digest, _digest(header))
         if not is_known or not tenant.opened(Door.SUBSCRIPTION):
             why = "door closed" if is_known else "wrong header"
             log.warning("bell refused: tenant=%s reason=%s", tenant.id, why)
+            reason = Refusal.CLOSED if is_known else Refusal.UNKNOWN_CREDENTIAL
+            self.refused(reason, where, tenant.id)
             raise NotFound("There is no such bell.")
-        self.limit(tenant)
+        try:
+            self.limit(tenant)
+        except TooManyCalls:
+            self.refused(Refusal.TOO_OFTEN, where, tenant.id)
+            raise
         with self._lock:
             if tenant.id in self._waiting:
                 return

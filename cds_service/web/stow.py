@@ -9,6 +9,7 @@ Source: DICOM PS3.18 10.5 (Store Transaction), I.2 (Store Instances Response Mod
 import logging
 import re
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from hashlib import sha256
 from json import dumps
@@ -19,6 +20,7 @@ from flask import Blueprint, Response, current_app, request
 
 from cds_service.domain.inbox import CredentialKind, Failure, PushedInstance
 from cds_service.domain.intake import Door
+from cds_service.domain.refusal import Refusal
 from cds_service.domain.tenant import Tenant
 from cds_service.errors import (
     BodyTooLarge,
@@ -30,6 +32,7 @@ from cds_service.errors import (
     UntrustedClient,
 )
 from cds_service.intake.inbox import Inbox
+from cds_service.web.caller import calling_from
 from cds_service.web.problems import install
 from cds_service.web.stalled_body import StalledBody
 from cds_service.web.stow_parts import boundary_of, parts
@@ -60,6 +63,7 @@ class StowDoor:
     certificate_header: str
     body_limit_bytes: int
     turns: Semaphore  # uploads at a time, in this process: hooks need its other threads
+    refused: Callable[[Refusal, str, str | None], None]  # why, from where, whose credential
     stall_s: float = STALL_S
 
 
@@ -80,6 +84,29 @@ def store(tenant_id: str, study_uid: str | None = None) -> Response:
     tenant = _tenant(door, tenant_id)
     if study_uid is not None and not _UID.fullmatch(study_uid):
         raise PushRefused("The address names no study.")
+    with _noting(door, tenant):
+        outcome = _taken(door, tenant, study_uid)
+    log.info(
+        "pushed: tenant=%s door=stow-rs stored=%d failed=%d",
+        tenant.id,
+        len(outcome.stored),
+        len(outcome.failed),
+    )
+    return _answer(outcome)
+
+
+@contextmanager
+def _noting(door: StowDoor, tenant: Tenant) -> Iterator[None]:
+    try:
+        yield
+    except (BodyTooLarge, TooManyCalls) as error:
+        is_large = isinstance(error, BodyTooLarge)
+        why = Refusal.TOO_LARGE if is_large else Refusal.TOO_OFTEN
+        door.refused(why, calling_from(), tenant.id)
+        raise
+
+
+def _taken(door: StowDoor, tenant: Tenant, study_uid: str | None) -> _Outcome:
     if (request.content_length or 0) > door.body_limit_bytes:
         raise BodyTooLarge("The body is larger than this service reads at once.")
     boundary = boundary_of(request.headers.get("Content-Type", ""))
@@ -89,13 +116,9 @@ def store(tenant_id: str, study_uid: str | None = None) -> Response:
         outcome = _received(door, tenant, study_uid, boundary)
     finally:
         door.turns.release()
-    log.info(
-        "pushed: tenant=%s door=stow-rs stored=%d failed=%d",
-        tenant.id,
-        len(outcome.stored),
-        len(outcome.failed),
-    )
-    return _answer(outcome)
+    if outcome.is_full:
+        door.refused(Refusal.FULL, calling_from(), tenant.id)
+    return outcome
 
 
 def _received(door: StowDoor, tenant: Tenant, study_uid: str | None, boundary: bytes) -> _Outcome:
@@ -112,10 +135,16 @@ def _tenant(door: StowDoor, tenant_id: str) -> Tenant:
     """Return whose credential this is; raise UntrustedClient, or NotFound behind a closed door."""
     owner = _owner(door)
     if owner is None:
+        door.refused(Refusal.UNKNOWN_CREDENTIAL, calling_from(), None)
         raise UntrustedClient("no known credential of a pushing archive")
     if owner != tenant_id:
+        door.refused(Refusal.OTHER_EHR, calling_from(), owner)
         raise NotFound("There is no such address for this archive.")
-    return door.inbox.tenant_at(Door.STOW_RS, owner)
+    try:
+        return door.inbox.tenant_at(Door.STOW_RS, owner)
+    except NotFound:
+        door.refused(Refusal.CLOSED, calling_from(), owner)
+        raise
 
 
 def _owner(door: StowDoor) -> str | None:

@@ -13,12 +13,14 @@ from typing import cast
 
 from flask import Blueprint, Response, current_app, request
 
+from cds_service.web.caller import calling_from
+
 EXTENSION = "sightline-bell"  # its place in Flask's `app.extensions`
 PATH = "/intake/subscription"
 
 blueprint = Blueprint("subscription", __name__, url_prefix=PATH)
 
-Hear = Callable[[str, str], None]  # last part of the path, Authorization header
+Hear = Callable[[str, str, str], None]  # last part of the path, Authorization header, from where
 
 
 @blueprint.post("/<secret>")
@@ -26,5 +28,5 @@ Hear = Callable[[str, str], None]  # last part of the path, Authorization header
 def ring(secret: str, _study_id: str = "") -> Response:
     """Answer 204 once the bell is heard; 404 for a wrong bell, 429 for one that rings too often."""
     hear = cast(Hear, current_app.extensions[EXTENSION])
-    hear(secret, request.headers.get("Authorization", ""))
+    hear(secret, request.headers.get("Authorization", ""), calling_from())
     return Response(status=204)

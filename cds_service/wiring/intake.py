@@ -33,6 +33,7 @@ from cds_service.intake.fhir_polling import poll_fhir
 from cds_service.intake.inbox import Arrival, Inbox
 from cds_service.intake.poller import Poll, Poller, Source
 from cds_service.intake.receive import READ_S, IntakeDesk
+from cds_service.intake.refusals import Refusals
 from cds_service.intake.settle_inbox import Settlement
 from cds_service.settings import Settings
 from cds_service.usecases.ports import ArchiveFeed
@@ -81,6 +82,7 @@ def stow_door(settings: Settings, house: House) -> StowDoor:
         certificate_header=header,
         body_limit_bytes=settings.inbox_mb * MEBIBYTE,
         turns=Semaphore(UPLOADS),
+        refused=partial(Refusals(house.audit, clock).note, Door.STOW_RS),
     )
 
 
@@ -97,7 +99,8 @@ def dimse_listener(
     """Build the listener at which one EHR's archive pushes; it listens from now on."""
     from cds_service.adapters.dimse.listener import DimseListener, Reception  # an extra
 
-    taking = inbox(settings, open_house(settings))
+    house = open_house(settings)
+    taking, refusals = inbox(settings, house), Refusals(house.audit, clock)
 
     def is_open() -> bool:
         with suppress(SightlineError):
@@ -108,7 +111,15 @@ def dimse_listener(
         taking.take(tenant.id, arrival, taking.look(arrival), said=said)
 
     reception = Reception(is_open, partial(taking.begin, tenant.id), take)
-    return DimseListener(address, ae_title, callers, reception, tls=tls, associations=associations)
+    return DimseListener(
+        address,
+        ae_title,
+        callers,
+        reception,
+        tls=tls,
+        associations=associations,
+        on_refused=partial(refusals.note, Door.DIMSE, tenant_id=tenant.id),
+    )
 
 
 def settlement(settings: Settings) -> Settlement:
@@ -172,14 +183,15 @@ def archive_feeds(house: House) -> dict[Door, ArchiveFeed]:
     }
 
 
-def bell_door(settings: Settings, house: House) -> Callable[[str, str], None]:
-    """Build what hears an EHR's subscription: the path's secret part, and the header."""
+def bell_door(settings: Settings, house: House) -> Callable[[str, str, str], None]:
+    """Build what hears an EHR's subscription: the path's secret part, the header, from where."""
     belfry = Belfry(
         bells=ledger.SqlIntakeBells(house.engine),
         tenants=house.tenants,
         limit=RateLimit(BELLS_PER_S).take,
         lane=Lanes(threads=1),
         poll=_rung(intake_desk(settings, house), ledger.SqlIntakeCursors(house.engine)),
+        refused=partial(Refusals(house.audit, clock).note, Door.SUBSCRIPTION),
     )
     return belfry.hear
 

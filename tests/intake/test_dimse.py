@@ -33,6 +33,7 @@ from cds_service.adapters.dimse.connection import PDU_BYTES
 from cds_service.adapters.dimse.listener import Caller
 from cds_service.adapters.ledger import upgrade
 from cds_service.domain.inbox import Failure, Quota
+from cds_service.domain.refusal import Refusal
 from cds_service.intake.inbox import Inbox
 from tests.contract.ledgers import opened, sqlite_url
 from tests.intake.dimse import (
@@ -509,6 +510,73 @@ def test_over_tls_nobody_else_is_heard_and_a_silent_one_keeps_nobody_waiting(
         welcome = door.call(tls=client_context(authority, shows=True))
         assert welcome.is_established
         welcome.release()
+
+
+# --- what the administrator is told -------------------------------------------------------------
+
+
+class Told(list[tuple[Refusal, str]]):
+    """Takes what the listener tells of refused calls."""
+
+    def __call__(self, why: Refusal, where: str) -> None:
+        self.append((why, where))
+
+    def wait_for(self, *reasons: Refusal) -> None:
+        wait_until(lambda: len(self) >= len(reasons))
+        assert sorted(self) == sorted((why, "127.0.0.1") for why in reasons)
+
+
+def test_t20_who_is_turned_away_is_told_with_the_reason(inbox: Inbox) -> None:
+    told = Told()
+    with listening(inbox, on_refused=told) as door:
+        door.call(as_="STRANGER")
+        door.call(called="ANOTHER")
+        door.is_open[0] = False
+        door.call()
+
+        told.wait_for(Refusal.CALLING_TITLE, Refusal.CALLED_TITLE, Refusal.CLOSED)
+
+
+def test_an_unknown_address_is_told(inbox: Inbox) -> None:
+    told = Told()
+    with listening(inbox, Caller("PACS", "10.0.0.0/8"), on_refused=told) as door:
+        door.call()
+
+        told.wait_for(Refusal.UNKNOWN_ADDRESS)
+
+
+def test_one_association_too_many_is_told(inbox: Inbox) -> None:
+    told = Told()
+    with listening(inbox, on_refused=told, associations=1) as door:
+        first = door.call()
+        assert not door.call().is_established
+
+        told.wait_for(Refusal.TOO_OFTEN)
+        first.release()
+
+
+def test_a_film_for_which_there_is_no_room_is_told(inbox: Inbox) -> None:
+    told = Told()
+    with listening(replace(inbox, quota=Quota(1_000_000, 0)), on_refused=told) as door:
+        assert door.store(a_pushed_film()) == Failure.OUT_OF_RESOURCES
+
+        told.wait_for(Refusal.FULL)
+
+
+def test_a_client_without_its_certificate_is_told(inbox: Inbox, authority: Path) -> None:
+    told = Told()
+    with listening(inbox, tls=server_context(authority), on_refused=told) as door:
+        assert not door.call(tls=client_context(authority, shows=False)).is_established
+
+        told.wait_for(Refusal.UNKNOWN_CREDENTIAL)
+
+
+def test_a_film_that_is_taken_is_nothing_to_tell(inbox: Inbox, folder: Path) -> None:
+    told = Told()
+    with listening(inbox, on_refused=told) as door:
+        assert door.store(a_pushed_film()) == 0x0000
+
+    assert told == [] and len(kept(folder)) == 1
 
 
 # --- what is written down -----------------------------------------------------------------------

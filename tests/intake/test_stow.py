@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from hashlib import sha256
 from http.client import HTTPConnection
 from pathlib import Path
@@ -26,10 +27,12 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian
 from sqlalchemy.engine import Engine
 from werkzeug.serving import make_server
 
-from cds_service.adapters.ledger import SqlPushCredentials, SqlTenants, upgrade
+from cds_service.adapters.ledger import SqlAuditLog, SqlPushCredentials, SqlTenants, upgrade
 from cds_service.adapters.proxy_certificate import certificate_digest
+from cds_service.domain.audit import AuditAction, AuditEvent
 from cds_service.domain.inbox import CredentialKind, Failure, Quota
 from cds_service.domain.intake import Door
+from cds_service.intake.refusals import Refusals
 from cds_service.web import services, stow
 from cds_service.web.stow import UPLOADS, StowDoor
 from tests.builders import a_tenant
@@ -101,6 +104,9 @@ def door(engine: Engine, tmp_path: Path) -> StowDoor:
         certificate_header="none",
         body_limit_bytes=10_000_000,
         turns=Semaphore(UPLOADS),
+        refused=partial(
+            Refusals(SqlAuditLog(engine), lambda: datetime.now(UTC)).note, Door.STOW_RS
+        ),
     )
 
 
@@ -442,6 +448,80 @@ def test_a_certificate_that_the_proxy_saw_counts_only_where_that_is_configured(
             sent = {name: header}
             answer = archive.push(multipart(FILMS[0]), token=None, headers=sent)
             assert answer.status_code == status
+
+
+# --- what the administrator is told -------------------------------------------------------------
+
+
+def refused(engine: Engine) -> list[AuditEvent]:
+    long_ago = datetime.now(UTC) - timedelta(days=1)
+    return SqlAuditLog(engine).newest([AuditAction.CALL_REFUSED], since=long_ago)[::-1]
+
+
+def reasons(engine: Engine) -> list[tuple[str | None, str]]:
+    return [(one.tenant_id, one.outcome) for one in refused(engine)]
+
+
+def test_t20_what_is_refused_is_audited_with_the_door_the_reason_and_the_address(
+    archive: Archive, engine: Engine
+) -> None:
+    archive.push(multipart(FILMS[0]), token="wrong-token-that-nobody-made-here")
+    archive.push(multipart(FILMS[0]), at=f"t-2/studies/{STUDY_UID}")
+    SqlTenants(engine).set_door("t-1", Door.STOW_RS, is_open=False)
+    archive.push(multipart(FILMS[0]))
+
+    assert reasons(engine) == [
+        (None, "unknown-credential"),
+        ("t-1", "address-of-another-ehr"),
+        ("t-1", "door-closed"),
+    ]
+    [line, *_] = refused(engine)
+    assert (line.agent, line.detail) == ("stow-rs", "127.0.0.1")
+    assert all(one.patient_id is one.study_uid is None for one in refused(engine))
+    kept = repr(refused(engine))
+    assert "wrong-token" not in kept and TOKEN not in kept and STUDY_UID not in kept
+
+
+def test_the_proxy_and_whom_it_saw_are_both_named(archive: Archive, engine: Engine) -> None:
+    archive.push(b"", token=None, headers={"X-Forwarded-For": "203.0.113.9, 198.51.100.7"})
+
+    assert refused(engine)[0].detail == "198.51.100.7 through 127.0.0.1"
+
+
+def test_a_full_inbox_and_a_body_that_is_too_large_are_audited(
+    door: StowDoor, engine: Engine, tmp_path: Path
+) -> None:
+    inbox = replace(door.inbox, quota=Quota(1_000_000, 1))
+    with serving(replace(door, inbox=inbox, body_limit_bytes=2_000_000), tmp_path) as archive:
+        full = archive.push(multipart(*FILMS))
+        large = archive.push(bytes(2_000_001))
+
+    assert (full.status_code, large.status_code) == (202, 413)
+    assert reasons(engine) == [("t-1", "inbox-full"), ("t-1", "too-large")]
+
+
+def test_uploads_that_are_put_off_are_audited(archive: Archive, engine: Engine) -> None:
+    taken = [archive.door.turns.acquire(blocking=False) for _ in range(stow.UPLOADS)]
+
+    archive.push(multipart(FILMS[0]))
+    for _ in taken:
+        archive.door.turns.release()
+
+    assert reasons(engine) == [("t-1", "too-often")]
+
+
+def test_t18_a_flood_of_refused_pushes_is_a_few_lines(archive: Archive, engine: Engine) -> None:
+    for _ in range(25):
+        archive.push(b"", token=None)
+
+    assert len(refused(engine)) == 2
+    assert refused(engine)[1].detail.startswith("127.0.0.1, 10 since 20")
+
+
+def test_what_is_taken_leaves_no_such_line(archive: Archive, engine: Engine) -> None:
+    assert archive.push(multipart(FILMS[0])).status_code == 200
+
+    assert refused(engine) == []
 
 
 def wait_until(is_so: Callable[[], bool]) -> None:

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any, cast
 
 import pytest
@@ -21,6 +22,7 @@ from joserfc.jwk import KeySetSerialization
 from cds_service import wiring
 from cds_service.adapters.ledger import SqlIntakeBells
 from cds_service.app import create_app
+from cds_service.domain.audit import AuditAction
 from cds_service.domain.intake import Door
 from cds_service.errors import EhrAnswerInvalid, EhrRefused
 from cds_service.sandbox.authorization import SIGHTLINE_SCOPES
@@ -30,6 +32,7 @@ from tests.real.servers import free_port
 from tests.web_app.house import listening
 
 Json = dict[str, Any]
+LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
 
 
 @dataclass
@@ -183,7 +186,26 @@ def test_an_ehr_that_rings_wildly_is_told_to_wait(
         answers = [service.ehr.ring(there) for _ in range(2)]
 
     assert [one.status_code for one in answers] == [204, 429]
+    [told] = service.hospital.house.audit.newest([AuditAction.CALL_REFUSED], since=LONG_AGO)
+    assert (told.tenant_id, told.outcome) == ("t-1", "too-often")
     assert int(answers[1].headers["Retry-After"]) > 0
+
+
+def test_bells_that_are_refused_are_audited_with_whose_they_are(service: Service) -> None:
+    subscription = service.subscribe()
+    service.ehr.ring(subscription, "x")
+    service.ehr.ring(subscription, headers={"Authorization": "Bearer guessed"})
+    service.hospital.house.tenants.set_door("t-1", Door.SUBSCRIPTION, is_open=False)
+    service.ehr.ring(subscription)
+
+    told = service.hospital.house.audit.newest([AuditAction.CALL_REFUSED], since=LONG_AGO)[::-1]
+
+    assert [(one.tenant_id, one.outcome) for one in told] == [
+        (None, "unknown-credential"),
+        ("t-1", "unknown-credential"),
+        ("t-1", "door-closed"),
+    ]
+    assert {(one.agent, one.detail) for one in told} == {("subscription", "127.0.0.1")}
 
 
 def test_an_ehr_may_ring_before_it_has_answered(service: Service) -> None:

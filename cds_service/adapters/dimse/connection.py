@@ -5,7 +5,9 @@ Source: DICOM PS3.8 9.1.5 (ARTIM), 9.3 (PDUs), D.1 (maximum length).
 
 import logging
 import socket
+import ssl
 import time
+from collections.abc import Callable
 from contextlib import suppress
 
 from pynetdicom import _config
@@ -52,10 +54,11 @@ class GuardedSocket(AssociationSocket):
         *,
         connection: socket.socket | None = None,
         address: AddressInformation | None = None,
+        on_tls_failure: Callable[[], None] = lambda: None,
     ) -> None:
         """Guard this connection, or one that is made from a local address."""
         super().__init__(association, client_socket=connection, address=address)
-        self._pdu_s = pdu_s
+        self._pdu_s, self._on_tls_failure = pdu_s, on_tls_failure
 
     def recv(self, nr_bytes: int) -> bytearray:
         """Read so many bytes; OSError, which closes the connection, for more than a PDU has."""
@@ -64,8 +67,10 @@ class GuardedSocket(AssociationSocket):
             raise OSError("a PDU longer than was negotiated")
         try:
             return self._read(self.socket, nr_bytes)
-        except OSError:
+        except OSError as error:
             self.hang_up()
+            if isinstance(error, ssl.SSLError):
+                self._on_tls_failure()
             raise
 
     def hang_up(self) -> None:

@@ -27,7 +27,9 @@ from cds_service.adapters.dimse.connection import (
 )
 from cds_service.adapters.dimse.messages import Begin, Incoming, StoreMessages, announced
 from cds_service.adapters.inbox_header import is_taken
+from cds_service.domain.caller import neighbourhood
 from cds_service.domain.inbox import Failure
+from cds_service.domain.refusal import Refusal
 from cds_service.errors import InboxFull, InstanceRefused, SightlineError
 
 log = logging.getLogger(__name__)
@@ -38,6 +40,8 @@ STOP_S = 2.0  # for the threads of an association to end
 _OVER_THE_LIMIT = 2  # connections more than that, so that a caller is told why (PS3.8 9.3.4)
 _UNKNOWN_CALLER = (0x01, 0x01, 0x03)  # rejected permanently, by the user: calling AE title
 _SUCCESS = 0x0000
+
+OnRefused = Callable[[Refusal, str], None]  # why, from where
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +79,12 @@ class DimseListener:
         associations: int = ASSOCIATIONS,
         idle_s: float = IDLE_S,
         pdu_s: float = PDU_S,
+        on_refused: OnRefused = lambda _why, _where: None,
     ) -> None:
-        """Bind, and listen from now on; OSError when the address cannot be had."""
+        """Bind, and listen from now on; OSError when the address cannot be had.
+
+        on_refused   is told of every call that is turned away, so that it can be audited
+        """
         be_silent()
         self._ae = AE(ae_title)
         self._ae.require_called_aet = True
@@ -87,10 +95,11 @@ class DimseListener:
         self._server = _Server(
             self._ae,
             address,
-            _Gate(callers, reception, tls, associations + _OVER_THE_LIMIT, pdu_s),
+            _Gate(callers, reception, tls, associations + _OVER_THE_LIMIT, pdu_s, on_refused),
             [
-                (evt.EVT_REQUESTED, _reject_unless, [callers]),
-                (evt.EVT_C_STORE, _store, [reception]),
+                (evt.EVT_REQUESTED, _reject_unless, [callers, on_refused]),
+                (evt.EVT_REJECTED, _tell_rejected, [on_refused]),
+                (evt.EVT_C_STORE, _store, [reception, on_refused]),
                 (evt.EVT_CONN_CLOSE, _close),
             ],
         )
@@ -132,6 +141,15 @@ class _Gate:
     tls: ssl.SSLContext | None
     connections: int
     pdu_s: float
+    on_refused: OnRefused
+
+    def refusal(self, address: str, connections: int) -> Refusal | None:
+        """Return why a connection from this address is turned away, beside so many others."""
+        if not any(caller.is_at(address) for caller in self.callers):
+            return Refusal.UNKNOWN_ADDRESS
+        if connections >= self.connections:
+            return Refusal.TOO_OFTEN
+        return None if self.reception.is_open() else Refusal.CLOSED
 
 
 class _Server(AssociationServer):
@@ -152,13 +170,12 @@ class _Server(AssociationServer):
 
     def verify_request(self, request: Any, client_address: Any) -> bool:  # noqa: ANN401
         """Tell whether this connection is let in: a known address, an open door, and room."""
-        if not any(caller.is_at(client_address[0]) for caller in self.gate.callers):
-            log.warning("DIMSE: a connection from an address that is not allowed")
-            return False
-        if len(self.active_associations) >= self.gate.connections:
-            log.warning("DIMSE: too many connections")
-            return False
-        return self.gate.reception.is_open()
+        address = str(client_address[0])
+        why = self.gate.refusal(address, len(self.active_associations))
+        if why is not None:
+            log.warning("DIMSE: a connection is turned away: %s", why)
+            self.gate.on_refused(why, neighbourhood(address))
+        return why is None
 
     def get_request(self) -> tuple[socket.socket, Any]:
         """Accept; the handshake of TLS waits for the association's own thread.
@@ -187,10 +204,16 @@ class _Handler(RequestHandler):
         association.dul.event_queue.get_nowait()  # Evt5 of the socket that is replaced
         association.dul.socket = None
         association.dul.state_machine = GuardedStates(association.dul)
-        association.set_socket(
-            GuardedSocket(association, self.server.gate.pdu_s, connection=self.request)
+        gate = self.server.gate
+        where = neighbourhood(str(self.client_address[0]))
+        connection = GuardedSocket(
+            association,
+            gate.pdu_s,
+            connection=self.request,
+            on_tls_failure=lambda: gate.on_refused(Refusal.UNKNOWN_CREDENTIAL, where),
         )
-        association.dimse = StoreMessages(association, self.server.gate.reception.begin)
+        association.set_socket(connection)
+        association.dimse = StoreMessages(association, gate.reception.begin)
         return association
 
 
@@ -201,7 +224,7 @@ def _contexts() -> list[Any]:
     return [*contexts, build_context(Verification)]
 
 
-def _reject_unless(event: evt.Event, callers: tuple[Caller, ...]) -> None:
+def _reject_unless(event: evt.Event, callers: tuple[Caller, ...], on_refused: OnRefused) -> None:
     """Reject an AE title that is not this address's; pynetdicom knows titles alone."""
     association = event.assoc
     requested = association.requestor.primitive
@@ -213,10 +236,32 @@ def _reject_unless(event: evt.Event, callers: tuple[Caller, ...]) -> None:
     association.acse.send_reject(*_UNKNOWN_CALLER)
     association.is_rejected = True
     association.kill()
+    on_refused(Refusal.CALLING_TITLE, _where(association))
 
 
-def _store(event: evt.Event, reception: Reception) -> int:
+def _tell_rejected(event: evt.Event, on_refused: OnRefused) -> None:
+    """Tell of what pynetdicom rejects by itself: a title that is not ours, or one too many."""
+    association = event.assoc
+    requested = association.requestor.primitive
+    called = "" if requested is None else str(requested.called_ae_title).strip()
+    is_ours = called == association.acceptor.ae_title.strip()
+    why = Refusal.TOO_OFTEN if is_ours else Refusal.CALLED_TITLE
+    on_refused(why, _where(association))
+
+
+def _where(association: Association) -> str:
+    return neighbourhood(str(association.requestor.address))
+
+
+def _store(event: evt.Event, reception: Reception, on_refused: OnRefused) -> int:
     """Answer one C-STORE with its status (PS3.4 B.2.3)."""
+    status = _taken(event, reception)
+    if status == Failure.OUT_OF_RESOURCES:
+        on_refused(Refusal.FULL, _where(event.assoc))
+    return status
+
+
+def _taken(event: evt.Event, reception: Reception) -> int:
     incoming = getattr(event.request, "_dataset_path", None)
     if not isinstance(incoming, Incoming):
         return Failure.NOT_UNDERSTOOD
