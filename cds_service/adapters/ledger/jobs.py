@@ -32,7 +32,7 @@ from cds_service.adapters.ledger.leases import (
     note_expired,
     update_held,
 )
-from cds_service.adapters.ledger.line import line
+from cds_service.adapters.ledger.line import first_in_line, place_in_line
 from cds_service.adapters.ledger.schema import job
 from cds_service.adapters.vault import Vault
 from cds_service.domain.job import Job, JobState, JobStep, Lease, Wait, foresee
@@ -193,7 +193,7 @@ class SqlJobs:
         """
         while True:
             with reading(self._engine) as connection:
-                first = _first(connection, self._now(connection), rung_id)
+                first = first_in_line(connection, self._now(connection), with_job=rung_id)
             try:
                 lease = self.take(first or rung_id, owner)
             except LedgerUnavailable:
@@ -331,17 +331,9 @@ def _of_studies(
     )
 
 
-def _first(connection: Connection, now: datetime, rung_id: str) -> str | None:
-    waiting = line(now, with_job=rung_id)
-    first = sa.select(waiting.c.id).order_by(waiting.c.place).limit(1)
-    return connection.execute(first).scalar_one_or_none()
-
-
 def _before(connection: Connection, now: datetime, job_id: str) -> int:
     """Count the jobs in work, and those in the line before this one."""
-    waiting = line(now, with_job=job_id)
-    place = sa.select(waiting.c.place).where(waiting.c.id == job_id)
-    in_line = connection.execute(place).scalar_one_or_none()
+    in_line = place_in_line(connection, now, job_id)
     if in_line is None:
         return 0
     in_work = connection.execute(
@@ -349,7 +341,7 @@ def _before(connection: Connection, now: datetime, job_id: str) -> int:
         .select_from(job)
         .where(is_open, job.c.lease_expires_at.is_not(None), job.c.step != JobStep.PUBLISHING)
     )
-    return int(in_work.scalar_one()) + int(in_line) - 1
+    return int(in_work.scalar_one()) + in_line
 
 
 def job_row(connection: Connection, job_id: str) -> Row[tuple[object, ...]]:
