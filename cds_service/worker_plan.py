@@ -8,17 +8,17 @@ Source: issue "Imaging pipeline", point 8.
 
 import json
 import multiprocessing
-import os
 import platform
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
-from importlib.metadata import version
+from importlib.metadata import distributions
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 from cds_service.settings import FASTEST, Settings
+from cds_service.worker_machine import control_groups, usable_cores
 
 FILE = "worker-plan.json"  # in the data folder
 CPU = "CPUExecutionProvider"  # of ONNX Runtime: always there
@@ -108,7 +108,7 @@ def measured_once(
             return list(kept["rows"])
     except (OSError, ValueError, KeyError, TypeError):
         pass  # never measured, or by a version that wrote it differently
-    rows = list(probe(len(os.sched_getaffinity(0))))
+    rows = list(probe(usable_cores(control_groups())))
     if rows:
         new = file.with_suffix(".new")
         new.write_text(json.dumps({"key": key, "rows": rows}, indent=1))
@@ -135,14 +135,6 @@ def probe_apart(settings: Settings, cores: int) -> list[Row]:
     return rows
 
 
-def free_memory_mb() -> int:
-    """Return what Linux says is available, in 10^6 bytes."""
-    for line in Path("/proc/meminfo").read_text().splitlines():
-        if line.startswith("MemAvailable:"):
-            return int(line.split()[1]) * 1024 // 10**6
-    return WORKER_MB
-
-
 def _probe(pipe: Connection, settings: Settings, cores: int) -> None:
     from cds_service.wiring import probe  # in the child only: heavy libraries
 
@@ -160,5 +152,8 @@ def _key(model_digest: str) -> str:
         ),
         platform.machine(),
     )
-    parts = (model_digest, cpu, str(len(os.sched_getaffinity(0))), version("onnxruntime"))
+    # One for each provider: onnxruntime, onnxruntime-openvino, ...
+    names = ((one.metadata["Name"] or "", one.version) for one in distributions())
+    runtimes = sorted(" ".join(one) for one in names if one[0].startswith("onnxruntime"))
+    parts = (model_digest, cpu, str(usable_cores(control_groups())), *runtimes)
     return sha256("\n".join(parts).encode()).hexdigest()

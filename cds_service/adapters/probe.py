@@ -39,12 +39,12 @@ class Pace:
 
 
 def measured(package: ModelPackage, cores: int, budget_s: float) -> Iterator[Pace]:
-    """Measure the combinations for so many cores until the budget is used up; yield each.
+    """Measure the combinations for so many cores on each provider; yield each.
 
-    The first one, a worker with one thread for each core, is always measured.
+    budget_s   of each provider; its first combination, a worker with one thread for each core, is
+               always measured
     Raises InferenceFailed when the model cannot be run at all.
     """
-    until = time.monotonic() + budget_s
     recipe = package.card.input
     shape = (1, recipe.channels, recipe.size, recipe.size)
     if recipe.layout == "NHWC":
@@ -52,6 +52,7 @@ def measured(package: ModelPackage, cores: int, budget_s: float) -> Iterator[Pac
     tensor = np.random.default_rng(1).random(shape, dtype=np.float32)
     expected = _answer(package, new_session(package.weights), tensor)
     for provider in _providers():
+        until = time.monotonic() + budget_s
         for workers, threads in combinations(cores):
             try:
                 sessions = _sessions(package, workers, threads, provider)
@@ -66,7 +67,7 @@ def measured(package: ModelPackage, cores: int, budget_s: float) -> Iterator[Pac
                 break  # installed, but not for this machine or this model
             yield Pace(workers, threads, provider, rate)
             if time.monotonic() > until:
-                return
+                break
 
 
 def combinations(cores: int) -> list[tuple[int, int]]:

@@ -42,12 +42,15 @@ def new_session(
 ) -> ort.InferenceSession:
     """Make a session of the bytes of an ONNX file; raise InferenceFailed.
 
-    provider   of ONNX Runtime, with the processor for what it cannot do
+    provider   of ONNX Runtime, with the processor for what it cannot do; one that is not there
+               or does not load is a failure, where ONNX Runtime would take the processor in silence
     A file that asks for other files or for operators of its own never reaches the runtime.
     """
     problem = unsafe_in(weights)
     if problem:
         raise InferenceFailed(f"The model's weights could not be loaded: {problem}.")
+    if provider not in ort.get_available_providers():
+        raise InferenceFailed(f"The execution provider {provider} is not installed.")
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
@@ -56,9 +59,12 @@ def new_session(
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
         providers = list(dict.fromkeys([provider, "CPUExecutionProvider"]))
-        return ort.InferenceSession(weights, options, providers=providers)
+        session = ort.InferenceSession(weights, options, providers=providers)
     except Exception as error:  # onnxruntime has one class for each of its failure kinds
         raise InferenceFailed("The model's weights could not be loaded.") from error
+    if session.get_providers()[0] != provider:
+        raise InferenceFailed(f"The execution provider {provider} could not be loaded.")
+    return session
 
 
 @dataclass(frozen=True, slots=True)

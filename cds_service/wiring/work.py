@@ -20,10 +20,10 @@ from cds_service.usecases.ports import Budget, OverdueJobs
 from cds_service.usecases.publish_reviews import ReviewBench
 from cds_service.usecases.run_inference import Workbench
 from cds_service.usecases.sweep_jobs import sweep_jobs
+from cds_service.worker_machine import control_groups, free_memory_mb
 from cds_service.worker_plan import (
     Row,
     WorkerPlan,
-    free_memory_mb,
     measured_once,
     plan_of,
     probe_apart,
@@ -58,7 +58,7 @@ def plan_workers(settings: Settings) -> WorkerPlan:
         card = shelf.card(shelf.enabled().everywhere[0])
         return measured_once(settings.data, card.digest, partial(probe_apart, settings))
 
-    return plan_of(settings, measure, free_memory_mb())
+    return plan_of(settings, measure, free_memory_mb(control_groups()))
 
 
 def probe(settings: Settings, cores: int, budget_s: float) -> "Iterator[Pace]":

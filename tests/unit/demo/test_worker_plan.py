@@ -6,10 +6,12 @@ from typing import Any
 
 import pytest
 
+from cds_service.adapters import probe
 from cds_service.adapters.model_shelf import ModelShelf
 from cds_service.adapters.probe import CPU, combinations, measured
 from cds_service.settings import Settings
 from cds_service.wiring import plan_workers
+from cds_service.worker_machine import control_groups, free_memory_mb, usable_cores
 from cds_service.worker_plan import FILE, WORKER_MB, Row, measured_once, plan_of, settled
 
 MODEL = "cxr_pneumonia_peds"
@@ -130,3 +132,59 @@ def test_an_installation_measures_once_in_a_process_of_its_own(tmp_path: Path) -
     assert (tmp_path / FILE).exists()
     again = plan_workers(settings(tmp_path))
     assert (again.threads, again.provider) == (plan.threads, plan.provider)
+
+
+def test_each_provider_has_its_own_time_to_be_measured_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(probe, "_providers", lambda: [CPU, CPU])  # as if there were two
+
+    rows = list(measured(ModelShelf(None, MODEL).package(MODEL), 2, budget_s=0.0))
+
+    assert len(rows) == 2
+
+
+def test_a_provider_that_does_not_load_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(probe, "_providers", lambda: [CPU, "NoSuchExecutionProvider"])
+
+    rows = list(measured(ModelShelf(None, MODEL).package(MODEL), 1, budget_s=60.0))
+
+    assert {one.provider for one in rows} == {CPU}
+
+
+def a_container(tmp_path: Path, **files: str) -> list[Path]:
+    """Write the limits of a group, and those of the group around it, as Linux shows them."""
+    root, group = tmp_path / "cgroup", tmp_path / "cgroup" / "system.slice" / "sightline"
+    group.mkdir(parents=True)
+    (root / "cgroup.controllers").write_text("cpu memory\n")
+    for name, text in files.items():
+        folder = group.parent if name.startswith("outer_") else group
+        (folder / name.removeprefix("outer_").replace("_", ".")).write_text(text + "\n")
+    own = tmp_path / "own"
+    own.write_text("0::/system.slice/sightline\n")
+    return control_groups(root, own)
+
+
+def test_a_container_s_memory_is_what_it_allows(tmp_path: Path) -> None:
+    groups = a_container(tmp_path, memory_max="1000000000", memory_current="200000000")
+
+    assert free_memory_mb(groups) == 800 < free_memory_mb([])
+
+
+def test_a_limit_around_the_group_holds_inside_it(tmp_path: Path) -> None:
+    outer = {"outer_memory_max": "500000000", "outer_memory_current": "600000000"}
+
+    assert free_memory_mb(a_container(tmp_path, memory_max="max", **outer)) == 0
+
+
+@pytest.mark.parametrize(
+    ("quota", "cores"), [("50000 100000", 1), ("100000 100000", 1), ("max 100000", None)]
+)
+def test_a_container_s_cores_are_what_it_allows(
+    tmp_path: Path, quota: str, cores: int | None
+) -> None:
+    groups = a_container(tmp_path, cpu_max=quota)
+
+    assert usable_cores(groups) == (cores or usable_cores([]))
+
+
+def test_without_control_groups_the_machine_decides(tmp_path: Path) -> None:
+    assert control_groups(tmp_path, tmp_path / "own") == []

@@ -10,7 +10,7 @@ import pytest
 
 from cds_service.adapters.model_shelf import ModelShelf
 from cds_service.adapters.pixels import DicomReader, Radiograph
-from cds_service.adapters.runtime import OnnxClassifier
+from cds_service.adapters.runtime import OnnxClassifier, new_session
 from cds_service.domain.finding import MapMethod
 from cds_service.errors import (
     InferenceFailed,
@@ -249,3 +249,8 @@ def test_after_a_fork_the_child_makes_its_own_session(monkeypatch: pytest.Monkey
     monkeypatch.setattr(os, "getpid", lambda: -1)
 
     assert classifier._ready_session() is not ours
+
+
+def test_a_provider_that_is_not_installed_is_a_failure_and_not_the_processor() -> None:
+    with pytest.raises(InferenceFailed, match="NoSuchExecutionProvider is not installed"):
+        new_session(a_network(), provider="NoSuchExecutionProvider")
