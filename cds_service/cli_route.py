@@ -32,10 +32,18 @@ _SAID = {True: "yes", False: "no", None: "not stated"}
 @click.command()
 @click.argument("study")
 @click.option("--ehr", metavar="NAME", help="STUDY is a Study Instance UID at this EHR.")
+@click.option("--patient", metavar="ID", help="Whose it is, where that EHR has no ImagingStudy.")
 @click.option("--explain", is_flag=True, help="Show what every part of every rule said.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per model and line.")
 @data_option
-def route(study: str, ehr: str | None, explain: bool, as_json: bool, data: Path | None) -> None:
+def route(
+    study: str,
+    ehr: str | None,
+    patient: str | None,
+    explain: bool,
+    as_json: bool,
+    data: Path | None,
+) -> None:
     """Say which enabled models would read STUDY, a DICOM file or folder, and run none.
 
     Exit code 1: none would read an image.
@@ -44,11 +52,13 @@ def route(study: str, ehr: str | None, explain: bool, as_json: bool, data: Path 
 
     reader = DicomReader()
     if ehr is None:
-        stated, patient, instances = _of_files(Path(study), reader)
+        if patient is not None:
+            raise click.UsageError("--patient goes with --ehr: files say whose they are.")
+        stated, facts, instances = _of_files(Path(study), reader)
     else:
-        stated, patient, instances = _of_ehr(ehr, study, data)
+        stated, facts, instances = _of_ehr(ehr, study, patient, data)
     routes = _routes(stated.tenant_id, data)
-    models = explain_routing(routes, stated, patient, instances, reader)
+    models = explain_routing(routes, stated, facts, instances, reader)
     for line in _json(models) if as_json else _text(models, explain):
         click.echo(line)
     raise SystemExit(0 if any(one.is_asked and one.reads for one in models) else 1)
@@ -157,14 +167,19 @@ def _header(instance: SourceInstance, reader: ImageReader) -> InstanceHeader | N
 
 
 def _of_ehr(
-    name: str, study_uid: str, data: Path | None
+    name: str, study_uid: str, patient_id: str | None, data: Path | None
 ) -> tuple[StudyReference, PatientFacts | None, list[SourceInstance]]:
     """Read the study and its patient from the EHR, and its images from the archive."""
     from cds_service.adapters.ledger import SqlTenants
     from cds_service.wiring import study_at_ehr
 
     tenant = named_ehr(name, SqlTenants(open_ledger(data)).all())
-    study, patient, images = study_at_ehr(_settings(data), tenant, study_uid)
+    if patient_id is None and not tenant.has_imaging_studies:
+        raise click.UsageError(
+            f"{name} has no ImagingStudy: say with --patient ID whose study it is, by the id of "
+            "the FHIR Patient. Their orders and reports lead to the archive's study."
+        )
+    study, patient, images = study_at_ehr(_settings(data), tenant, study_uid, patient_id)
     return study, patient, [SourceInstance(one) for one in images]
 
 

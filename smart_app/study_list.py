@@ -40,9 +40,10 @@ def studies_of(launch: OpenLaunch) -> list[StudyReference]:
 
 def _by_number(launch: OpenLaunch) -> list[StudyReference]:
     tenant, patient_id = launch.tenant, launch.session.patient_id
-    asked = read_accessions(
+    numbers = read_accessions(
         lambda key: read(launch, path_of(key, patient_id)), tenant.id, patient_id
     )
+    asked = numbers[:MAX_NUMBERS]
     patient = patient_in(read(launch, f"Patient/{patient_id}"), patient_id)
     if patient is None:
         raise EhrAnswerInvalid("The EHR answered another Patient than the one asked for.")

@@ -1,11 +1,17 @@
 """Read one study of an EHR, its patient and its images, by its UID, for a person who asks.
 
-Source: FHIR R4 ImagingStudy (search by identifier); architecture "One job through the house".
+An EHR without ImagingStudy knows no UID, and Oracle Health's finds orders by their patient alone:
+there the person says whose study it is.
+
+Source: FHIR R4 ImagingStudy (search by identifier), ServiceRequest, DiagnosticReport; architecture
+"One job through the house".
 """
 
+from collections.abc import Callable
 from dataclasses import replace
 from urllib.parse import quote
 
+from cds_service.domain.accession import is_of, referred
 from cds_service.domain.audit import AuditAction, AuditEvent
 from cds_service.domain.study import PatientFacts, StudyReference
 from cds_service.domain.tenant import Tenant
@@ -18,6 +24,7 @@ from cds_service.fhir.imaging_study import (
     resources,
     studies_in,
 )
+from cds_service.usecases.gather_prefetch import path_of
 from cds_service.usecases.ports import (
     Archive,
     AuditLog,
@@ -25,7 +32,9 @@ from cds_service.usecases.ports import (
     Clock,
     EhrRecord,
     Resource,
+    StudyIndex,
 )
+from cds_service.usecases.studies_by_accession import read_accessions
 
 READ_S = 20.0  # for one read of the EHR
 AGENT = "command-line"
@@ -35,12 +44,17 @@ def read_study(
     study_uid: str,
     tenant: Tenant,
     *,
+    patient_id: str | None = None,
     record: EhrRecord,
+    index: StudyIndex,
     archive: Archive,
     audit: AuditLog,
     clock: Clock,
 ) -> tuple[StudyReference, PatientFacts | None, list[bytes]]:
     """Return the study, its patient where the EHR describes one, and its instances.
+
+    patient_id   logical id of the Patient whose orders and reports name the study's number; None:
+                 the EHR's ImagingStudy is searched
 
     Raises NotFound when the EHR has no such study, UpstreamFailed, ScopeDenied, StudyUnusable.
     """
@@ -48,8 +62,12 @@ def read_study(
     def read(path: str) -> Resource:
         return record.read(tenant, path, authorization=None, timeout_s=READ_S)
 
-    study, stated = _study(read(_search(study_uid)), study_uid, tenant)
-    patient = patient_in(read(f"Patient/{study.patient_id}"), study.patient_id)
+    if patient_id is None:
+        study, stated = _study(read(_search(study_uid)), study_uid, tenant)
+        patient = patient_in(read(f"Patient/{study.patient_id}"), study.patient_id)
+    else:
+        stated = {}
+        study, patient = _numbered(study_uid, patient_id, tenant, read, index)
     _note(study, AuditAction.EHR_READ, "success", audit, clock)
     endpoint = endpoint_id(stated, study_uid)
     if endpoint and not (study.archive_url or tenant.archives):
@@ -77,6 +95,30 @@ def _study(found: Resource, study_uid: str, tenant: Tenant) -> tuple[StudyRefere
             if study.study_uid == study_uid:
                 return study, resource
     raise NotFound("The EHR has no such study with images.")
+
+
+def _numbered(
+    study_uid: str,
+    patient_id: str,
+    tenant: Tenant,
+    read: Callable[[str], Resource],
+    index: StudyIndex,
+) -> tuple[StudyReference, PatientFacts]:
+    """Return the study that an archive has under a number of this patient; raise NotFound."""
+    named = logical_id({"reference": f"Patient/{patient_id}"}, "Patient")
+    patient = patient_in(read(f"Patient/{named}"), named) if named else None
+    if named is None or patient is None:
+        raise NotFound("The EHR has no such patient.")
+    for accession in read_accessions(lambda key: read(path_of(key, named)), tenant.id, named):
+        listed = index.of_accession(tenant, accession.number)
+        if all(is_of(patient, one, tenant.binding) for one in listed):
+            for study in referred(accession, listed, tenant.id):
+                if study.study_uid == study_uid:
+                    return study, patient
+    raise NotFound(
+        "No archive has this study as this patient's, under the accession number of an order or "
+        "report of theirs."
+    )
 
 
 def _note(

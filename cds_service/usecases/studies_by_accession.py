@@ -31,7 +31,7 @@ def studies_by_accession(
     UpstreamFailed when the archive cannot be asked until `deadline`.
     """
     gathering = desk.gatherer.start(call, tenant, deadline, (REQUESTS, REPORTS))
-    asked = read_accessions(gathering.document, tenant.id, call.patient_id)
+    asked = read_accessions(gathering.document, tenant.id, call.patient_id)[:MAX_NUMBERS]
     find = partial(desk.index.of_accession, tenant)
     found = gathering.of_each(find, [one.number for one in asked])
     return [
@@ -44,7 +44,7 @@ def studies_by_accession(
 def read_accessions(
     read: Callable[[str], Resource | None], tenant_id: str, patient_id: str
 ) -> list[Accession]:
-    """Return the patient's newest numbers; `read` takes REQUESTS or REPORTS.
+    """Return the patient's numbers, the newest first; `read` takes REQUESTS or REPORTS.
 
     One of the two may fail, as few EHRs number both; when both do, what the first raised is.
     """
@@ -60,4 +60,4 @@ def read_accessions(
         numbers += accessions_in(document or {})
     if len(failed) == len((REQUESTS, REPORTS)):
         raise failed[0]
-    return newest_first(one for one in numbers if one.patient_id == patient_id)[:MAX_NUMBERS]
+    return newest_first(one for one in numbers if one.patient_id == patient_id)

@@ -15,7 +15,7 @@ from cds_service.domain.tenant import Tenant
 from cds_service.errors import ArchiveRefused
 from cds_service.settings import Settings
 from cds_service.usecases.ports import Archive, StudyIndex
-from cds_service.usecases.read_study import read_study
+from cds_service.usecases.read_study import READ_S, read_study
 from cds_service.wiring.house import House, clock, open_house
 
 log = logging.getLogger(__name__)
@@ -65,9 +65,11 @@ def _extra() -> Iterator[None]:
 
 
 def study_at_ehr(
-    settings: Settings, tenant: Tenant, study_uid: str
+    settings: Settings, tenant: Tenant, study_uid: str, patient_id: str | None = None
 ) -> tuple[StudyReference, PatientFacts | None, list[bytes]]:
     """Read one study of an EHR and its images, for a person at the command line.
+
+    patient_id   whose study it is, at an EHR without ImagingStudy
 
     Raises NotFound when the EHR has no such study, UpstreamFailed, StudyUnusable.
     """
@@ -75,7 +77,9 @@ def study_at_ehr(
     return read_study(
         study_uid,
         tenant,
+        patient_id=patient_id,
         record=FhirRecord(house.egress, house.tokens),
+        index=study_index(house, timeout_s=READ_S),
         archive=archive(house),
         audit=house.audit,
         clock=clock,

@@ -10,7 +10,8 @@ from playwright.sync_api import Page, expect
 from cds_service.domain.tenant import Vendor
 from cds_service.sandbox.ehr_client import fire, launch_url
 from cds_service.usecases.run_inference import run_inference
-from cds_service.wiring import hooks
+from cds_service.wiring import hooks, open_house, study_at_ehr
+from cds_service.wiring.images import study_index
 from smart_app import EXTENSION as APP
 from tests.e2e.hospital import Hospital, OutOfTurn, running_hospital
 
@@ -78,3 +79,29 @@ def test_a_launch_from_the_chart_alone_leads_there_too(page: Page, oracle: Hospi
     page.goto(oracle.launch("p102"))
 
     shows_a_picture(page)
+
+
+def test_a_person_reads_a_study_by_whose_it_is(oracle: Hospital) -> None:
+    [order, *_] = oracle.sandbox.fhir.search("ServiceRequest", {"patient": PATIENT})
+    [number] = [one["value"] for one in order["identifier"]]
+    index = study_index(open_house(oracle.settings), timeout_s=60)
+    [listed] = index.of_accession(oracle.tenant, number)
+
+    study, patient, images = study_at_ehr(oracle.settings, oracle.tenant, listed.study_uid, PATIENT)
+
+    assert (study.study_uid, study.accession) == (listed.study_uid, number)
+    assert patient is not None and images
+
+
+def test_the_worklist_shows_what_orders_lead_to(page: Page, oracle: Hospital) -> None:
+    cards(oracle, "p103")
+    page.goto(oracle.standalone())
+    page.get_by_role("row", name="Radiology desk").get_by_role("button").click()
+    expect(page.get_by_role("heading", name="Worklist")).to_be_visible(timeout=60_000)
+
+    row = page.locator(".rows > li").filter(has_text="Chest").first
+    name = row.locator("h2").inner_text()
+    row.locator("h2 a").click()
+
+    expect(page.locator(".patient .name")).to_have_text(name, timeout=60_000)
+    expect(page.get_by_role("link", name="Back to the worklist")).to_be_visible()

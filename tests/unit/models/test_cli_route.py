@@ -8,8 +8,11 @@ import pytest
 from click.testing import CliRunner, Result
 
 from cds_service.adapters import model_store
+from cds_service.adapters.ledger import SqlTenants, connect, upgrade
 from cds_service.adapters.model_shelf import ModelShelf
 from cds_service.cli import main
+from cds_service.domain.tenant import Vendor
+from tests.builders import a_tenant
 from tests.unit.imaging.dicom import a_film, as_file
 from tests.unit.models.networks import a_finding_entry, a_foreign_package
 
@@ -153,3 +156,22 @@ def test_a_folder_with_several_studies_or_none_is_refused(tmp_path: Path) -> Non
     said = route(folder)
 
     assert said.exit_code == 2 and "There are 2 studies" in said.output
+
+
+def test_at_an_ehr_without_imaging_study_the_patient_is_to_be_named(data: Path) -> None:
+    ledger = connect(f"sqlite:///{data / 'ledger.sqlite'}")
+    upgrade(ledger)
+    SqlTenants(ledger).add(a_tenant(name="Oracle", vendor=Vendor.ORACLE))
+
+    said = route("1.2.840.99999.1", "--ehr", "Oracle", "--data", data)
+
+    assert said.exit_code == 2
+    assert "Oracle has no ImagingStudy: say with --patient ID" in said.output
+
+
+def test_whose_files_are_is_said_by_files(tmp_path: Path, data: Path) -> None:
+    study = a_study(tmp_path / "study", film={})
+
+    said = route(study, "--patient", "p-1", "--data", data)
+
+    assert said.exit_code == 2 and "--patient goes with --ehr" in said.output
