@@ -2,6 +2,7 @@
 
 import os
 import stat
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -10,11 +11,14 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy.engine import Engine
 
 from cds_service.adapters.ledger import SqlTenants, check, connect, upgrade
 from cds_service.adapters.ledger.schema import metadata
+from cds_service.adapters.ledger.upgrade import MIGRATIONS, revisions
 from cds_service.errors import LedgerUnavailable, SettingsInvalid
 from tests.builders import a_tenant
 from tests.contract.ledgers import opened, sqlite_url
@@ -32,6 +36,28 @@ def test_an_empty_database_gets_the_tables_of_the_schema(empty: Engine) -> None:
     check(empty)
     with empty.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+
+
+def test_the_revisions_are_those_of_alembic_by_the_names_of_their_files() -> None:
+    configuration = Config()
+    configuration.set_main_option("script_location", str(MIGRATIONS))
+    scripts = ScriptDirectory.from_config(configuration).walk_revisions()
+
+    assert revisions() == [one.revision for one in scripts][::-1]
+
+
+def test_a_process_that_only_uses_the_ledger_loads_no_alembic(tmp_path: Path) -> None:
+    url = sqlite_url(tmp_path)
+    with opened(url) as engine:
+        upgrade(engine)
+    code = (
+        "import sys; from cds_service.adapters.ledger import check, connect;"
+        f" check(connect({url!r})); print('alembic' in sys.modules)"
+    )
+
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+
+    assert (answer.stdout, answer.stderr) == ("False\n", "")
 
 
 def test_a_second_upgrade_changes_nothing(engine: Engine) -> None:

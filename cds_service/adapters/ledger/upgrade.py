@@ -6,10 +6,6 @@ Source: Alembic "Sharing a Connection across one or more programmatic migration 
 from pathlib import Path
 
 import sqlalchemy as sa
-from alembic import command
-from alembic.config import Config
-from alembic.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from sqlalchemy.engine import Connection, Engine
 
 from cds_service.adapters.ledger.connection import reading, writing
@@ -26,12 +22,17 @@ def upgrade(engine: Engine) -> None:
     A new SQLite file is for this user only. Raises SettingsInvalid when the ledger is of a newer
     Sightline, LedgerUnavailable.
     """
+    from alembic import command  # 10 MB that no process needs later
+    from alembic.config import Config
+
     _make_private_file(engine)
     with writing(engine) as connection:
         if connection.dialect.name == "postgresql":
             connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
         _refuse_newer(connection)
-        configuration = _configuration()
+        configuration = Config()
+        # ConfigParser reads % as an interpolation.
+        configuration.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
         configuration.attributes["connection"] = connection
         command.upgrade(configuration, "head")
 
@@ -40,10 +41,7 @@ def check(engine: Engine) -> None:
     """Raise SettingsInvalid unless the ledger is exactly of this version; LedgerUnavailable."""
     with reading(engine) as connection:
         _refuse_newer(connection)
-        if (
-            _revision(connection)
-            != ScriptDirectory.from_config(_configuration()).get_current_head()
-        ):
+        if _revision(connection) != revisions()[-1]:
             raise SettingsInvalid(
                 "The ledger (SIGHTLINE_DATABASE_URL) has not been brought to this version of "
                 "Sightline yet: upgrade it before starting this process."
@@ -60,12 +58,14 @@ def _make_private_file(engine: Engine) -> None:
         raise LedgerUnavailable(f"The ledger cannot be made ({error.strerror}).") from None
 
 
+def revisions() -> list[str]:
+    """Return every revision of the tables that this version knows, the newest last."""
+    return sorted(path.name[:4] for path in (MIGRATIONS / "versions").glob("[0-9]*.py"))
+
+
 def _refuse_newer(connection: Connection) -> None:
-    known = {
-        script.revision for script in ScriptDirectory.from_config(_configuration()).walk_revisions()
-    }
     revision = _revision(connection)
-    if revision is not None and revision not in known:
+    if revision is not None and revision not in revisions():
         raise SettingsInvalid(
             f"The ledger was written by a newer Sightline (its revision {revision} is unknown "
             "here): install that version, or name another data folder."
@@ -73,11 +73,7 @@ def _refuse_newer(connection: Connection) -> None:
 
 
 def _revision(connection: Connection) -> str | None:
-    return MigrationContext.configure(connection).get_current_revision()
-
-
-def _configuration() -> Config:
-    configuration = Config()
-    # ConfigParser reads % as an interpolation.
-    configuration.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
-    return configuration
+    if not sa.inspect(connection).has_table("alembic_version"):
+        return None
+    stored = sa.select(sa.column("version_num", sa.String)).select_from(sa.table("alembic_version"))
+    return connection.execute(stored).scalar_one_or_none()
