@@ -7,7 +7,7 @@ Source: CDS Hooks 2.0 "Trusting CDS Clients"; docs/reference/hook-service.md.
 
 import os
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from secrets import token_urlsafe
@@ -22,6 +22,7 @@ from cds_service.cli_ehr_options import (
     fields_of,
     registration_options,
 )
+from cds_service.domain.image_form import ImageForm
 from cds_service.domain.tenant import Tenant
 from cds_service.errors import NotFound, RegistrationRefused
 from cds_service.settings import Settings
@@ -72,6 +73,7 @@ def add(data: Path | None, **options: object) -> None:
     click.echo(f"Registered {tenant.name}: {tenant.fhir_base}")
     if tenant.client_id is None:
         click.echo("Without --client-id there is no app launch and no write-back.")
+    _warn_of_conversion(fields)
 
 
 @ehr.command()
@@ -109,6 +111,7 @@ def change(ehr_name: str, without: tuple[str, ...], data: Path | None, **options
     for label, value in _rows(after):
         if value != was[label]:
             click.echo(f"{label:<16}{was[label]} -> {value}")
+    _warn_of_conversion(changes)
 
 
 @ehr.command("list")
@@ -178,6 +181,11 @@ def remove(name: str, data: Path | None) -> None:
         tenant.id, register=register, audit=SqlAuditLog(engine), clock=lambda: datetime.now(UTC)
     )
     click.echo(f"Removed {tenant.name}.")
+
+
+def _warn_of_conversion(fields: Mapping[str, object]) -> None:
+    if fields.get("images", ImageForm.AS_STORED) is not ImageForm.AS_STORED:
+        click.echo("Damage is not found in images that the archive has converted.")
 
 
 def _rows(tenant: Tenant) -> list[tuple[str, str]]:

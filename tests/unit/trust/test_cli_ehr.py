@@ -151,7 +151,11 @@ def test_the_form_of_images_is_a_choice_and_as_stored_without_one(run: Run, data
 
     (tenant,) = SqlTenants(connect(f"sqlite:///{data / 'ledger.sqlite'}")).all()
     assert tenant.images is ImageForm.UNCOMPRESSED
-    assert result.output.split() == ["images", "as-stored", "->", "uncompressed"]
+    assert result.output.splitlines() == [
+        "images          as-stored -> uncompressed",
+        "Damage is not found in images that the archive has converted.",
+    ]
+    assert "Damage" not in run("change", "St. Elsewhere", "--images", "as-stored").output
 
 
 def test_a_change_says_what_was_and_what_is_and_leaves_the_rest(run: Run, data: Path) -> None:
