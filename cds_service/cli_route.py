@@ -139,13 +139,20 @@ def _of_files(
     """Return the one study at this path, as its own headers describe it; raise NotFound."""
     from cds_service.adapters.dicom_files import find_studies
 
-    found = [one for one in find_studies([path], reader).studies if not one.problem]
-    if len(found) != 1:
-        raise NotFound(f"There are {len(found) or 'no'} studies at {path}: name one.")
+    everything = find_studies([path], reader).studies
+    found = [one for one in everything if not (one.problem or one.fault)]
+    if not found:
+        why = next((one.problem or one.fault for one in everything), None)
+        told = f"No study can be read at {path}: {why.text}." if why else ""
+        raise NotFound(told or f"There is no study at {path}.")
+    if len(found) > 1:
+        raise NotFound(f"There are {len(found)} studies at {path}: name the file or folder of one.")
     instances = list(found[0].instances(HeaderOverrides()))
-    headers = [one for one in map(lambda i: _header(i, reader), instances) if one is not None]
+    read = [_header(one, reader) for one in instances]
+    headers = [one for one in read if isinstance(one, InstanceHeader)]
     if not headers:
-        raise NotFound(f"There is no DICOM header that can be read at {path}.")
+        refusal = next(one for one in read if isinstance(one, StudyUnusable))
+        raise NotFound(f"No study can be read at {path}: {refusal.text}.")
     first = headers[0]
     modalities = tuple(dict.fromkeys(one.modality for one in headers if one.modality))
     day = first.study_date
@@ -159,11 +166,11 @@ def _of_files(
     return stated, PatientFacts("", birth_date=known_birth_date(first)), instances
 
 
-def _header(instance: SourceInstance, reader: ImageReader) -> InstanceHeader | None:
+def _header(instance: SourceInstance, reader: ImageReader) -> InstanceHeader | StudyUnusable:
     try:
         return reader.header(instance.data)
-    except StudyUnusable:
-        return None
+    except StudyUnusable as refusal:
+        return refusal
 
 
 def _of_ehr(

@@ -158,6 +158,29 @@ def test_a_folder_with_several_studies_or_none_is_refused(tmp_path: Path) -> Non
     assert said.exit_code == 2 and "There are 2 studies" in said.output
 
 
+@pytest.mark.parametrize(
+    ("data", "why"),
+    [
+        (None, "there is no such file"),
+        (b"", "it is an empty file"),
+        (b"%PDF", "it is not a DICOM file"),
+        (as_file(a_film())[:-9000], ""),  # a header is all that is needed
+    ],
+    ids=["none", "empty", "another kind", "cut off"],
+)
+def test_what_cannot_be_read_is_said_with_its_reason(
+    tmp_path: Path, data: bytes | None, why: str
+) -> None:
+    file = tmp_path / "file.dcm"
+    if data is not None:
+        file.write_bytes(data)
+
+    said = route(file)
+
+    assert ("No study can be read" in said.output) is bool(why) and why in said.output
+    assert said.exit_code == (2 if why else 0)
+
+
 def test_at_an_ehr_without_imaging_study_the_patient_is_to_be_named(data: Path) -> None:
     ledger = connect(f"sqlite:///{data / 'ledger.sqlite'}")
     upgrade(ledger)
