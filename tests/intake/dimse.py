@@ -1,12 +1,10 @@
 """A DIMSE listener on a loopback port, and the ways to speak to it: pynetdicom and bare bytes."""
 
-import gc
 import socket
 import ssl
 import threading
-import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,6 +19,7 @@ from pynetdicom.pdu_primitives import A_ASSOCIATE, P_DATA, MaximumLengthNotifica
 from pynetdicom.pdu_primitives import ImplementationClassUIDNotification as Implementation
 from pynetdicom.presentation import build_context
 from pynetdicom.sop_class import Verification
+from pynetdicom.transport import AssociationSocket
 
 from cds_service.adapters.dimse.listener import Caller, DimseListener, Reception
 from cds_service.intake.inbox import Inbox
@@ -29,16 +28,24 @@ WAIT_S = 60.0
 HERE = Caller("PACS", "127.0.0.1/32")
 
 
-@pytest.fixture(autouse=True)
-def tidied() -> Iterator[None]:
-    """Let the sockets of pynetdicom's client go before another test is blamed for them.
+def _shut(connection: AssociationSocket) -> None:
+    """Close a connection whoever closed it first.
 
-    The client leaves a socket open whose connection the other side has closed first.
+    pynetdicom 3.0 forgets `close` where its `shutdown` fails because the other side was first, and
+    whichever test runs later would be blamed for the open socket.
     """
-    yield
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ResourceWarning)
-        gc.collect()
+    if connection.socket is not None:
+        with suppress(OSError):
+            connection.socket.shutdown(socket.SHUT_RDWR)
+        connection.socket.close()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def tidied() -> Iterator[None]:
+    """Let pynetdicom's own client and server leave no socket open; ours do so themselves."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(AssociationSocket, "_shutdown_socket", _shut)
+        yield
 
 
 @dataclass
