@@ -1,4 +1,4 @@
-"""The `sightline mismatches` command: which studies could not be matched to their patient.
+"""The `sightline mismatches` command: which images are not what the EHR or an earlier read says.
 
 Source: architecture "What a card says" (identity mismatch, and an alert to the administrator).
 """
@@ -12,7 +12,8 @@ import click
 from cds_service.cli_ehr import data_option, open_ledger
 from cds_service.domain.audit import AuditAction, AuditEvent
 
-_ALERTS = (AuditAction.PATIENT_MISMATCH, AuditAction.NAME_DIFFERS)
+_ALERTS = (AuditAction.PATIENT_MISMATCH, AuditAction.PIXELS_DIFFER, AuditAction.NAME_DIFFERS)
+_REFUSED = "refused"
 
 
 @click.command()
@@ -23,8 +24,9 @@ _ALERTS = (AuditAction.PATIENT_MISMATCH, AuditAction.NAME_DIFFERS)
 def mismatches(days: int, data: Path | None) -> None:
     """Show the studies whose images did not agree with the EHR, newest first, and in what.
 
-    Names no patient: EHR and StudyInstanceUID lead to the images. Exit code 1 where a study was
-    refused, so that a monitor can ask; a name that is only spelled otherwise leaves it 0.
+    Those whose images decode to other pixels than before are shown too (pixels-differ). Names no
+    patient: EHR and StudyInstanceUID lead to the images. Exit code 1 where something was refused,
+    so that a monitor can ask; a name that is only spelled otherwise leaves it 0.
     """
     from cds_service.adapters.ledger import SqlAuditLog, SqlTenants
 
@@ -34,8 +36,8 @@ def mismatches(days: int, data: Path | None) -> None:
     for event in found:
         click.echo(_line(event, names.get(event.tenant_id or "", "an EHR that is not registered")))
     if not found:
-        click.echo("Every study was matched to its patient.")
-    sys.exit(any(event.action is AuditAction.PATIENT_MISMATCH for event in found))
+        click.echo("Every study was matched to its patient, and no image has other pixels now.")
+    sys.exit(any(event.outcome == _REFUSED for event in found))
 
 
 def _line(event: AuditEvent, ehr: str) -> str:

@@ -90,6 +90,7 @@ def find(
         return Reception.UNKNOWN
     if len({study.patient_id for study, _ in found}) > 1:
         _note(AuditAction.PATIENT_MISMATCH, "refused", found[0][0], desk, "several patients")
+        log.error("patient mismatch: a study of several patients: tenant=%s", tenant.id)
         return Reception.AMBIGUOUS
     return found[0]
 

@@ -69,4 +69,4 @@ class Refusals:
 
 
 def _is_power_of_ten(count: int) -> bool:
-    return count == 10 ** (len(str(count)) - 1)
+    return str(count).rstrip("0") == "1"

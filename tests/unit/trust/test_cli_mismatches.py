@@ -24,10 +24,17 @@ def run(data: Path, *words: str) -> Result:
     return CliRunner().invoke(main, ["mismatches", *words, "--data", str(data)])
 
 
-def audited(data: Path, action: AuditAction, *, days_ago: int = 0, detail: str = "") -> None:
+def audited(
+    data: Path,
+    action: AuditAction,
+    *,
+    days_ago: int = 0,
+    outcome: str = "refused",
+    detail: str = "",
+) -> None:
     engine = connect(f"sqlite:///{data / 'ledger.sqlite'}")
     at = datetime.now(UTC) - timedelta(days=days_ago)
-    event = AuditEvent(action, at, "t-1", "worker", "refused", "p-secret", STUDY, detail)
+    event = AuditEvent(action, at, "t-1", "worker", outcome, "p-secret", STUDY, detail)
     SqlAuditLog(engine).record(event)
 
 
@@ -36,7 +43,8 @@ def test_nothing_to_tell_is_said(data: Path) -> None:
 
     result = run(data)
 
-    assert (result.exit_code, result.output) == (0, "Every study was matched to its patient.\n")
+    assert result.exit_code == 0
+    assert result.output.startswith("Every study was matched to its patient, and no image")
 
 
 def test_a_mismatch_is_told_with_what_differs_and_without_the_patient(data: Path) -> None:
@@ -51,12 +59,21 @@ def test_a_mismatch_is_told_with_what_differs_and_without_the_patient(data: Path
 
 
 def test_a_name_spelled_otherwise_is_told_and_raises_no_alarm(data: Path) -> None:
-    audited(data, AuditAction.NAME_DIFFERS)
+    audited(data, AuditAction.NAME_DIFFERS, outcome="noted")
 
     result = run(data)
 
     assert result.exit_code == 0 and "name-differs" in result.output
     assert "an EHR that is not registered" in result.output
+
+
+def test_pixels_that_are_others_now_are_told_and_raise_the_alarm(data: Path) -> None:
+    audited(data, AuditAction.PIXELS_DIFFER)
+
+    result = run(data)
+
+    assert result.exit_code == 1 and "p-secret" not in result.output
+    assert "pixels-differ" in result.output and STUDY in result.output
 
 
 def test_what_is_older_than_was_asked_for_is_left_out(data: Path) -> None:
