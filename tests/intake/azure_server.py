@@ -29,6 +29,7 @@ class AzureDicom:
     accessions: dict[str, str] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
     status: int = 200
+    accepts: str | None = None  # the only Authorization; None: it looks at none
 
     def store(
         self, study: str, accession: str = "", *, at: datetime | None = None, images: int = 1
@@ -55,9 +56,14 @@ class AzureDicom:
 
     def app(self) -> Flask:
         app = Flask("azure")
+        app.before_request(self._let_in)
         app.get("/v2/changefeed")(self.changefeed)
         app.get("/v2/studies")(self.studies)
         return app
+
+    def _let_in(self) -> Any:
+        shown = request.headers.get("Authorization")
+        return None if self.accepts in (None, shown) else ("", 401)
 
     def changefeed(self) -> Any:
         given = MultiDict((name.lower(), value) for name, value in request.args.items())

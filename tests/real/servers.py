@@ -185,6 +185,7 @@ class Orthanc:
 
     base_url: str
 
+    user: tuple[str, str] | None = None  # with password, where it asks for one
     @property
     def dicom_web(self) -> str:
         """Return the DICOMweb root, as a FHIR Endpoint.address names it."""
@@ -194,13 +195,18 @@ class Orthanc:
         """Store DICOM part 10 files through Orthanc's own REST API; raise on a refusal."""
         for instance in instances:
             requests.post(
-                f"{self.base_url}/instances", data=instance, timeout=120
+                f"{self.base_url}/instances", data=instance, auth=self.user, timeout=120
             ).raise_for_status()
 
 
 @contextmanager
-def orthanc(folder: Path, **settings: object) -> Iterator[Orthanc]:
-    """Run an empty Orthanc without passwords; `settings` are Orthanc's own, such as StableAge."""
+def orthanc(
+    folder: Path, user: tuple[str, str] | None = None, **settings: object
+) -> Iterator[Orthanc]:
+    """Run an empty Orthanc; `settings` are Orthanc's own, such as StableAge.
+
+    user   the only one, with the password; None: it asks for none
+    """
     require("Orthanc", ORTHANC.exists(), "apt-get install orthanc orthanc-dicomweb")
     require(
         "Orthanc's DICOMweb plugin",
@@ -212,7 +218,8 @@ def orthanc(folder: Path, **settings: object) -> Iterator[Orthanc]:
         "HttpPort": port,
         # Debian's 1.10 has no bind address: it listens everywhere and turns other hosts away.
         "RemoteAccessAllowed": False,
-        "AuthenticationEnabled": False,
+        "AuthenticationEnabled": user is not None,
+        "RegisteredUsers": dict([user] if user else []),
         "DicomServerEnabled": False,
         "StorageDirectory": str(folder / "orthanc"),
         "IndexDirectory": str(folder / "orthanc"),
@@ -223,9 +230,9 @@ def orthanc(folder: Path, **settings: object) -> Iterator[Orthanc]:
     config_file = folder / "orthanc.json"
     config_file.write_text(dumps(configuration))
     child = Child([str(ORTHANC), str(config_file)], folder / "orthanc.log")
-    server = Orthanc(f"http://127.0.0.1:{port}")
+    server = Orthanc(f"http://127.0.0.1:{port}", user)
     try:
-        child.wait_until(lambda: _answers(f"{server.base_url}/system"))
+        child.wait_until(lambda: _answers(f"{server.base_url}/system", user))
         yield server
     finally:
         child.stop()
@@ -269,9 +276,9 @@ def hapi(
         child.stop()
 
 
-def _answers(url: str) -> bool:
+def _answers(url: str, user: tuple[str, str] | None = None) -> bool:
     try:
-        return requests.get(url, timeout=30).ok
+        return requests.get(url, auth=user, timeout=30).ok
     except requests.RequestException:
         return False
 
