@@ -1,6 +1,7 @@
 """Read an EHR's FHIR R4 server: one resource or one search, checked against what was asked.
 
-Source: FHIR R4 3.1.0 (RESTful API, paging); SMART App Launch 2.2 scopes; threats T7 and T23.
+Source: FHIR R4 3.1.0 (RESTful API, paging); RFC 9111 5.2.1.4 (no-cache); SMART App Launch 2.2
+scopes; threats T7 and T23.
 """
 
 import time
@@ -31,6 +32,8 @@ from cds_service.fhir.bundle import next_link, searchset
 from cds_service.usecases.ports import Resource
 
 FHIR_JSON = "application/fhir+json"
+# Else HAPI FHIR's own store answers a search from memory for a minute, and what is new is missed.
+FRESH = {"Cache-Control": "no-cache"}
 MAX_PAGES = 5
 MAX_BYTES = 4 * MEBIBYTE  # of one answer
 BODY_S = 5.0  # for one body
@@ -146,7 +149,7 @@ class FhirRecord:
         left_s = deadline - self._clock()
         if left_s <= 0:
             raise EhrTimedOut("The EHR gave no answer in time.")
-        headers = {"Accept": FHIR_JSON}
+        headers = {"Accept": FHIR_JSON, **FRESH}
         if bearer is not None:
             headers["Authorization"] = f"Bearer {bearer}"
         # Two limits and no more: a session's connections are kept per limit.

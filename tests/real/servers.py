@@ -1,6 +1,7 @@
 """Real neighbours for tests, started on free loopback ports and stopped when the test ends.
 
-Source: Debian's packages of Redis and Orthanc; HAPI FHIR built from `tests/real/hapi`.
+Source: Debian's packages of Redis and Orthanc; HAPI FHIR built from `tests/real/hapi`
+and `tests/real/hapi_jpa`.
 """
 
 import os
@@ -21,8 +22,8 @@ import requests
 
 ORTHANC = Path("/usr/sbin/Orthanc")
 ORTHANC_DICOMWEB = Path("/usr/share/orthanc/plugins/libOrthancDicomWeb.so")
-HAPI_PROJECT = Path(__file__).parent / "hapi"
-HAPI_JAR = HAPI_PROJECT / "target" / "hapi.jar"
+HAPI_JAR = Path(__file__).parent / "hapi" / "target" / "hapi.jar"
+HAPI_JPA_JAR = Path(__file__).parent / "hapi_jpa" / "target" / "hapi-jpa.jar"
 
 # None of these is a promise about speed: they end a test that would wait for ever, on a machine
 # many times slower than any that the tests were written on.
@@ -184,8 +185,8 @@ class Orthanc:
     """An Orthanc archive with its DICOMweb plugin; `base_url` is its REST API."""
 
     base_url: str
-
     user: tuple[str, str] | None = None  # with password, where it asks for one
+
     @property
     def dicom_web(self) -> str:
         """Return the DICOMweb root, as a FHIR Endpoint.address names it."""
@@ -248,17 +249,21 @@ def hapi(
     token: str,
     jwks: str,
     port: int = 0,
+    jar: Path = HAPI_JAR,
 ) -> Iterator[str]:
     """Run an empty HAPI FHIR R4 server and yield its base URL.
 
     It demands bearer tokens that are active at `introspection` (RFC 7662), and their SMART
     scopes; the other addresses are what its .well-known/smart-configuration advertises.
     Give `port` where the authorization server must know the base before this one starts.
+    HAPI_JPA_JAR is HAPI's own store, with every search, and delivers Subscriptions; it takes
+    three times as long to start.
     """
     require("Java", shutil.which("java") is not None, "apt-get install openjdk-17-jre-headless")
-    require("HAPI FHIR", HAPI_JAR.exists(), "mvn -q -B package -f tests/real/hapi/pom.xml")
+    project = f"tests/real/{jar.parent.parent.name}"
+    require("HAPI FHIR", jar.exists(), f"mvn -q -B package -f {project}/pom.xml")
     # One compiler tier and the serial collector: half the boot time and a third of the memory.
-    java = ["java", "-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]
+    java = ["java", "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]
     options = {
         "port": str(port),
         "introspection": introspection,
@@ -268,7 +273,7 @@ def hapi(
         "jwks": jwks,
     }
     arguments = [word for name, value in options.items() for word in (f"--{name}", value)]
-    child = Child([*java, "-jar", str(HAPI_JAR), *arguments], folder / "hapi.log")
+    child = Child([*java, "-jar", str(jar), *arguments], folder / "hapi.log")
     try:
         child.wait_until(lambda: _ready_line(child.log) is not None)
         yield str(_ready_line(child.log))
