@@ -1,14 +1,17 @@
 """Check compressed pixel data before a decoder sees them: size, end and inner rules.
 
 A decoder allocates what the codestream says, not what the DICOM header says, and most decoders give
-garbage for damaged data without a word. What each format rules out costs little to look for.
+garbage for damaged data without a word. What each format rules out costs little to look for. A
+lossless JPEG scan alone is checked when it is decoded, since its samples tell its length.
 
-Source: DICOM PS3.5 8.2, annex G (RLE).
+Source: DICOM PS3.5 8.2.
 """
 
 from dataclasses import dataclass
-from itertools import pairwise
+from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from pydicom.uid import (
     JPEG2000,
     UID,
@@ -20,8 +23,17 @@ from pydicom.uid import (
 )
 
 from cds_service.adapters.jpeg_2000 import check_packets, coded_size
+from cds_service.adapters.jpeg_lossless import accounts_for
 from cds_service.adapters.jpeg_progressive import SOF_PROGRESSIVE, check_progressive
-from cds_service.adapters.jpeg_scan import check_scan, read_frame
+from cds_service.adapters.jpeg_scan import (
+    SOF_LOSSLESS,
+    Frame,
+    check_end,
+    check_scan,
+    is_walked,
+    read_frame,
+)
+from cds_service.adapters.rle import check_rle
 from cds_service.errors import UnreadableInstance
 
 # Spectral selection and full progression, Huffman coded (PS3.6 annex A).
@@ -45,10 +57,13 @@ def damaged() -> UnreadableInstance:
     return UnreadableInstance("damaged-pixels", "its image data are damaged")
 
 
-def check_codestream(transfer_syntax: str, frame: bytes, matrix: Matrix) -> None:
-    """Raise UnreadableInstance "damaged-pixels", or ValueError, for what cannot be whole."""
+def check_codestream(transfer_syntax: str, frame: bytes, matrix: Matrix) -> Frame | None:
+    """Raise UnreadableInstance "damaged-pixels", or ValueError, for what cannot be whole.
+
+    Returns a lossless JPEG scan that is still to be held against its samples.
+    """
     if transfer_syntax == RLELossless:
-        _check_rle(frame, matrix)
+        check_rle(frame, matrix.samples * matrix.bytes_per_sample, matrix.rows * matrix.columns)
     elif transfer_syntax in JPEG2000TransferSyntaxes:
         _check_jpeg_2000(transfer_syntax, frame, matrix)
     elif transfer_syntax in (*JPEGTransferSyntaxes, *JPEGLSTransferSyntaxes, *RETIRED_JPEG):
@@ -58,44 +73,22 @@ def check_codestream(transfer_syntax: str, frame: bytes, matrix: Matrix) -> None
         _check_size(header.rows, header.columns, header.components, matrix)
         if header.kind == SOF_PROGRESSIVE:
             check_progressive(frame)
-        else:
+        elif is_walked(header):
+            check_end(header)
+            if header.kind == SOF_LOSSLESS:
+                return header
             check_scan(header)
+    return None
+
+
+def check_samples(scan: Frame, decoded: NDArray[np.integer[Any]]) -> None:
+    """Raise ValueError unless the lossless scan ends with the last of its samples."""
+    if not accounts_for(scan, decoded):
+        check_scan(scan)
 
 
 def _check_size(rows: int, columns: int, samples: int, matrix: Matrix) -> None:
     if (rows, columns, samples) != (matrix.rows, matrix.columns, matrix.samples):
-        raise damaged()
-
-
-def _check_rle(frame: bytes, matrix: Matrix) -> None:
-    """Unpack the lengths of every segment (annex G.3): each must give one byte of each pixel.
-
-    The decoder ends the process on a segment that does not (pylibjpeg-rle 2.2.0, measured).
-    """
-    words = [int.from_bytes(frame[at : at + 4], "little") for at in range(0, 64, 4)]
-    count, offsets = words[0], words[1:]
-    if len(frame) < 64 or count != matrix.samples * matrix.bytes_per_sample or count > 15:
-        raise damaged()
-    bounds = [*offsets[:count], len(frame)]
-    for start, end in pairwise(bounds):
-        if not 64 <= start <= end <= len(frame):
-            raise damaged()
-        _check_rle_segment(frame[start:end], matrix.rows * matrix.columns)
-
-
-def _check_rle_segment(segment: bytes, pixels: int) -> None:
-    at, end = 0, len(segment)
-    while pixels > 0 and at < end:
-        control = segment[at]
-        if control < 128:
-            at += control + 2
-            pixels -= control + 1
-        elif control > 128:
-            at += 2
-            pixels -= 257 - control
-        else:
-            at += 1
-    if pixels != 0 or at > end or segment[at:].strip(b"\0"):
         raise damaged()
 
 

@@ -23,7 +23,13 @@ from pydicom.uid import (
     JPEGLSNearLossless,
 )
 
-from cds_service.adapters.codestream import RETIRED_JPEG, Matrix, check_codestream, damaged
+from cds_service.adapters.codestream import (
+    RETIRED_JPEG,
+    Matrix,
+    check_codestream,
+    check_samples,
+    damaged,
+)
 from cds_service.adapters.decoders import Decoders, decoded_frame, version_of
 from cds_service.adapters.palette import grey_levels
 from cds_service.errors import StudyOutOfScope, StudyTooLarge, UnreadableInstance
@@ -82,8 +88,10 @@ def stored_values(dataset: Dataset, decoders: Decoders, number: int = 1) -> Deco
     if syntax.is_encapsulated:
         name = decoders.name_for(syntax, int(dataset.BitsStored), matrix.samples)
         frame = _encoded_frame(dataset, number, frames)
-        check_codestream(syntax, frame, matrix)
+        scan = check_codestream(syntax, frame, matrix)
         decoded = decoded_frame(name, syntax, frame, dataset)
+        if scan:
+            check_samples(scan, decoded)
         digest = _digest(decoded, dataset)
     else:
         is_halved = photometric == "YBR_FULL_422"  # C.7.6.3.1.2: two samples a pixel, not three

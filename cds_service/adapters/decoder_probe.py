@@ -30,8 +30,6 @@ from pydicom.uid import (
     ExplicitVRLittleEndian,
     JPEG2000Lossless,
     JPEGBaseline8Bit,
-    JPEGLossless,
-    JPEGLosslessSV1,
     JPEGLSLossless,
     JPEGLSNearLossless,
     RLELossless,
@@ -184,22 +182,9 @@ def _baseline(film: Dataset) -> bytes:
     return stream.getvalue()
 
 
-def _lossless_jpeg(film: Dataset) -> bytes:
-    import imagecodecs  # there are two decoders of it only where this is one of them
-
-    picture = np.frombuffer(film.PixelData, np.uint16).reshape(ROWS, COLUMNS)
-    return bytes(imagecodecs.ljpeg_encode(picture, bitspersample=int(film.BitsStored)))
-
-
-_SAME = {
-    JPEG2000: JPEG2000Lossless,
-    JPEGLSNearLossless: JPEGLSLossless,
-    JPEGLossless: JPEGLosslessSV1,
-    JPEGLosslessSV1: JPEGLossless,
-}
+_SAME = {JPEG2000: JPEG2000Lossless, JPEGLSNearLossless: JPEGLSLossless}
 _ENCODERS: dict[UID, Encode] = {
     JPEGBaseline8Bit: _baseline,
-    JPEGLossless: _lossless_jpeg,
     JPEGLSLossless: partial(_by_pydicom, JPEGLSLossless),
     JPEG2000Lossless: partial(_by_pydicom, JPEG2000Lossless),
     RLELossless: partial(_by_pydicom, RLELossless),

@@ -147,15 +147,19 @@ def coded_parts(frame: Frame, units: int) -> Iterator[tuple[bytes, int]]:
         yield part.replace(b"\xff\x00", b"\xff"), count
 
 
-def check_scan(frame: Frame) -> None:
-    """Raise DamagedScan unless a Huffman scan of one component ends with its last sample.
+def is_walked(frame: Frame) -> bool:
+    """Tell a Huffman scan of one component; of others (colour, arithmetic) is no radiograph."""
+    return frame.components == 1 and frame.kind in (SOF_BASELINE, SOF_EXTENDED, SOF_LOSSLESS)
 
-    Other scans (colour, arithmetic) pass unseen: no radiograph is coded so.
-    """
-    if frame.components != 1 or frame.kind not in (SOF_BASELINE, SOF_EXTENDED, SOF_LOSSLESS):
-        return
+
+def check_end(frame: Frame) -> None:
+    """Raise DamagedScan unless the end of the image follows the scan."""
     if frame.scan[scan_end(frame) + 1] != _EOI:
         raise DamagedScan("the scan does not end with the image")
+
+
+def check_scan(frame: Frame) -> None:
+    """Raise DamagedScan unless a Huffman scan of one component ends with its last sample."""
     is_lossless = frame.kind == SOF_LOSSLESS
     side = 1 if is_lossless else 8
     units = -(-frame.rows // side) * -(-frame.columns // side)
@@ -183,8 +187,11 @@ def _walk_lossless(coded: bytes, samples: int, frame: Frame) -> int:
         step = advance[_windows(coded, start)].tobytes()
         limit = 8 * _CHUNK
         while samples and at < limit:
-            at += step[at]
+            last = step[at]
+            at += last
             samples -= 1
+        if not last:  # a place where no code begins is never left, the end of the scan neither
+            raise DamagedScan("no code begins here")
         if samples:
             start, at = start + _CHUNK, at - limit
             if start >= len(coded):
