@@ -19,10 +19,10 @@ from cds_service.usecases.ports import AuditLog, Clock
 log = logging.getLogger(__name__)
 
 WINDOW = timedelta(hours=1)
-CALLERS = 100  # that are told apart in one window; all others are one
+CALLERS = 100  # that are told apart of one kind in one window; all others are one
 OTHERS = "other addresses"
 
-_Kind = tuple[Door, str | None, Refusal, str]  # the second: tenant; the last: where from
+_Kind = tuple[Door, str | None, Refusal]  # the second: tenant
 
 
 class Refusals:
@@ -31,7 +31,7 @@ class Refusals:
     def __init__(self, audit: AuditLog, clock: Clock) -> None:
         self._audit, self._clock = audit, clock
         self._since: datetime | None = None
-        self._counts: dict[_Kind, int] = {}
+        self._counts: dict[_Kind, dict[str, int]] = {}  # by where from
         self._lock = Lock()
 
     def note(self, door: Door, why: Refusal, where: str, tenant_id: str | None = None) -> None:
@@ -44,16 +44,13 @@ class Refusals:
         with self._lock:
             if self._since is None or now - self._since >= WINDOW:
                 self._since, self._counts = now, {}
-            kind: _Kind = (door, tenant_id, why, where)
-            if kind not in self._counts and len(self._counts) >= CALLERS:
-                kind = (door, None, why, OTHERS)
-            count = self._counts[kind] = self._counts.get(kind, 0) + 1
+            callers = self._counts.setdefault((door, tenant_id, why), {})
+            if where not in callers and len(callers) >= CALLERS:
+                where = OTHERS
+            count = callers[where] = callers.get(where, 0) + 1
             since = self._since
-        if _is_power_of_ten(count):
-            self._record(kind, count, since, now)
-
-    def _record(self, kind: _Kind, count: int, since: datetime, now: datetime) -> None:
-        door, tenant_id, why, where = kind
+        if not _is_power_of_ten(count):
+            return
         event = AuditEvent(
             action=AuditAction.CALL_REFUSED,
             at=now,

@@ -85,6 +85,15 @@ def test_t18_a_flood_from_everywhere_is_counted_together(
     assert audit.events[-1].detail.startswith(f"{OTHERS}, 10000 since ")
 
 
+def test_a_flood_of_one_kind_hides_no_other(refusals: Refusals, audit: FakeAuditLog) -> None:
+    for number in range(CALLERS + 1):
+        refusals.note(Door.STOW_RS, WHY, f"10.0.{number}.1")
+
+    refusals.note(Door.STOW_RS, Refusal.FULL, "10.1.2.3", "t-1")
+
+    assert (audit.events[-1].outcome, audit.events[-1].detail) == ("inbox-full", "10.1.2.3")
+
+
 def test_after_an_hour_the_count_begins_anew(
     refusals: Refusals, audit: FakeAuditLog, clock: FakeClock
 ) -> None:
