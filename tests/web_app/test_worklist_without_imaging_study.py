@@ -100,7 +100,9 @@ def test_a_study_is_shown_whose_order_and_patient_the_user_can_read(
     record = Without("ImagingStudy", house.ehr, EhrAnswerInvalid("The EHR answered 404."))
     house.swap(ehr=record)
 
-    assert sign_in().names() == [family(70), family(71)]
+    opened = sign_in()
+    assert opened.names() == [family(70), family(71)]
+    assert "Only studies whose patient and order, or report, the EHR lets you read" in opened.page()
     asked = [path.partition("?")[0] for path in record.asked]
     assert asked == ["Practitioner/clinician", "ServiceRequest", "Patient"]
 
