@@ -10,6 +10,7 @@ import click
 
 from cds_service.cli_ehr import data_option, open_ledger
 from cds_service.domain.job import Job, JobState
+from cds_service.errors import ArchiveRefused
 from cds_service.usecases.retry_job import release_job
 
 STATE_WORDS = {JobState.FAILED: "failed", JobState.QUARANTINED: "quarantined"}
@@ -31,6 +32,11 @@ def list_lost(data: Path | None) -> None:
     lost = SqlLostJobs(engine).lost()
     for job in lost:
         click.echo(_line(job, names.get(job.study.tenant_id, "an EHR that is not registered")))
+    if any(job.error == ArchiveRefused.__name__ for job in lost):
+        click.echo(
+            "ArchiveRefused: an archive lets Sightline in only with credentials of its own; "
+            "see sightline archive credential --help."
+        )
     if not lost:
         click.echo("No job has failed or is quarantined.")
 

@@ -1,7 +1,7 @@
 """What signs a request to an archive: the credentials of its registration, else our EHR token.
 
 Source: RFC 7617 (Basic), RFC 6750 2.1 (Bearer), RFC 6749 2.3.1 and 4.4 (client credentials);
-threat T7.
+threats T7 and T29.
 """
 
 import time

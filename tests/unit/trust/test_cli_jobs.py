@@ -58,6 +58,18 @@ def test_a_lost_job_is_listed_with_its_reason_and_without_its_patient(
     assert "p-1" not in shown and quarantined.study.study_uid not in shown
 
 
+def test_an_archive_that_refused_is_told_with_what_to_do(run: Run, engine: sa.Engine) -> None:
+    jobs = SqlJobs(engine, Vault(b"k" * 32))
+    job, _ = jobs.open("key-1", a_study(), a_patient(), "model")
+    lease = jobs.take(job.id, "worker")
+    assert lease is not None
+    jobs.give_up(lease, "ArchiveRefused", retry=False)
+
+    shown = run("list").output
+
+    assert "sightline archive credential" in shown and shown.count("ArchiveRefused") == 2
+
+
 def test_without_lost_jobs_the_list_says_so(run: Run, engine: sa.Engine) -> None:
     assert run("list").output == "No job has failed or is quarantined.\n"
 
