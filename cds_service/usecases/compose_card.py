@@ -7,7 +7,7 @@ Source: architecture "What a card says"; CDS Hooks 2.0 "Card Attributes", "Exten
 """
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC
 from typing import Any
@@ -21,19 +21,18 @@ from cds_service.domain.finding import (
     Finding,
     ModelIdentity,
     Result,
-    score_text,
 )
 from cds_service.domain.hook import HookCall
 from cds_service.domain.job import Job, JobState, Wait
 from cds_service.domain.study import StudyReference
 from cds_service.usecases import card_extension
 from cds_service.usecases.card_language import ENGLISH, Words
+from cds_service.usecases.card_scores import scores
 from cds_service.usecases.card_words import (
     advice_on,
     clean,
     dated_verdict,
     finding_name,
-    finding_title,
     fitting,
     indicator_of,
     labelled,
@@ -59,9 +58,6 @@ OVERRIDE_REASONS = tuple(
         ("cds-suboptimal-context", "PC CDS delivered in suboptimal context"),
     )
 )
-
-
-MAX_SCORES = 4  # findings that are all told with their scores
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +122,35 @@ class CardWriter:
         about: Circumstances = PLAIN,
     ) -> Card:
         """Say what was found or why nothing was."""
+        words, finding = self.words, about.finding or worst(result)
+        summary, advice = self._said(result, study, about)
+        if result.analysis.status is AnalysisStatus.ANALYSED:
+            label = words.gettext("Open images and AI result")
+        else:
+            label = words.gettext("Open details")
+        paragraphs = [
+            *self._facts(result),
+            *(self._dated(words.gettext("Earlier:"), one) for one in about.earlier),
+            self._dated(words.gettext("Newer study:"), about.newer) if about.newer else "",
+            self._next(advice),
+            *self._under_way(about),
+        ]
+        return self._card(
+            call,
+            self.model_of(result.analysis.model),
+            f"result:{result.id}",
+            summary,
+            indicator_of(finding),
+            paragraphs,
+            link=self._link(label, result.study_uid, job_id=None, result_id=result.id),
+            extension=card_extension.of_result(result, study),
+            finding_code=finding.coding.code if finding else None,
+        )
+
+    def _said(
+        self, result: Result, study: StudyReference | None, about: Circumstances
+    ) -> tuple[str, str]:
+        """Return the summary and what to do next."""
         words, name = self.words, study_name(study, result.study_started, self.words)
         finding = about.finding or worst(result)
         if about.is_unreviewed_at_discharge:
@@ -142,33 +167,17 @@ class CardWriter:
             advice = words.gettext(
                 "review it before the patient leaves, or name who will follow it up."
             )
-        if result.analysis.status is AnalysisStatus.ANALYSED:
-            label = words.gettext("Open images and AI result")
-        else:
-            label = words.gettext("Open details")
-        arrived = words.gettext("New images have arrived and are being analysed.")
-        updated = words.gettext(
-            "Another AI model, or a newer version, is analysing this study now."
-        )
-        paragraphs = [
-            *self._facts(result),
-            *(self._dated(words.gettext("Earlier:"), one) for one in about.earlier),
-            self._dated(words.gettext("Newer study:"), about.newer) if about.newer else "",
-            self._next(advice),
-            arrived if about.newer_images else "",
-            updated if about.newer_model else "",
-        ]
-        return self._card(
-            call,
-            self.model_of(result.analysis.model),
-            f"result:{result.id}",
-            summary,
-            indicator_of(finding),
-            paragraphs,
-            link=self._link(label, result.study_uid, job_id=None, result_id=result.id),
-            extension=card_extension.of_result(result, study),
-            finding_code=finding.coding.code if finding else None,
-        )
+        return summary, advice
+
+    def _under_way(self, about: Circumstances) -> list[str]:
+        words, told = self.words, []
+        if about.newer_images:
+            told.append(words.gettext("New images have arrived and are being analysed."))
+        if about.newer_model:
+            told.append(
+                words.gettext("Another AI model, or a newer version, is analysing this study now.")
+            )
+        return told
 
     def of_job(self, call: HookCall, job: Job, study: StudyReference, wait: Wait | None) -> Card:
         """Say that the analysis is queued or running, or that it could not be done."""
@@ -281,7 +290,7 @@ class CardWriter:
             time=f"{moment:%H:%M}",
         )
         return [
-            *_scores(result.analysis.findings, words),
+            *scores(result.analysis.findings, words),
             self._looks_for(known),
             labelled(words.gettext("Does not look for:"), not_looked_for) if not_looked_for else "",
             labelled(words.gettext("Model:"), computed),
@@ -342,35 +351,3 @@ class CardWriter:
             override_reasons=OVERRIDE_REASONS,
             extension=extension or {},
         )
-
-
-def _scores(findings: Sequence[Finding], words: Words) -> list[str]:
-    """Say the scores; of many findings, those that are absent by name only."""
-    absent = [one for one in findings if one.present is False]
-    is_short = len(findings) <= MAX_SCORES
-    lines = [
-        f"**{markdown(finding_title(one.coding.display, words))}:** {_score(one, words)}"
-        for one in findings
-        if is_short or one.present is not False
-    ]
-    if absent and not is_short:
-        names = ", ".join(markdown(finding_name(one.coding.display, words)) for one in absent)
-        lines.append(labelled(words.gettext("Below their thresholds:"), names))
-    return lines
-
-
-def _score(finding: Finding, words: Words) -> str:
-    return words.gettext(
-        "score %(score)s, threshold %(threshold)s",
-        score=markdown(words.number(score_text(finding.probability))),
-        threshold=words.number(f"{finding.threshold:.2f}"),
-    )
-
-
-def with_more(card: Card, rest: Sequence[Card], words: Words) -> Card:
-    """Add a way to the studies that no card is left for; each of `rest` is one."""
-    what = words.ngettext("And %(num)s more study", "And %(num)s more studies", len(rest))
-    ways = [replace(link, label=what) for one in rest for link in one.links][:1]
-    told = words.gettext("%(what)s in the app.", what=f"**{what}**")
-    detail = f"{card.detail_markdown}\n\n{told}"
-    return replace(card, detail_markdown=detail, links=(*card.links, *ways))

@@ -8,12 +8,12 @@ Source: docs/reference/hook-service.md, "How often it speaks"; CDS Hooks 2.0 "Fe
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from cds_service.domain.alert import AlertPolicies
 from cds_service.domain.card import Card, Indicator, ShownCard
 from cds_service.domain.hook import Hook, HookCall
-from cds_service.usecases.compose_card import with_more
+from cds_service.usecases.card_language import Words
 from cds_service.usecases.hook_desk import HookDesk
 
 MAX_CARDS = 3
@@ -88,3 +88,12 @@ def _remember(
             )
         )
     desk.cards.shown(call.tenant_id, *shown)
+
+
+def with_more(card: Card, rest: Sequence[Card], words: Words) -> Card:
+    """Add a way to the studies that no card is left for; each of `rest` is one."""
+    what = words.ngettext("And %(num)s more study", "And %(num)s more studies", len(rest))
+    ways = [replace(link, label=what) for one in rest for link in one.links][:1]
+    told = words.gettext("%(what)s in the app.", what=f"**{what}**")
+    detail = f"{card.detail_markdown}\n\n{told}"
+    return replace(card, detail_markdown=detail, links=(*card.links, *ways))

@@ -32,7 +32,13 @@ SHARED_SOURCES = (
     ROOT / "cds_service/domain/refusals.py",
     *(
         ROOT / "cds_service/usecases" / name
-        for name in ("card_words.py", "compose_card.py", "suggest_actions.py")
+        for name in (
+            "card_scores.py",
+            "card_words.py",
+            "compose_card.py",
+            "limit_alerts.py",
+            "suggest_actions.py",
+        )
     ),
     ROOT / "smart_app/report_sentence.py",
     ROOT / "smart_app/catalogues.py",

@@ -26,7 +26,8 @@ from cds_service.lint import Kind, Target, Version, lint
 from cds_service.usecases.answer_hook import answer_hook
 from cds_service.usecases.card_language import ENGLISH, Words
 from cds_service.usecases.card_words import not_analysed as spoken_refusal
-from cds_service.usecases.compose_card import CardWriter, Circumstances, with_more
+from cds_service.usecases.compose_card import CardWriter, Circumstances
+from cds_service.usecases.limit_alerts import with_more
 from cds_service.usecases.suggest_actions import suggest_about_orders, suggest_follow_up
 from cds_service.web.cards_json import CardsJson
 from smart_app.card_language import card_words, warm_up

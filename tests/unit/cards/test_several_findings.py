@@ -11,7 +11,7 @@ from cds_service.domain.finding import Coding, Finding
 from cds_service.domain.job import JobState
 from cds_service.domain.review import Review, Verdict
 from cds_service.usecases.answer_hook import answer_hook
-from cds_service.usecases.compose_card import MAX_SCORES
+from cds_service.usecases.card_scores import MAX_SCORES
 from tests.builders import NOW, a_finding, a_model, a_result, a_tenant, an_analysis
 from tests.fakes.imaging import a_use
 from tests.unit.cards.builders import (
