@@ -67,10 +67,14 @@ def token_in(answer: Mapping[str, Any], scope: str, now: float, whose: str = EHR
     now     on the clock that `expires_at` is to be read on
     """
     value, granted = answer.get("access_token"), answer.get("scope")
-    if not isinstance(value, str) or not value:
+    if not isinstance(value, str) or not _is_header_text(value):
         raise EhrAnswerInvalid(f"{whose} answered without a token.")
     expires_at = now + _life_s(answer.get("expires_in"))
     return Token(value, granted if isinstance(granted, str) else scope, expires_at)
+
+
+def _is_header_text(value: str) -> bool:
+    return bool(value) and value.isascii() and value.isprintable()
 
 
 def _life_s(said: object) -> float:

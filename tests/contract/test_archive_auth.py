@@ -70,6 +70,7 @@ class TokenEndpoint:
     reads_header: bool = True
     life_s: object = 3600
     status: int = 200
+    token: object = "t-{}"  # with its number
     may_answer: Event = field(default_factory=Event)
     asked: list[dict[str, str]] = field(default_factory=list)
     origin: str = ""
@@ -87,12 +88,8 @@ class TokenEndpoint:
             return {"error": "invalid_client"}, self.status
         if self._client() != self.client:
             return {"error": "invalid_client"}, 401
-        number = len(self.asked)
-        return {
-            "access_token": f"t-{number}",
-            "expires_in": self.life_s,
-            "token_type": "Bearer",
-        }, 200
+        token = self.token.format(len(self.asked)) if isinstance(self.token, str) else self.token
+        return {"access_token": token, "expires_in": self.life_s, "token_type": "Bearer"}, 200
 
     def _client(self) -> tuple[str, str]:
         if not self.reads_header:
@@ -425,6 +422,18 @@ def test_a_token_endpoint_that_gives_none_is_the_archive_s_failure(
     assert archive.shown == []
     told = f"{raised.value!r} {raised.value.__cause__!r}"
     assert SECRET not in told and "client-1" not in told
+
+
+@pytest.mark.parametrize("token", ["", "a\nb", "t\u00f6ken", "\u2603", 7, None])
+def test_what_no_header_can_carry_is_no_token(
+    archive: GuardedArchive, endpoint: TokenEndpoint, token: object
+) -> None:
+    endpoint.token = token
+
+    with pytest.raises(ArchiveRefused, match="without a token"):
+        ask(at(archive, by_client(endpoint)))
+
+    assert archive.shown == []
 
 
 def test_a_token_endpoint_is_reached_only_while_it_is_registered(

@@ -241,6 +241,13 @@ def test_a_private_address_is_inside(address: str) -> None:
     assert egress.is_inside("http://pacs:8042/dicom-web")
 
 
+def test_a_name_that_is_not_known_here_is_left_to_each_connection() -> None:
+    def unknown(*_: Any) -> list[Any]:
+        raise socket.gaierror("not known")
+
+    assert Egress(resolve=unknown).is_inside("http://pacs:8042/dicom-web")
+
+
 def test_one_address_outside_is_enough_to_be_outside() -> None:
     egress = Egress(resolve=resolving({"pacs": ["10.1.2.3", "8.8.8.8"]}))
 
