@@ -245,6 +245,13 @@ class Doorbell(Protocol):
 class Results(Protocol):
     """What was found, per tenant, patient and study."""
 
+    def claim(self, lease: Lease) -> bool:
+        """Take the study of this job from every other patient of the EHR; raise LeaseLost.
+
+        What they had of it stands no more, and their jobs that were asked for before are over.
+        Tells whether any had it.
+        """
+
     def save(self, result: Result, lease: Lease) -> Result:
         """Store it, or make the stored one with the same key the newest again; raise LeaseLost."""
 

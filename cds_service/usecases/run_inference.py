@@ -133,6 +133,9 @@ def _computed(lease: Lease, tenant: Tenant, bench: Workbench) -> Result:
     known = next((one for one in stored if one.analysis.model.id == lease.job.model_id), None)
     if known is not None and lease.job.step is JobStep.PUBLISHING:
         return known  # only its write-back was postponed
+    if bench.results.claim(lease):
+        _audit(bench, lease, AuditAction.PATIENT_MISMATCH, "refused", "study-moved")
+        log.error("patient mismatch: study moved: job=%s tenant=%s", lease.job.id, tenant.id)
     lease = bench.leases.advance(lease, JobStep.FETCHING)
     try:
         study = with_series(study, tenant, bench.archive)

@@ -8,7 +8,7 @@ import pytest
 from cds_service.domain.finding import Activation, Box, Coding, InstanceReason
 from cds_service.domain.job import Lease
 from cds_service.domain.publication import Publication, PublicationState
-from cds_service.errors import NotFound
+from cds_service.errors import LeaseLost, NotFound
 from tests.builders import (
     NOW,
     a_finding,
@@ -55,6 +55,76 @@ def test_a_result_is_returned_exactly_as_it_was_saved(ledger: Ledger, lease: Lea
 
     assert saved == result
     assert ledger.results.get("r-1") == result
+
+
+def given_to(ledger: Ledger, patient_id: str, name: str) -> Lease:
+    """Ask for the same study of another patient, a minute later, and take the job."""
+    ledger.clock.advance(60)
+    study, facts = a_study(patient_id=patient_id), a_patient(patient_id=patient_id)
+    job, made = ledger.jobs.open(name, study, facts, "model")
+    taken = ledger.jobs.take(job.id, "worker-2")
+    assert made and taken is not None
+    return taken
+
+
+def test_a_study_that_another_patient_has_now_is_taken_from_the_first(
+    ledger: Ledger, lease: Lease
+) -> None:
+    saved = ledger.results.save(a_result(), lease)
+    ledger.jobs.finish(lease, saved.id)
+    assert not ledger.results.claim(given_to(ledger, "p-1", "key-1b"))
+    theirs = given_to(ledger, "p-2", "key-2")
+
+    assert ledger.results.claim(theirs) and not ledger.results.claim(theirs)
+
+    assert ledger.results.studies_of("t-1", "p-1") == []
+    assert ledger.results.of_models("t-1", "p-1", [UID]) == []
+    assert ledger.jobs.of_models("t-1", "p-1", [UID]) == []
+    assert ledger.results.get(saved.id).analysis == saved.analysis  # kept for the retention
+
+
+def test_a_study_that_comes_back_is_asked_for_anew_and_has_its_result_again(
+    ledger: Ledger, lease: Lease
+) -> None:
+    saved = ledger.results.save(a_result(), lease)
+    ledger.jobs.finish(lease, saved.id)
+    ledger.results.claim(given_to(ledger, "p-2", "key-2"))
+    back = given_to(ledger, "p-1", "key-1")
+
+    assert ledger.results.claim(back)
+    again = ledger.results.save(a_result(id="r-2"), back)
+
+    assert (again.id, again.patient_id) == (saved.id, "p-1")
+    assert ledger.results.studies_of("t-1", "p-1") == [again]
+
+
+def test_the_work_for_the_first_patient_ends_when_the_study_is_another_s(
+    ledger: Ledger, lease: Lease
+) -> None:
+    ledger.results.claim(given_to(ledger, "p-2", "key-2"))
+
+    with pytest.raises(LeaseLost):
+        ledger.results.save(a_result(), lease)
+    assert ledger.results.studies_of("t-1", "p-1") == []
+
+
+def test_what_the_ehr_said_later_is_not_taken(ledger: Ledger, lease: Lease) -> None:
+    later = given_to(ledger, "p-2", "key-2")
+
+    assert not ledger.results.claim(lease)
+
+    assert ledger.results.claim(later)
+
+
+@pytest.mark.parametrize("other", [{"tenant_id": "t-2"}, {"study_uid": "1.2.3"}])
+def test_another_study_and_another_ehr_s_stay(
+    ledger: Ledger, lease: Lease, other: dict[str, str]
+) -> None:
+    kept = ledger.results.save(a_result(patient_id="p-9", **other), lease)
+
+    assert not ledger.results.claim(lease)
+
+    assert ledger.results.get(kept.id).patient_id == "p-9"
 
 
 def test_a_reason_instead_of_findings_is_kept(ledger: Ledger, lease: Lease) -> None:

@@ -120,6 +120,9 @@ class _Entry:
         self.owner = self.expires_at = self.rung_at = None
 
 
+MOVED = "moved/"  # the owner of what was another patient's; no FHIR id
+
+
 class FakeJobs:
     """Jobs, Leases and OverdueJobs."""
 
@@ -322,6 +325,22 @@ class FakeJobs:
         entry.job = replace(entry.job, state=JobState.FAILED)
         return True
 
+    def take_from_others(self, lease: Lease) -> bool:
+        """End what other patients asked about this study before, and forget who asked."""
+        self.held(lease)
+        study, had = lease.job.study, False
+        for entry in self._entries.values():
+            theirs = entry.job.study
+            is_same = (theirs.tenant_id, theirs.study_uid) == (study.tenant_id, study.study_uid)
+            is_older = entry.job.created_at <= lease.job.created_at
+            if is_same and is_older and theirs.patient_id not in (study.patient_id, MOVED):
+                if entry.is_open:
+                    self._end(entry, state=JobState.FAILED, error="StudyMoved")
+                moved = replace(theirs, patient_id=MOVED)
+                entry.job = replace(entry.job, study=moved, dispatch_key=f"{MOVED}{entry.job.id}")
+                had = True
+        return had
+
     def held(self, lease: Lease) -> _Entry:
         """Return the entry that this lease holds; raise LeaseLost."""
         entry = self._entry(lease.job.id)
@@ -370,11 +389,22 @@ class FakeResults:
         """Return every result, for assertions."""
         return list(self._by_key.values())
 
+    def claim(self, lease: Lease) -> bool:
+        study = lease.job.study
+        had = self._jobs is not None and self._jobs.take_from_others(lease)
+        for key, one in self._by_key.items():
+            is_same = (one.tenant_id, one.study_uid) == (study.tenant_id, study.study_uid)
+            if is_same and one.patient_id not in (study.patient_id, MOVED):
+                self._by_key[key], had = replace(one, patient_id=MOVED), True
+        return had
+
     def save(self, result: Result, lease: Lease) -> Result:
         if self._jobs is not None:
             self._jobs.held(lease)
         stored = self._by_key.get(result.key, result)
-        self._by_key[result.key] = replace(stored, computed_at=result.computed_at)
+        self._by_key[result.key] = replace(
+            stored, computed_at=result.computed_at, patient_id=result.patient_id
+        )
         return self._by_key[result.key]
 
     def get(self, result_id: str) -> Result:

@@ -18,6 +18,7 @@ from cds_service.adapters.ledger.encoding import (
     time_text,
 )
 from cds_service.adapters.ledger.leases import update_held
+from cds_service.adapters.ledger.moved import take_from_others
 from cds_service.adapters.ledger.schema import publication, result
 from cds_service.domain.finding import Result
 from cds_service.domain.job import Lease
@@ -35,6 +36,13 @@ class SqlResults:
     def __init__(self, engine: Engine, *, clock: Clock | None = None) -> None:
         self._engine = engine
         self._now = ledger_clock(clock)
+
+    def claim(self, lease: Lease) -> bool:
+        """Take the study from every other patient; tell whether any had it; raise LeaseLost."""
+        with writing(self._engine) as connection:
+            now = self._now(connection)
+            update_held(connection, lease, now)
+            return take_from_others(connection, lease, now)
 
     def save(self, new: Result, lease: Lease) -> Result:
         """Store it, or make the stored one with the same key the newest again; raise LeaseLost."""
@@ -56,9 +64,8 @@ class SqlResults:
             )
             of_key = result.c.key == new.key
             if not is_new:
-                connection.execute(
-                    sa.update(result).where(of_key).values(computed_at=new.computed_at)
-                )
+                again = {"computed_at": new.computed_at, "patient_id": new.patient_id}
+                connection.execute(sa.update(result).where(of_key).values(again))
             stored = sa.select(result).where(of_key)
             return result_from(connection.execute(stored).one())
 

@@ -374,12 +374,26 @@ def test_a_study_that_the_ehr_gave_to_another_patient_has_no_number_there(house:
 
     assert asked_for(house, a_patient(patient_id="p-2", identifiers=("MRN-2",))) == "done"
 
-    first, moved = house.results.all
-    assert (first.patient_id, moved.patient_id) == ("p-1", "p-2")
-    assert first.analysis.findings and not moved.analysis.findings
-    assert moved.analysis.reason is not None
+    [moved] = house.results.studies_of("t-1", "p-2")
+    assert moved.analysis.reason is not None and not moved.analysis.findings
     assert moved.analysis.reason.code == "patient-mismatch"
     assert house.jobs.get(house.job_id).result_id == moved.id
+
+
+def test_a_study_that_the_ehr_gave_to_another_patient_stands_for_the_first_no_more(
+    house: House,
+) -> None:
+    house.work()
+    own = {"patient_id": "p-2", "identifiers": ("MRN-2",)}
+    film = house.reader.holding(b"again", 0.9, a_header(patient_id="MRN-2"))
+    house.archive = FakeArchive({STUDY_UID: [film]})
+
+    asked_for(house, a_patient(**own))
+
+    assert house.results.studies_of("t-1", "p-1") == []
+    assert [one.patient_id for one in house.results.studies_of("t-1", "p-2")] == ["p-2"]
+    alerts = [one for one in house.audit.events if one.action is AuditAction.PATIENT_MISMATCH]
+    assert [(one.outcome, one.detail) for one in alerts] == [("refused", "study-moved")]
 
 
 def test_a_patient_whose_data_were_put_right_is_matched_when_asked_again() -> None:
