@@ -33,6 +33,7 @@ DEFLATED = frozenset({str(DeflatedExplicitVRLittleEndian), DEFLATED_IMAGE_FRAME}
 
 _PREFIX = slice(128, 132)
 _CHEST = frozenset({"51185008", "816094009", "T-D3000"})  # SNOMED CT and its retired SRT form
+_PHANTOM = frozenset({"706342009", "R-FE0C7"})  # the same two; PS3.16 CID 4031
 _VIEWS = {  # PS3.16 CID 4010, SNOMED CT
     "399348003": "AP",
     "272479007": "PA",
@@ -158,7 +159,7 @@ def _header(dataset: Dataset) -> InstanceHeader:
         patient_name=_name(dataset, "PatientName"),
         patient_id_issuer=_issuer(dataset),
         conversion_type=_term(dataset, "ConversionType"),
-        is_quality_control=_term(dataset, "QualityControlImage") == "YES",
+        is_quality_control=_is_quality_control(dataset),
         has_burned_in_text=_term(dataset, "BurnedInAnnotation") == "YES",
         transfer_syntax=str(dataset.file_meta.get("TransferSyntaxUID", "")),
         rows=_number(dataset, "Rows", 0),
@@ -230,6 +231,22 @@ def _body_part(dataset: Dataset) -> str:
         return stated
     codes = _codes(dataset, "AnatomicRegionSequence")
     return "CHEST" if _CHEST.intersection(codes) else next(filter(None, codes), "")
+
+
+def _is_quality_control(dataset: Dataset) -> bool:
+    """Tell whether the header calls this a phantom or a test, in any of the ways it may.
+
+    PS3.3 C.7.1.1 says it of the subject, C.7.6.1 of the image, Content Qualification (0018,9004)
+    of its purpose; else the body part does. A name or number that sounds like a test is none.
+    """
+    stated = {
+        ("QualityControlSubject", "YES"),
+        ("QualityControlImage", "YES"),
+        ("ContentQualification", "SERVICE"),
+        ("BodyPartExamined", "PHANTOM"),
+    }
+    is_stated = any(_term(dataset, keyword) == value for keyword, value in stated)
+    return is_stated or not _PHANTOM.isdisjoint(_codes(dataset, "AnatomicRegionSequence"))
 
 
 def _coded_view(dataset: Dataset) -> str:
