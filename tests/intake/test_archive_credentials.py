@@ -119,42 +119,52 @@ def test_a_worker_analyses_what_the_password_lets_it_read(
 
 @pytest.mark.real
 @pytest.mark.xdist_group("orthanc")
-def test_series_are_listed_and_studies_found_by_number(
+def test_series_are_listed_studies_found_by_number_and_a_picture_fetched_for_the_app(
     hospital: Hospital, guarded: Orthanc
 ) -> None:
     at(hospital, guarded.dicom_web)
     let_in(hospital, guarded.dicom_web)
     uid = "1.2.840.99999.77003"
-    guarded.upload(a_film(uid, AccessionNumber="A-77"))
+    film = a_film(uid, AccessionNumber="A-77")
+    guarded.upload(film)
 
     listed = archive(hospital.house).series(hospital.tenant, a_study(study_uid=uid))
+    picture = archive(hospital.house).instance(
+        hospital.tenant, a_study(study_uid=uid), f"{uid}.1", f"{uid}.1.1"
+    )
     index = study_index(hospital.house, timeout_s=60)
     found = index.of_accession(hospital.tenant, "A-77")
 
     assert [one.uid for one in listed] == [f"{uid}.1"]
-    assert [one.study_uid for one in found] == [uid]
+    assert [one.study_uid for one in found] == [uid] and picture == film
 
 
 @pytest.mark.real
 @pytest.mark.xdist_group("orthanc")
+@pytest.mark.parametrize(
+    ("door", "uid"),
+    [
+        (Door.ORTHANC_CHANGES, "1.2.840.99999.77004"),
+        (Door.DICOMWEB_POLLING, "1.2.840.99999.77005"),
+    ],
+)
 def test_what_was_set_for_dicomweb_is_good_for_orthanc_s_changes_too(
-    hospital: Hospital, guarded: Orthanc
+    hospital: Hospital, guarded: Orthanc, door: Door, uid: str
 ) -> None:
     at(hospital, guarded.dicom_web)
-    hospital.open(Door.ORTHANC_CHANGES, guarded.base_url)
+    hospital.open(door, guarded.base_url)
     let_in(hospital, guarded.dicom_web)
-    uid = "1.2.840.99999.77004"
     in_ehr(hospital, uid)
 
-    def polled(door: Door) -> int:
+    def polled() -> int:
         cursors = SqlIntakeCursors(hospital.house.engine)
         feed = wiring.archive_feeds(hospital.house)[door]
         return poll_archive(hospital.tenant, hospital.desk, cursors, door, feed)[Reception.ASKED]
 
-    polled(Door.ORTHANC_CHANGES)
+    polled()
     guarded.upload(a_film(uid))
 
-    assert until(lambda: polled(Door.ORTHANC_CHANGES)) == 1
+    assert until(polled) == 1
     assert [one.study_uid for one in hospital.asked()] == [uid]
 
 
