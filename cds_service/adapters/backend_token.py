@@ -22,7 +22,7 @@ from cds_service.errors import EhrAnswerInvalid, EhrRefused
 
 READ_SCOPES = ("system/Patient.rs", "system/ImagingStudy.rs", "system/Endpoint.rs")
 # What is read where there is no ImagingStudy: orders name accession numbers, and so do reports.
-ORDER_SCOPES = ("system/Patient.rs", "system/ServiceRequest.rs")
+ORDER_SCOPES = ("system/Patient.rs", "system/ServiceRequest.rs", "system/DiagnosticReport.rs")
 WRITE_SCOPES = (
     "system/Observation.crus",
     "system/DiagnosticReport.crus",
@@ -51,7 +51,7 @@ class BackendTokens:
         egress: Egress,
         assertion: ClientAssertion,
         clock: Callable[[], float] = time.monotonic,
-        scopes: tuple[str, ...] = (*READ_SCOPES, ORDER_SCOPES[1], *WRITE_SCOPES),
+        scopes: tuple[str, ...] = (*READ_SCOPES, *ORDER_SCOPES[1:], *WRITE_SCOPES),
     ) -> None:
         """`scopes`: what is asked for; where that is too much, those of them that read."""
         self._egress, self._assertion, self._clock = egress, assertion, clock
