@@ -164,6 +164,9 @@ class Analysis:
         return self.status is AnalysisStatus.ANALYSED and bool(self.unused)
 
 
+MOVED = "moved/"  # before the patient of a result that is nobody's any more; in no FHIR id
+
+
 @dataclass(frozen=True, slots=True)
 class Result:
     """An analysis as the ledger keeps it: bound to a tenant, a patient and a study."""
@@ -178,6 +181,11 @@ class Result:
     study_description: str
     analysis: Analysis
     computed_at: datetime
+
+    @property
+    def has_moved(self) -> bool:
+        """Whether the EHR has given the study to another patient since: it is nobody's."""
+        return self.patient_id.startswith(MOVED)
 
 
 def score_text(probability: float) -> str:

@@ -112,7 +112,12 @@ def _written(result: Result, bench: ReviewBench) -> _Outcome:
 
 
 def _why_outdated(result: Result, results: Results) -> str | None:
-    """A finding has one Observation, whichever result it comes from: the newest one's."""
+    """A finding has one Observation, whichever result it comes from: the newest one's.
+
+    That of a study that moved to another patient's chart is that patient's.
+    """
+    if result.has_moved:
+        return NEWER_RESULT
     stored = results.of_models(result.tenant_id, result.patient_id, [result.study_uid])
     stands = {one.id for one in standing_results(stored)}
     return NEWER_RESULT if stands and result.id not in stands else None

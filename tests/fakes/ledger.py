@@ -8,7 +8,7 @@ from statistics import median
 from cds_service.domain.archive_credential import ArchiveCredential
 from cds_service.domain.audit import AuditEvent
 from cds_service.domain.card import Feedback, Outcome, ShownCard
-from cds_service.domain.finding import Result
+from cds_service.domain.finding import MOVED, Result
 from cds_service.domain.intake import Door
 from cds_service.domain.job import Job, JobState, JobStep, Lease, Wait, foresee
 from cds_service.domain.line import Priority, Waiting, in_turn
@@ -118,9 +118,6 @@ class _Entry:
 
     def release(self) -> None:
         self.owner = self.expires_at = self.rung_at = None
-
-
-MOVED = "moved/"  # the owner of what was another patient's; no FHIR id
 
 
 class FakeJobs:

@@ -12,9 +12,9 @@ from sqlalchemy.engine import Connection
 
 from cds_service.adapters.ledger.leases import OVER, is_open
 from cds_service.adapters.ledger.schema import job, result
+from cds_service.domain.finding import MOVED
 from cds_service.domain.job import JobState, Lease
 
-_MOVED = "moved/"  # before the patient's id, and before a job's own in place of its key
 ERROR = "StudyMoved"
 
 
@@ -29,7 +29,7 @@ def take_from_others(connection: Connection, lease: Lease, now: datetime) -> boo
             table.c.tenant_id == study.tenant_id,
             table.c.study_uid == study.study_uid,
             table.c.patient_id != study.patient_id,
-            table.c.patient_id.not_like(f"{_MOVED}%"),
+            table.c.patient_id.not_like(f"{MOVED}%"),
         )
         for table in (job, result)
     )
@@ -40,10 +40,10 @@ def take_from_others(connection: Connection, lease: Lease, now: datetime) -> boo
         connection.execute(
             sa.update(job)
             .where(older)
-            .values(patient_id=_MOVED + job.c.patient_id, dispatch_key=_MOVED + job.c.id)
+            .values(patient_id=MOVED + job.c.patient_id, dispatch_key=MOVED + job.c.id)
         ),
         connection.execute(
-            sa.update(result).where(theirs).values(patient_id=_MOVED + result.c.patient_id)
+            sa.update(result).where(theirs).values(patient_id=MOVED + result.c.patient_id)
         ),
     ]
     return any(one.rowcount for one in changed)

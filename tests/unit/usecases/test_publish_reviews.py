@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from cds_service.domain.audit import AuditAction
-from cds_service.domain.finding import Coding, Result
+from cds_service.domain.finding import MOVED, Coding, Result
 from cds_service.domain.review import Reason, Review, ReviewWrite, Verdict, WriteState
 from cds_service.domain.tenant import Tenant, Vendor
 from cds_service.errors import EhrRefused, LedgerUnavailable, SightlineError
@@ -229,6 +229,15 @@ def test_a_review_of_an_older_analysis_leaves_the_newer_one_s_observation_alone(
     assert house.work() == "not-wanted"
 
     assert "newer analysis" in house.write.lost[0] and house.writer.calls == 0
+
+
+def test_a_review_is_not_written_about_a_study_that_has_moved_to_another_patient() -> None:
+    house = House(a_result(patient_id=f"{MOVED}p-1"))
+    house.say()
+
+    assert house.work() == "not-wanted"
+
+    assert house.writer.calls == 0
 
 
 def test_another_model_s_newer_analysis_leaves_a_review_of_this_one_to_be_written() -> None:
