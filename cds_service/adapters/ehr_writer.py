@@ -16,6 +16,7 @@ from typing import Any
 import requests
 from requests.auth import AuthBase
 
+from cds_service.adapters.ehr import FRESH
 from cds_service.adapters.pauses import Pauses
 from cds_service.domain.tenant import Tenant
 from cds_service.errors import EhrAnswerInvalid, EhrBusy, EhrRefused, EhrTimedOut, UpstreamFailed
@@ -106,7 +107,7 @@ class _Server:
             return None
         kind = resource["resourceType"]
         name, _, value = criteria.partition("=")
-        answer = self._call("GET", f"{self._base}/{kind}", params={name: value})
+        answer = self._search(f"{self._base}/{kind}", {name: value})
         wanted = value.rpartition("|")[2]
         for found in (_object(entry.get("resource")) for entry in _objects(answer.get("entry"))):
             # A server that does not know the parameter may answer everything: check.
@@ -125,7 +126,7 @@ class _Server:
         if target.startswith("urn:"):
             return None  # what it is about is not there yet
         url, wanted = f"{self._base}/Provenance", _statement_of(resource)
-        answer = self._call("GET", url, params={"target": target})
+        answer = self._search(url, {"target": target})
         for found in (_object(entry.get("resource")) for entry in _objects(answer.get("entry"))):
             if _reference_of(found).startswith("Provenance/") and _statement_of(found) == wanted:
                 return found
@@ -163,15 +164,11 @@ class _Server:
             location = response.headers.get("Location")
             _note(entry, written, location, {} if location else _document(response))
 
-    def _call(
-        self,
-        method: str,
-        url: str,
-        *,
-        params: Mapping[str, str] | None = None,
-        body: Json | None = None,
-    ) -> Json:
-        return _document(self._send(method, url, params=params, body=body))
+    def _search(self, url: str, params: Mapping[str, str]) -> Json:
+        return _document(self._send("GET", url, params=params, headers=FRESH))
+
+    def _call(self, method: str, url: str, *, body: Json | None = None) -> Json:
+        return _document(self._send(method, url, body=body))
 
     def _send(
         self,

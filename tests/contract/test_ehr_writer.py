@@ -7,8 +7,10 @@ import json
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from pathlib import Path
 from threading import Event
 from typing import Any
 
@@ -48,7 +50,7 @@ from tests.builders import (
 )
 from tests.fakes.record import FakeEhrWriter
 from tests.real.sandbox import LiveSandbox, live_sandbox
-from tests.real.servers import free_port, hapi
+from tests.real.servers import HAPI_JAR, HAPI_JPA_JAR, STARTUP_S, free_port, hapi
 
 Json = dict[str, Any]
 
@@ -102,6 +104,7 @@ class Live:
         headers = {
             "Authorization": f"Bearer {self.authority.token()}",
             "Content-Type": "application/fhir+json",
+            "Cache-Control": "no-cache",  # else HAPI answers a search again from memory
         }
         answer = requests.request(
             method, f"{self.base}/{path}", json=body, headers=headers, timeout=120
@@ -132,16 +135,16 @@ class Servers:
     sandbox: LiveSandbox
     assertion: ClientAssertion
     trouble: Trouble
-    hapi_port: int
+    hapi_port: int  # of HAPI in memory; the next one is for HAPI's own store
 
 
 @pytest.fixture(scope="module")
 def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
-    port, trouble = free_port(), Trouble()
+    port, trouble = free_port(2), Trouble()
     assertion = a_signer()
     with live_sandbox(
         tmp_path_factory.mktemp("sandbox"),
-        further_audiences=(f"http://127.0.0.1:{port}/fhir",),
+        further_audiences=tuple(f"http://127.0.0.1:{one}/fhir" for one in (port, port + 1)),
     ) as sandbox:
         sandbox.app.before_request(trouble)
         keys: Any = assertion.public_jwks()
@@ -151,15 +154,31 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
 
 @pytest.fixture(scope="module")
 def at_hapi(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
+    with _hapi(servers, tmp_path_factory.mktemp("hapi"), servers.hapi_port, HAPI_JAR) as live:
+        yield live
+
+
+@pytest.fixture(scope="module")
+def at_hapi_jpa(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
+    folder, port = tmp_path_factory.mktemp("hapi-jpa"), servers.hapi_port + 1
+    with _hapi(servers, folder, port, HAPI_JPA_JAR) as live:
+        # Its capability statement takes it longer, the first time, than a writer waits.
+        requests.get(f"{live.base}/metadata", timeout=STARTUP_S).raise_for_status()
+        yield live
+
+
+@contextmanager
+def _hapi(servers: Servers, folder: Path, port: int, jar: Path) -> Iterator[Live]:
     config = servers.sandbox.parts.config
     with hapi(
-        tmp_path_factory.mktemp("hapi"),
+        folder,
         introspection=f"{config.auth_base}/introspect",
         issuer=config.auth_base,
         authorize=f"{config.auth_base}/authorize",
         token=servers.sandbox.parts.authorization.token_url,
         jwks=f"{config.auth_base}/jwks.json",
-        port=servers.hapi_port,
+        port=port,
+        jar=jar,
     ) as base:
         yield Live(base, servers.sandbox, servers.assertion)
 
@@ -176,6 +195,7 @@ def at_sandbox(servers: Servers) -> Iterator[Live]:
         "in_memory",
         pytest.param("at_sandbox", marks=pytest.mark.xdist_group("hapi")),
         pytest.param("at_hapi", marks=[pytest.mark.real, pytest.mark.xdist_group("hapi")]),
+        pytest.param("at_hapi_jpa", marks=[pytest.mark.real, pytest.mark.xdist_group("hapi")]),
     ]
 )
 def ehr(request: pytest.FixtureRequest) -> Ehr:
