@@ -199,10 +199,19 @@ def _end_with_the_supervisor() -> None:
 
 
 def limit_resources() -> None:
-    """Bound what hostile pixels can take: address space, files, core dumps."""
-    resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_SPACE_BYTES, ADDRESS_SPACE_BYTES))
-    resource.setrlimit(resource.RLIMIT_NOFILE, (256, 256))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    """Bound what hostile pixels can take: address space, files, core dumps.
+
+    A limit that the machine has set already and that is lower stays.
+    """
+    limits = {
+        resource.RLIMIT_AS: ADDRESS_SPACE_BYTES,
+        resource.RLIMIT_NOFILE: 256,
+        resource.RLIMIT_CORE: 0,
+    }
+    for kind, most in limits.items():
+        _, hard = resource.getrlimit(kind)
+        limit = most if hard == resource.RLIM_INFINITY else min(most, hard)
+        resource.setrlimit(kind, (limit, limit))
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,7 +44,7 @@ def check(engine: Engine) -> None:
         if _revision(connection) != revisions()[-1]:
             raise SettingsInvalid(
                 "The ledger (SIGHTLINE_DATABASE_URL) has not been brought to this version of "
-                "Sightline yet: upgrade it before starting this process."
+                "Sightline yet: run `sightline upgrade` before starting this process."
             )
 
 

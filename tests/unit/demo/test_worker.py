@@ -1,6 +1,8 @@
 """The worker's own parts: leases that beat while a job runs, and the outermost frame."""
 
 import logging
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -15,7 +17,7 @@ from cds_service.domain.study import SeriesReference
 from cds_service.errors import LeaseLost, LedgerUnavailable, SightlineError
 from cds_service.usecases.ports import Budget
 from cds_service.usecases.run_inference import Workbench
-from cds_service.worker import BeatingLeases, WorkerProcess, run_job
+from cds_service.worker import ADDRESS_SPACE_BYTES, BeatingLeases, WorkerProcess, run_job
 from tests.builders import a_patient, a_study, a_tenant
 from tests.fakes.imaging import FakeClassifier
 from tests.fakes.ledger import FakeAuditLog, FakeClock, FakeJobs, FakeResults, FakeTenants
@@ -270,3 +272,28 @@ def test_a_process_that_is_no_worker_does_no_job() -> None:
 
     with pytest.raises(SightlineError):
         run_job("job-1")
+
+
+LIMITED = """
+import resource, sys
+if sys.argv[1:]:
+    resource.setrlimit(resource.RLIMIT_AS, (int(sys.argv[1]),) * 2)
+from cds_service.worker import limit_resources
+limit_resources()
+try:
+    bytearray(4 << 30)
+except MemoryError:
+    print("refused", resource.getrlimit(resource.RLIMIT_AS)[1])
+"""
+
+
+@pytest.mark.parametrize("lower", [None, 2 << 30], ids=["as we set it", "as the machine has it"])
+def test_no_worker_takes_more_memory_than_its_limit(lower: int | None) -> None:
+    """In a process of its own: a limit cannot be raised again."""
+    arguments = [] if lower is None else [str(lower)]
+
+    said = subprocess.run(
+        [sys.executable, "-c", LIMITED, *arguments], capture_output=True, text=True, check=True
+    )
+
+    assert said.stdout.split() == ["refused", str(lower or ADDRESS_SPACE_BYTES)]
