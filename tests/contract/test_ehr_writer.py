@@ -50,7 +50,7 @@ from tests.builders import (
 )
 from tests.fakes.record import FakeEhrWriter
 from tests.real.sandbox import LiveSandbox, live_sandbox
-from tests.real.servers import HAPI_JAR, HAPI_JPA_JAR, STARTUP_S, free_port, hapi
+from tests.real.servers import HAPI_JAR, HAPI_JPA_JAR, free_port, hapi
 
 Json = dict[str, Any]
 
@@ -162,8 +162,6 @@ def at_hapi(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Itera
 def at_hapi_jpa(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
     folder, port = tmp_path_factory.mktemp("hapi-jpa"), servers.hapi_port + 1
     with _hapi(servers, folder, port, HAPI_JPA_JAR) as live:
-        # Its capability statement takes it longer, the first time, than a writer waits.
-        requests.get(f"{live.base}/metadata", timeout=STARTUP_S).raise_for_status()
         yield live
 
 

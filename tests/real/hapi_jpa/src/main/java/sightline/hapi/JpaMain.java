@@ -8,6 +8,7 @@ import ca.uhn.fhir.rest.server.RestfulServer;
 import ca.uhn.fhir.rest.server.provider.ResourceProviderFactory;
 import java.net.URI;
 import java.util.HashMap;
+import java.util.List;
 import java.util.Map;
 import org.eclipse.jetty.ee10.servlet.ServletContextHandler;
 import org.eclipse.jetty.ee10.servlet.ServletHolder;
@@ -19,6 +20,11 @@ import org.springframework.context.annotation.AnnotationConfigApplicationContext
  * As {@code Main}, with HAPI's own store, searches and subscriptions instead of a map in memory.
  */
 public final class JpaMain {
+  /** With all of R4's, its capability statement takes it ten seconds, every minute anew. */
+  private static final List<String> TYPES = List.of(
+      "Patient", "Practitioner", "Endpoint", "ImagingStudy", "Observation", "DiagnosticReport",
+      "DocumentReference", "Device", "Provenance", "Subscription", "SearchParameter");
+
   public static void main(String[] arguments) throws Exception {
     Map<String, String> options = new HashMap<>();
     for (int i = 0; i + 1 < arguments.length; i += 2) {
@@ -47,6 +53,7 @@ public final class JpaMain {
 
   private static RestfulServer fhirServer(AnnotationConfigApplicationContext beans, URI introspection) {
     RestfulServer server = new RestfulServer(beans.getBean(FhirContext.class));
+    beans.getBean(DaoRegistry.class).setSupportedResourceTypes(TYPES);
     server.registerProviders(beans.getBean(ResourceProviderFactory.class).createProviders());
     server.registerProvider(beans.getBean(JpaSystemProvider.class));
     server.setPagingProvider(beans.getBean(DatabaseBackedPagingProvider.class));
