@@ -13,6 +13,7 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
+from cds_service.adapters.empty_exposure import are_radiographs, looks_empty
 from cds_service.adapters.model_shelf import identity_of, intended_use_of
 from cds_service.adapters.pixels import Radiograph
 from cds_service.adapters.polarity import is_frontal_chest, looks_negative
@@ -87,7 +88,9 @@ class OnnxClassifier:
     ) -> None:
         self._card, self._weights = package.card, package.weights
         self._threads, self._provider = threads, provider
-        self._reads_frontal_chest = is_frontal_chest(intended_use_of(package.card))
+        use = intended_use_of(package.card)
+        self._reads_frontal_chest = is_frontal_chest(use)
+        self._reads_radiographs = are_radiographs(use.modalities)
         self._columns = [one.column for one in package.card.findings]
         self._session: tuple[int, ort.InferenceSession] | None = None
 
@@ -121,14 +124,14 @@ class OnnxClassifier:
         """Run the model on one Radiograph.
 
         A region is the hottest one, in pixels of the image; an activation is 0..1. Raises
-        StudyOutOfScope "no-contrast" or "not-this-kind", UnreadableInstance "ambiguous-polarity",
-        OutputOutOfRange or InferenceFailed.
+        StudyOutOfScope "no-contrast" or "not-this-kind", UnreadableInstance "blank" or
+        "ambiguous-polarity", OutputOutOfRange or InferenceFailed.
         """
         if not isinstance(pixels, Radiograph):
             raise TypeError("this classifier reads what DicomReader decodes")
         session = self._ready_session()
         started = time.perf_counter()
-        self._check_polarity(pixels)
+        self._check_image(pixels)
         pixels, polarity = self._of_known_polarity(session, pixels)
         tensor = self._prepared(pixels)
         prepared = time.perf_counter()
@@ -152,8 +155,10 @@ class OnnxClassifier:
             else None,
         )
 
-    def _check_polarity(self, pixels: Radiograph) -> None:
-        """Raise StudyOutOfScope for a chest film that is clearly a negative of what it states."""
+    def _check_image(self, pixels: Radiograph) -> None:
+        """Refuse an empty exposure, and a chest film that is clearly a negative."""
+        if self._reads_radiographs and looks_empty(pixels.grey):
+            raise UnreadableInstance("blank", "the image is blank")
         is_told = pixels.is_polarity_known and self._reads_frontal_chest
         if is_told and looks_negative(pixels.grey):
             raise self._other_kind()
