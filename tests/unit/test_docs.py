@@ -10,6 +10,7 @@ import click
 import pytest
 
 from cds_service.adapters.backend_token import ORDER_SCOPES, READ_SCOPES, WRITE_SCOPES
+from cds_service.adapters.ledger.schema import metadata
 from cds_service.cli import main
 from cds_service.errors import SettingsInvalid
 from cds_service.settings import Settings
@@ -221,6 +222,21 @@ def test_every_part_of_the_architecture_that_a_module_names_is_on_the_page() -> 
     assert len(named) > 20
     for part in (part for name in named for part in name.split("...")):
         assert part.strip().replace("`", "").casefold() in plain
+
+
+def test_every_place_that_keeps_something_is_in_the_life_of_patient_data() -> None:
+    page = (DOCS / "explanation/architecture.md").read_text()
+    section = page.partition("## The life of patient data")[2]
+    keys = {
+        key
+        for folder in ("cds_service", "smart_app")
+        for module in (REPOSITORY / folder).rglob("*.py")
+        for key in re.findall(r'"(sightline:\w+:)"', module.read_text())
+    }
+
+    assert len(keys) > 1 and len(metadata.tables) > 15
+    places = (*metadata.tables, *keys)
+    assert [one for one in places if not re.search(rf"`{one}[`.]", section)] == []
 
 
 # --- the page about an EHR --------------------------------------------------------------------
