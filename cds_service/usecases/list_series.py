@@ -3,7 +3,7 @@
 A study that was found by its accession number has no series list, and a film beside a large CT
 would be fetched with the whole of it, past every budget.
 
-Source: DICOM PS3.18 10.6 (search for series); DESIGN "One job through the house", step 2.
+Source: DICOM PS3.18 10.6 (search for series); architecture "One job through the house", step 2.
 """
 
 import logging
