@@ -77,6 +77,8 @@ _silence = _Silence()
 def hostile_input(code: str, text: str) -> Iterator[None]:
     """Turn whatever a parser or decoder throws into UnreadableInstance, and keep it quiet.
 
+    What needs more memory than a worker has is "too-many-pixels": the image may be sound.
+
     The RLE decoder panics with a BaseException (measured); warnings quote values of the header,
     which may be about a person.
     """
@@ -85,6 +87,9 @@ def hostile_input(code: str, text: str) -> Iterator[None]:
             yield
     except (StudyUnusable, KeyboardInterrupt, SystemExit, GeneratorExit):
         raise
+    except MemoryError:
+        text = "the image is larger than this service reads"
+        raise UnreadableInstance("too-many-pixels", text) from None
     except BaseException as error:
         # Without its cause: a third party's message may quote the header.
         raise UnreadableInstance(code, text) from (error if isinstance(error, OSError) else None)

@@ -26,6 +26,15 @@ def test_a_panic_becomes_a_refusal_and_an_interrupt_does_not() -> None:
         raise KeyboardInterrupt
 
 
+def test_an_image_for_which_the_memory_is_too_small_is_not_called_damaged() -> None:
+    with (
+        pytest.raises(UnreadableInstance) as refused,
+        hostile_input("damaged-pixels", "its image data are damaged"),
+    ):
+        bytearray(1 << 62)
+    assert refused.value.code == "too-many-pixels"
+
+
 def test_readers_that_overlap_leave_the_warning_filters_as_they_were() -> None:
     before = list(warnings.filters)
     second_is_in, first_is_out = threading.Event(), threading.Event()
