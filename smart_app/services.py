@@ -25,6 +25,7 @@ from cds_service.usecases.ports import (
     Clock,
     Doorbell,
     EhrRecord,
+    JobLine,
     Jobs,
     LostJobs,
     NewId,
@@ -76,6 +77,7 @@ class AppServices:
     tenants: Tenants
     results: Results
     jobs: Jobs
+    line: JobLine
     lost_jobs: LostJobs
     reviews: Reviews
     review_writes: ReviewWrites

@@ -109,8 +109,8 @@ def with_analysis(launch: OpenLaunch, choice: StudyChoice) -> StudyChoice:
     """
     if choice.is_running:
         owner = (launch.session.tenant_id, launch.session.patient_id)
-        jobs = launch.house.jobs
-        hasten_analysis(jobs.of_models(*owner, [choice.study_uid]), jobs=jobs)
+        jobs = launch.house.jobs.of_models(*owner, [choice.study_uid])
+        hasten_analysis(jobs, line=launch.house.line)
     if choice.result is not None or choice.job is not None or choice.study is None:
         return choice
     patient = patient_of(launch)

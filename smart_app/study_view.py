@@ -64,7 +64,7 @@ def status(launch: OpenLaunch) -> Response:
         {
             "state": "running",
             "done": words.steps_done(choice.job),
-            **asdict(words.progress_of(choice.job, launch.house.jobs.wait_for(choice.job))),
+            **asdict(words.progress_of(choice.job, launch.house.line.wait_for(choice.job))),
         }
     )
 
@@ -95,7 +95,7 @@ def _panel(launch: OpenLaunch, choice: StudyChoice | None, unread: Unread | None
         values["status_url"] = url_for("app.status", handle=launch.handle, job=choice.job.id)
         values["panel_url"] = url_for("app.panel", handle=launch.handle, job=choice.job.id)
         if choice.is_running:
-            wait = launch.house.jobs.wait_for(choice.job)
+            wait = launch.house.line.wait_for(choice.job)
             values["progress"] = words.progress_of(choice.job, wait)
     if choice.result is not None:
         _seen(launch, choice.result)

@@ -12,9 +12,7 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from cds_service.domain.finding import Result
-from cds_service.domain.job import Job, Lease, Wait
-from cds_service.domain.line import Priority
-from cds_service.domain.study import PatientFacts, StudyReference
+from cds_service.domain.job import Job
 from cds_service.domain.worklist import Case
 from cds_service.errors import NotFound
 from cds_service.usecases.ports import Jobs, ReadableStudies, Results
@@ -69,10 +67,6 @@ class ReadableResults:
     tenant_id: str
     readable: ReadableStudies
 
-    def save(self, result: Result, lease: Lease) -> Result:
-        """Store it; a page never does."""
-        return self.results.save(result, lease)
-
     def get(self, result_id: str) -> Result:
         """Return it; raise NotFound."""
         [*found] = self._allowed([self.results.get(result_id)])
@@ -114,35 +108,12 @@ class ReadableJobs:
     tenant_id: str
     readable: ReadableStudies
 
-    def open(
-        self,
-        dispatch_key: str,
-        study: StudyReference,
-        patient: PatientFacts,
-        model_id: str,
-        *,
-        again: bool = False,
-        priority: Priority = Priority.ASKED,
-    ) -> tuple[Job, bool]:
-        """Return the job of this key."""
-        return self.jobs.open(
-            dispatch_key, study, patient, model_id, again=again, priority=priority
-        )
-
-    def hasten(self, job_ids: Sequence[str], priority: Priority) -> None:
-        """Let these go before those that nobody waits for."""
-        self.jobs.hasten(job_ids, priority)
-
     def get(self, job_id: str) -> Job:
         """Return the job; raise NotFound."""
         [*found] = self._allowed([self.jobs.get(job_id)])
         if not found:
             raise NotFound("There is no such job.")
         return found[0]
-
-    def unrung(self, job_ids: Sequence[str]) -> None:
-        """Note that no worker heard of these jobs."""
-        self.jobs.unrung(job_ids)
 
     def newest_for(
         self, tenant_id: str, patient_id: str, study_uids: Sequence[str]
@@ -158,10 +129,6 @@ class ReadableJobs:
     def analysing(self, tenant_id: str, patient_id: str) -> list[Job]:
         """Return this patient's jobs whose result is still to come."""
         return self._allowed(self.jobs.analysing(tenant_id, patient_id))
-
-    def wait_for(self, job: Job) -> Wait:
-        """Tell its place in the line."""
-        return self.jobs.wait_for(job)
 
     def _allowed(self, found: list[Job]) -> list[Job]:
         own = [one for one in found if one.study.tenant_id == self.tenant_id]

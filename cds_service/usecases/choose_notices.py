@@ -130,7 +130,7 @@ def _notice(one: _News, news: Sequence[_News], call: HookCall, desk: HookDesk) -
 
 
 def _job_card(job: Job, study: StudyReference | None, call: HookCall, desk: HookDesk) -> Card:
-    wait = desk.jobs.wait_for(job) if job.state is JobState.OPEN else None
+    wait = desk.line.wait_for(job) if job.state is JobState.OPEN else None
     return desk.writer.of_job(call, job, study or job.study, wait)
 
 

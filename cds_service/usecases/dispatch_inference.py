@@ -8,14 +8,14 @@ from cds_service.domain.job import Job
 from cds_service.domain.line import Priority
 from cds_service.domain.study import PatientFacts, StudyReference
 from cds_service.errors import DoorbellSilent
-from cds_service.usecases.ports import Doorbell, Jobs
+from cds_service.usecases.ports import DispatchedJobs, Doorbell
 
 
 def dispatch_inference(
     study: StudyReference,
     patient: PatientFacts,
     *,
-    jobs: Jobs,
+    jobs: DispatchedJobs,
     doorbell: Doorbell,
     model: ModelIdentity,
     again: bool = False,

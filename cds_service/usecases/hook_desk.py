@@ -14,7 +14,16 @@ from cds_service.domain.tenant import Tenant
 from cds_service.usecases.card_language import ENGLISH, Words
 from cds_service.usecases.compose_card import CardWriter
 from cds_service.usecases.gather_prefetch import Gatherer
-from cds_service.usecases.ports import Alerts, AuditLog, CardLog, Clock, Jobs, Results, StudyIndex
+from cds_service.usecases.ports import (
+    Alerts,
+    AuditLog,
+    CardLog,
+    Clock,
+    JobLine,
+    Jobs,
+    Results,
+    StudyIndex,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +33,7 @@ class HookDesk:
     gatherer: Gatherer
     index: StudyIndex  # asked where an EHR has no ImagingStudy
     jobs: Jobs
+    line: JobLine
     results: Results
     cards: CardLog
     alerts: Alerts

@@ -170,7 +170,7 @@ def _from_list(listed: _Listed, call: HookCall, tenant: Tenant, desk: HookDesk) 
     ]
     asked = _dispatched(wanted, listed, call, tenant, desk)
     waiting = [one.job for one in readings if one.job is not None and one.study.study_uid in young]
-    hasten_analysis(waiting, jobs=desk.jobs)
+    hasten_analysis(waiting, line=desk.line)
     said = (replace(one, job=asked.get(one.key, one.job)) for one in readings)
     return [
         Known(one.study, one.said, one.job, one.is_by_another_model)

@@ -133,7 +133,25 @@ class IntakeBells(Protocol):
 
 
 class Jobs(Protocol):
-    """The jobs of the ledger, as the front doors use them."""
+    """The jobs of the ledger, read."""
+
+    def get(self, job_id: str) -> Job:
+        """Return the job; raise NotFound."""
+
+    def newest_for(
+        self, tenant_id: str, patient_id: str, study_uids: Sequence[str]
+    ) -> dict[str, Job]:
+        """Return the newest job of each of these studies; one indexed read."""
+
+    def of_models(self, tenant_id: str, patient_id: str, study_uids: Sequence[str]) -> list[Job]:
+        """Return the newest job of each of these studies for each model; one indexed read."""
+
+    def analysing(self, tenant_id: str, patient_id: str) -> list[Job]:
+        """Return this patient's jobs whose result is still to come; one indexed read."""
+
+
+class DispatchedJobs(Protocol):
+    """Where work is asked for."""
 
     def open(
         self,
@@ -153,28 +171,18 @@ class Jobs(Protocol):
         hastened.
         """
 
+    def unrung(self, job_ids: Sequence[str]) -> None:
+        """Note that no worker heard of these jobs: the next sweep returns them."""
+
+
+class JobLine(Protocol):
+    """The line in which jobs wait (`domain/line.py`)."""
+
     def hasten(self, job_ids: Sequence[str], priority: Priority) -> None:
         """Let those that are open count as asked for now with this priority, if that is sooner.
 
         A priority never falls, and none is due later than before.
         """
-
-    def get(self, job_id: str) -> Job:
-        """Return the job; raise NotFound."""
-
-    def unrung(self, job_ids: Sequence[str]) -> None:
-        """Note that no worker heard of these jobs: the next sweep returns them."""
-
-    def newest_for(
-        self, tenant_id: str, patient_id: str, study_uids: Sequence[str]
-    ) -> dict[str, Job]:
-        """Return the newest job of each of these studies; one indexed read."""
-
-    def of_models(self, tenant_id: str, patient_id: str, study_uids: Sequence[str]) -> list[Job]:
-        """Return the newest job of each of these studies for each model; one indexed read."""
-
-    def analysing(self, tenant_id: str, patient_id: str) -> list[Job]:
-        """Return this patient's jobs whose result is still to come; one indexed read."""
 
     def wait_for(self, job: Job) -> Wait:
         """Tell its place in the line, and an estimate where recent jobs allow one."""
@@ -207,16 +215,16 @@ class Leases(Protocol):
 
 
 class OverdueJobs(Protocol):
-    """What the sweep sees."""
+    """What the sweep sees: of jobs, and of reviews whose ring is `ring_of` their result."""
 
     def reclaim(self) -> list[str]:
-        """Return ids to ring: open jobs with no lease or an expired one (conditional UPDATE).
+        """Return what to ring: open work with no lease or an expired one (conditional UPDATE).
 
         A job whose lease expired twice is quarantined instead.
         """
 
     def unrung(self, job_ids: Sequence[str]) -> None:
-        """Note that no worker heard of these jobs: the next sweep returns them."""
+        """Note that no worker heard of these: the next sweep returns them."""
 
 
 class LostJobs(Protocol):
@@ -243,17 +251,7 @@ class Doorbell(Protocol):
 
 
 class Results(Protocol):
-    """What was found, per tenant, patient and study."""
-
-    def claim(self, lease: Lease) -> bool:
-        """Take the study of this job from every other patient of the EHR; raise LeaseLost.
-
-        What they had of it stands no more, and their jobs that were asked for before are over.
-        Tells whether any had it.
-        """
-
-    def save(self, result: Result, lease: Lease) -> Result:
-        """Store it, or make the stored one with the same key the newest again; raise LeaseLost."""
+    """What was found, per tenant, patient and study; read."""
 
     def get(self, result_id: str) -> Result:
         """Return it; raise NotFound."""
@@ -266,6 +264,20 @@ class Results(Protocol):
 
         Of one study the newest comes first (`domain/standing.py`).
         """
+
+
+class WorkerResults(Results, Protocol):
+    """The same, as a worker with a lease adds to it."""
+
+    def claim(self, lease: Lease) -> bool:
+        """Take the study of this job from every other patient of the EHR; raise LeaseLost.
+
+        What they had of it stands no more, and their jobs that were asked for before are over.
+        Tells whether any had it.
+        """
+
+    def save(self, result: Result, lease: Lease) -> Result:
+        """Store it, or make the stored one with the same key the newest again; raise LeaseLost."""
 
 
 class Worklist(Protocol):
@@ -322,10 +334,17 @@ class Reviews(Protocol):
 
 
 class ReviewWrites(Protocol):
-    """The outbox of reviews: which results' reviews wait for their EHR, one writer at a time."""
+    """The outbox of reviews: which results' reviews wait for their EHR."""
 
     def of(self, result_id: str) -> ReviewWrite | None:
         """Return how far this result's reviews are; None when there is none to write."""
+
+    def unrung(self, rings: Sequence[str]) -> None:
+        """Note that no worker heard of these: the next sweep returns them."""
+
+
+class WriteLeases(Protocol):
+    """The same outbox as it is worked off, by one writer of a result at a time."""
 
     def take(self, result_id: str) -> WriteLease | None:
         """Take the lease and raise the token by one; None when nothing waits or it is leased."""
@@ -342,12 +361,6 @@ class ReviewWrites(Protocol):
 
     def postpone(self, lease: WriteLease, error: str) -> None:
         """Give the lease back; it is rung again after a minute. Raise LeaseLost."""
-
-    def reclaim(self) -> list[str]:
-        """Return what to ring (`ring_of`): results that wait with no lease or an expired one."""
-
-    def unrung(self, rings: Sequence[str]) -> None:
-        """Note that no worker heard of these: the next sweep returns them."""
 
 
 class CardLog(Protocol):

@@ -23,8 +23,8 @@ from cds_service.usecases.ports import (
     EhrWriter,
     Results,
     Reviews,
-    ReviewWrites,
     Tenants,
+    WriteLeases,
 )
 from cds_service.usecases.publish_findings import why_not_written
 
@@ -43,7 +43,7 @@ class ReviewBench:
     tenants: Tenants
     results: Results
     reviews: Reviews
-    writes: ReviewWrites
+    writes: WriteLeases
     writer: EhrWriter
     audit: AuditLog
     clock: Clock

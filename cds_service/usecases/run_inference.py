@@ -45,9 +45,9 @@ from cds_service.usecases.ports import (
     Leases,
     NewId,
     Publications,
-    Results,
     SourceInstance,
     Tenants,
+    WorkerResults,
 )
 from cds_service.usecases.publish_findings import publish_findings
 from cds_service.usecases.publish_reviews import ReviewBench
@@ -63,7 +63,7 @@ class Workbench:
 
     tenants: Tenants
     leases: Leases
-    results: Results
+    results: WorkerResults
     publications: Publications
     archive: Archive
     reader: ImageReader

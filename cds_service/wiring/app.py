@@ -35,6 +35,7 @@ def app_services(settings: Settings, house: House) -> AppServices:
         tenants=house.tenants,
         results=house.results,
         jobs=house.jobs,
+        line=house.jobs,
         lost_jobs=ledger.SqlLostJobs(house.engine),
         reviews=ledger.SqlReviews(house.engine, house.vault),
         review_writes=ledger.SqlReviewWrites(house.engine),

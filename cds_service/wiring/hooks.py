@@ -45,6 +45,7 @@ def hook_services(settings: Settings, house: House) -> Services:
         gatherer=Gatherer(FhirRecord(house.egress, house.tokens), house.audit, Lanes(), clock),
         index=study_index(house, timeout_s=HOOK_TIMEOUT_S),
         jobs=house.jobs,
+        line=house.jobs,
         results=house.results,
         cards=cards,
         alerts=ledger.SqlAlerts(house.engine),

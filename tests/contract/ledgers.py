@@ -44,8 +44,14 @@ class Registrations(
     """All faces of the tenant table."""
 
 
-class JobTable(ports.Jobs, ports.Leases, ports.OverdueJobs, Protocol):
+class JobTable(
+    ports.Jobs, ports.DispatchedJobs, ports.JobLine, ports.Leases, ports.OverdueJobs, Protocol
+):
     """All faces of the job table."""
+
+
+class ReviewTable(ports.ReviewWrites, ports.WriteLeases, ports.OverdueJobs, Protocol):
+    """All faces of the outbox of reviews."""
 
 
 class AlertTables(ports.Alerts, ports.AlertSettings, Protocol):
@@ -60,10 +66,10 @@ class Ledger:
     tenants: Registrations
     jobs: JobTable
     lost_jobs: ports.LostJobs
-    results: ports.Results
+    results: ports.WorkerResults
     publications: ports.Publications
     reviews: ports.Reviews
-    review_writes: ports.ReviewWrites
+    review_writes: ReviewTable
     cards: ports.CardLog
     audit: ports.AuditLog
     replays: ports.Replays

@@ -121,7 +121,7 @@ class _Entry:
 
 
 class FakeJobs:
-    """Jobs, Leases and OverdueJobs."""
+    """Jobs, DispatchedJobs, JobLine, Leases and OverdueJobs."""
 
     def __init__(self, *, lease_s: int = 20, attempts: int = 3, clock: Clock | None = None) -> None:
         self._lease = timedelta(seconds=lease_s)

@@ -53,7 +53,7 @@ class FakeReviews:
 
 
 class FakeReviewWrites:
-    """ReviewWrites."""
+    """ReviewWrites, WriteLeases and OverdueJobs."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock

@@ -144,6 +144,7 @@ class House:
             tenants=self.tenants,
             results=self.results,
             jobs=self.jobs,
+            line=self.jobs,
             lost_jobs=self.jobs,
             reviews=self.reviews,
             review_writes=self.reviews.writes,

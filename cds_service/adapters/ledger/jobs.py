@@ -1,6 +1,7 @@
 """Jobs, their leases, and the sweep, in the ledger.
 
-Source: architecture "One job through the house"; ports Jobs, Leases, OverdueJobs.
+Source: architecture "One job through the house"; ports Jobs, DispatchedJobs, JobLine,
+Leases, OverdueJobs.
 """
 
 from collections.abc import Sequence

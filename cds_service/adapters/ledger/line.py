@@ -4,7 +4,7 @@ A job waits in it when nobody holds it and a worker has been told of it; a job t
 or whose ring failed, waits for the sweep first. Whoever is next is one of the heads: the job that
 is due first of each EHR and priority. A place is counted, not read off the sorted line.
 
-Source: `domain/line.py`; ports Leases, Jobs. Recursive queries: SQLite 3.8.3, PostgreSQL 8.4.
+Source: `domain/line.py`; ports Leases, JobLine. Recursive queries: SQLite 3.8.3, PostgreSQL 8.4.
 """
 
 from dataclasses import dataclass

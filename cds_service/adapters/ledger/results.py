@@ -1,6 +1,6 @@
 """Results, and what became of their write-back, in the ledger.
 
-Source: architecture "Three keys"; ports Results, Publications.
+Source: architecture "Three keys"; ports WorkerResults, Publications.
 """
 
 from collections.abc import Sequence

@@ -1,7 +1,7 @@
 """What clinicians said about findings, and how far that is on its way into the chart.
 
 Source: architecture "two buttons", "One job through the house" (lease, fencing token, sweep); ports
-Reviews, ReviewWrites.
+Reviews, ReviewWrites, WriteLeases, OverdueJobs.
 """
 
 from collections.abc import Sequence

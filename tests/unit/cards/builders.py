@@ -164,6 +164,7 @@ class House:
             gatherer=Gatherer(self.record, self.audit, lambda _tenant_id: self.pool, self.clock),
             index=self.index,
             jobs=self.jobs,
+            line=self.jobs,
             results=self.results,
             cards=self.cards,
             alerts=self.alerts,
