@@ -5,7 +5,7 @@ Who may ring is who knows the secret part of the path and the header; everybody 
 there is nothing here.
 
 Source: FHIR R4 Subscription 2.46.7.1 (rest-hook: POST, or PUT to [endpoint]/[type]/[id] with a
-payload); threats T7 and T18.
+payload); HAPI FHIR's `subscription-send-delete-messages` (DELETE there); threats T7 and T18.
 """
 
 from collections.abc import Callable
@@ -24,7 +24,7 @@ Hear = Callable[[str, str, str], None]  # last part of the path, Authorization h
 
 
 @blueprint.post("/<secret>")
-@blueprint.route("/<secret>/ImagingStudy/<_study_id>", methods=["POST", "PUT"])
+@blueprint.route("/<secret>/ImagingStudy/<_study_id>", methods=["POST", "PUT", "DELETE"])
 def ring(secret: str, _study_id: str = "") -> Response:
     """Answer 204 once the bell is heard; 404 for a wrong bell, 429 for one that rings too often."""
     hear = cast(Hear, current_app.extensions[EXTENSION])

@@ -132,6 +132,16 @@ def test_what_the_ehr_sends_along_is_never_believed(service: Service) -> None:
     assert [(one.study_uid, one.patient_id) for one in service.hospital.asked()] == [(uid, "p-7")]
 
 
+def test_a_bell_for_what_was_deleted_is_a_bell_like_others(service: Service) -> None:
+    subscription = service.subscribe()
+    uid = service.hospital.admit(1)
+
+    answer = service.ehr.ring(subscription, "/ImagingStudy/s-9", method="DELETE")
+
+    assert answer.status_code == 204
+    until(lambda: [one.study_uid for one in service.hospital.asked()] == [uid])
+
+
 def test_the_subscription_asks_for_no_payload_and_names_no_patient(service: Service) -> None:
     subscription = service.subscribe()
 

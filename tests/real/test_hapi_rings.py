@@ -206,6 +206,14 @@ def a_payload_of_several(subscription: Json) -> None:
     ]
 
 
+def a_payload_and_what_is_deleted(subscription: Json) -> None:
+    """HAPI's own extension: it also says what is no longer there."""
+    a_payload(subscription)
+    subscription["channel"]["extension"] = [
+        {"url": f"{HAPI_EXTENSIONS}/subscription-send-delete-messages", "valueBoolean": True}
+    ]
+
+
 def test_an_ehr_rings_for_a_new_study_and_the_study_is_asked_for(ringing: Ringing) -> None:
     kept = ringing.subscribe()
 
@@ -234,6 +242,17 @@ def test_an_ehr_that_sends_the_study_along_is_heard_and_asked_too(
     assert ringing.asked() == [(uid, "p-2")]
     assert any((one.method, one.below) == (method, below) for one in ringing.rings if one.size)
     assert {one.status for one in ringing.rings} == {204}
+
+
+def test_an_ehr_that_also_tells_what_it_deletes_is_heard(ringing: Ringing) -> None:
+    ringing.subscribe(a_payload_and_what_is_deleted)
+    ringing.admit(4)
+    until(ringing.asked)
+
+    ringing.call("DELETE", "ImagingStudy/s-4")
+
+    told = until(lambda: [one for one in ringing.rings if one.method == "DELETE"])
+    assert told == [Ring("DELETE", "ImagingStudy/s-4", 0, 204)]
 
 
 def test_a_study_that_comes_right_after_a_question_in_vain_is_found(ringing: Ringing) -> None:
