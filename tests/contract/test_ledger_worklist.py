@@ -1,5 +1,6 @@
 """The studies of the worklist: the same on the fake, SQLite and PostgreSQL."""
 
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 from typing import Any
 
@@ -156,3 +157,18 @@ def test_one_study_uid_at_two_patients_is_two_cases(ledger: Ledger) -> None:
         ("p-1", "p-1"),
         ("p-2", "p-2"),
     }
+
+
+def test_a_study_that_was_given_to_another_patient_is_the_first_one_s_no_more(
+    ledger: Ledger,
+) -> None:
+    first = ask(ledger, 1)
+    answer(ledger, first, "r-1")
+    given = replace(first.study, patient_id="p-2")
+    theirs, _ = ledger.jobs.open("key-2", given, a_patient(), "model")
+    lease = ledger.jobs.take(theirs.id, "worker")
+    assert lease is not None
+
+    ledger.results.claim(lease)
+
+    assert [case.patient_id for case in cases(ledger)] == ["p-2"]

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from datetime import date, datetime
 
-from cds_service.domain.finding import Result
+from cds_service.domain.finding import MOVED, Result
 from cds_service.domain.worklist import Case, Window, cases_of
 from tests.fakes.ledger import FakeJobs, FakeResults
 
@@ -27,7 +27,11 @@ class FakeWorklist:
         for key, at in self._happenings(tenant_id, window, only_critical):
             happened[key] = max(at, happened.get(key, at))
         keys = sorted(happened, key=lambda key: happened[key], reverse=True)
-        wanted = [key for key in keys if happened[key] >= window.since][skip : skip + limit]
+        wanted = [
+            (patient_id, study_uid)
+            for patient_id, study_uid in keys
+            if happened[patient_id, study_uid] >= window.since and not patient_id.startswith(MOVED)
+        ][skip : skip + limit]
         return [case for key in wanted for case in self._cases(tenant_id, *key)]
 
     def _happenings(

@@ -13,11 +13,13 @@ from cds_service.adapters.ledger.connection import reading
 from cds_service.adapters.ledger.jobs import job_from
 from cds_service.adapters.ledger.results import result_from
 from cds_service.adapters.ledger.schema import job, result
+from cds_service.domain.finding import MOVED
 from cds_service.domain.worklist import Case, Window, cases_of
 
 # How the ledger writes a finding that is there and critical. Free text cannot hold either: a quote
 # in it is escaped. A result that has them in two findings is read too, and judged by its values.
 _CRITICAL = ('%"critical":true%', '%"present":true%')
+_MOVED = f"{MOVED}%"  # to another patient: the first one's no more
 _DAY = 10  # characters of an ISO 8601 time: the day, by the EHR's own offset
 
 
@@ -86,6 +88,7 @@ def _results_in(
     ).where(
         result.c.tenant_id == tenant_id,
         result.c.computed_at >= window.since,
+        result.c.patient_id.not_like(_MOVED),
         *_taken_in(result.c.study_started, window),
         *(text.like(pattern) for pattern in (_CRITICAL if only_critical else ())),
     )
@@ -95,6 +98,7 @@ def _jobs_in(tenant_id: str, window: Window) -> sa.Select[tuple[str, str, Any]]:
     return sa.select(job.c.patient_id, job.c.study_uid, job.c.created_at.label("at")).where(
         job.c.tenant_id == tenant_id,
         job.c.created_at >= window.since,
+        job.c.patient_id.not_like(_MOVED),
         *_taken_in(job.c.study["started"].as_string(), window),
     )
 
