@@ -32,6 +32,7 @@ class FhirServer:
     refusal_status: int = 400
     lacks: frozenset[str] = frozenset()  # types of resources that it does not know
     page_size: int = 50
+    remembered: dict[str, list[dict[str, Any]]] | None = None  # searches, for who lets it
     expires_in: int = 300
     answer: tuple[int, dict[str, str], bytes] | None = None  # instead of a resource
     token_answer: tuple[int, bytes] | None = None  # instead of a token
@@ -108,6 +109,8 @@ class FhirServer:
             issue = {"severity": "error", "code": "not-supported"}
             outcome = {"resourceType": "OperationOutcome", "issue": [issue]}
             return Response(json.dumps(outcome), self.refusal_status)
+        if self.remembered is not None and not request.cache_control.no_cache:
+            found = self.remembered.setdefault(request.full_path, found)
         start = int(request.args.get("start", 0))
         page = {
             "resourceType": "Bundle",

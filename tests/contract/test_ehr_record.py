@@ -121,6 +121,16 @@ def test_a_search_is_one_searchset_bundle(read: Read) -> None:
     assert [entry["resource"]["id"] for entry in bundle["entry"]] == ["s-0", "s-1", "s-2"]
 
 
+def test_an_ehr_that_remembers_searches_is_asked_afresh(real: Real, server: FhirServer) -> None:
+    server.remembered = {}
+    real.read(SEARCH)
+    server.resources.append({"resourceType": "ImagingStudy", "id": "s-new"})
+
+    bundle = real.read(SEARCH)
+
+    assert bundle["entry"][-1]["resource"]["id"] == "s-new"
+
+
 def test_without_an_authorization_our_own_token_is_used(read: Read) -> None:
     assert read("Patient/p-1")["id"] == "p-1"
 
