@@ -10,9 +10,10 @@ from urllib.parse import urlsplit
 
 from cds_service.domain.archive_address import is_dimse
 from cds_service.domain.archive_credential import AccessKind, ArchiveCredential
-from cds_service.domain.audit import AuditAction, AuditEvent
+from cds_service.domain.audit import AuditAction
 from cds_service.domain.tenant import Tenant
 from cds_service.errors import RegistrationRefused
+from cds_service.usecases.note_change import note_change
 from cds_service.usecases.ports import ArchiveCredentials, AuditLog, Clock
 from cds_service.usecases.registration import checked_address
 from cds_service.usecases.seal_context import Sealer
@@ -64,8 +65,13 @@ def set_archive_credential(
     sealed = vault.seal(bound_to, tenant.id, access.secret.encode())
     made = ArchiveCredential(base, access.kind, sealed, access.name, token_url, access.scope)
     register.set_archive_credential(tenant.id, made)
-    detail = f"{made.kind.value} for {base}"
-    _note(AuditAction.ARCHIVE_CREDENTIAL_SET, tenant, detail, audit, clock)
+    note_change(
+        AuditAction.ARCHIVE_CREDENTIAL_SET,
+        tenant.id,
+        f"{made.kind.value} for {base}",
+        audit=audit,
+        clock=clock,
+    )
     return made
 
 
@@ -76,7 +82,8 @@ def remove_archive_credential(
     base = base.rstrip("/")
     if not register.remove_archive_credential(tenant.id, base):
         raise RegistrationRefused(f"There are no credentials for {base}.")
-    _note(AuditAction.ARCHIVE_CREDENTIAL_REMOVED, tenant, f"for {base}", audit, clock)
+    removed = AuditAction.ARCHIVE_CREDENTIAL_REMOVED
+    note_change(removed, tenant.id, f"for {base}", audit=audit, clock=clock)
 
 
 def open_archive_credential(tenant_id: str, credential: ArchiveCredential, *, vault: Sealer) -> str:
@@ -113,16 +120,3 @@ def _check(access: Access) -> None:
         raise RegistrationRefused("A user must not have a colon.")
     if access.scope and not _SCOPE.fullmatch(access.scope):
         raise RegistrationRefused("A scope is one or more words of ASCII characters.")
-
-
-def _note(action: AuditAction, tenant: Tenant, detail: str, audit: AuditLog, clock: Clock) -> None:
-    audit.record(
-        AuditEvent(
-            action=action,
-            at=clock(),
-            tenant_id=tenant.id,
-            agent="administrator",
-            outcome="success",
-            detail=detail,
-        )
-    )

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from cds_service.domain.audit import AuditAction, AuditEvent
 from cds_service.domain.finding import ModelIdentity
 from cds_service.errors import SightlineError
+from cds_service.usecases.note_change import ADMINISTRATOR
 from cds_service.usecases.ports import AuditLog, Clock
-from cds_service.usecases.retry_job import ADMINISTRATOR
 
 
 @dataclass(frozen=True, slots=True)

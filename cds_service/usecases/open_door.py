@@ -3,10 +3,11 @@
 Source: docs/how-to/feed-studies.md.
 """
 
-from cds_service.domain.audit import AuditAction, AuditEvent
+from cds_service.domain.audit import AuditAction
 from cds_service.domain.intake import CHANGE_FEEDS, Door
 from cds_service.domain.tenant import Tenant
 from cds_service.errors import RegistrationRefused
+from cds_service.usecases.note_change import note_change
 from cds_service.usecases.ports import AuditLog, Clock, DoorRegister
 
 
@@ -37,7 +38,7 @@ def open_door(
     if change_feed:
         register.set_change_feed(tenant.id, change_feed)
     register.set_door(tenant.id, door, is_open=True)
-    _note(AuditAction.INTAKE_OPENED, tenant, door, audit, clock)
+    note_change(AuditAction.INTAKE_OPENED, tenant.id, door.value, audit=audit, clock=clock)
 
 
 def close_door(
@@ -45,17 +46,4 @@ def close_door(
 ) -> None:
     """Let no study in here any more; audited. Jobs that were asked for go on."""
     register.set_door(tenant.id, door, is_open=False)
-    _note(AuditAction.INTAKE_CLOSED, tenant, door, audit, clock)
-
-
-def _note(action: AuditAction, tenant: Tenant, door: Door, audit: AuditLog, clock: Clock) -> None:
-    audit.record(
-        AuditEvent(
-            action=action,
-            at=clock(),
-            tenant_id=tenant.id,
-            agent="administrator",
-            outcome="success",
-            detail=door.value,
-        )
-    )
+    note_change(AuditAction.INTAKE_CLOSED, tenant.id, door.value, audit=audit, clock=clock)

@@ -6,10 +6,11 @@ Source: CDS Hooks 2.0 "Trusting CDS Clients".
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from cds_service.domain.audit import AuditAction, AuditEvent
+from cds_service.domain.audit import AuditAction
 from cds_service.domain.smart_client import ClientKind
 from cds_service.domain.tenant import Tenant
 from cds_service.errors import RegistrationRefused
+from cds_service.usecases.note_change import note_change
 from cds_service.usecases.ports import AuditLog, Clock, NewId, TenantRegister
 from cds_service.usecases.registration import (
     Registration,
@@ -18,7 +19,6 @@ from cds_service.usecases.registration import (
     registration_of,
 )
 
-AGENT = "administrator"
 SealSecret = Callable[[str, str], bytes]  # of a tenant id and a secret
 
 
@@ -40,7 +40,7 @@ def register_ehr(
     sealed = None if secret is None else seal_secret(tenant_id, secret)
     tenant = Tenant(id=tenant_id, client_secret=sealed, **described(registration))
     register.add(tenant)
-    _note(AuditAction.EHR_REGISTERED, tenant.id, audit, clock)
+    note_change(AuditAction.EHR_REGISTERED, tenant.id, audit=audit, clock=clock)
     return tenant
 
 
@@ -72,17 +72,11 @@ def change_ehr(
     changed = replace(tenant, client_secret=sealed, **described(registration))
     changed = replace(changed, archive_credentials=changed.credentials_in_use)
     register.change(changed)
-    _note(AuditAction.EHR_CHANGED, tenant.id, audit, clock)
+    note_change(AuditAction.EHR_CHANGED, tenant.id, audit=audit, clock=clock)
     return changed
 
 
 def remove_ehr(tenant_id: str, *, register: TenantRegister, audit: AuditLog, clock: Clock) -> None:
     """Forget the registration, its results stay; raise NotFound."""
     register.remove(tenant_id)
-    _note(AuditAction.EHR_REMOVED, tenant_id, audit, clock)
-
-
-def _note(action: AuditAction, tenant_id: str, audit: AuditLog, clock: Clock) -> None:
-    audit.record(
-        AuditEvent(action=action, at=clock(), tenant_id=tenant_id, agent=AGENT, outcome="success")
-    )
+    note_change(AuditAction.EHR_REMOVED, tenant_id, audit=audit, clock=clock)

@@ -11,10 +11,9 @@ from cds_service.domain.audit import AuditAction, AuditEvent
 from cds_service.domain.job import Job
 from cds_service.domain.study import PatientFacts, StudyReference
 from cds_service.errors import ScopeDenied
+from cds_service.usecases.note_change import ADMINISTRATOR
 from cds_service.usecases.ports import AuditLog, Clock, LostJobs
 from cds_service.usecases.review_finding import LaunchFacts
-
-ADMINISTRATOR = "administrator"  # whoever may use the command line
 
 
 def retry_job(

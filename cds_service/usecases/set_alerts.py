@@ -7,8 +7,9 @@ from dataclasses import replace
 from typing import Any
 
 from cds_service.domain.alert import AlertPolicy
-from cds_service.domain.audit import AuditAction, AuditEvent
+from cds_service.domain.audit import AuditAction
 from cds_service.domain.tenant import Tenant
+from cds_service.usecases.note_change import note_change
 from cds_service.usecases.ports import AlertSettings, AuditLog, Clock
 
 
@@ -29,14 +30,6 @@ def set_alerts(
     policy = replace(settings.policies(tenant.id).of(finding_code), **changes)
     settings.set_policy(tenant.id, finding_code, policy)
     said = ", ".join(f"{name}={value}" for name, value in sorted(changes.items()))
-    audit.record(
-        AuditEvent(
-            action=AuditAction.ALERTS_SET,
-            at=clock(),
-            tenant_id=tenant.id,
-            agent="administrator",
-            outcome="success",
-            detail=f"finding {finding_code or 'any'}: {said}",
-        )
-    )
+    detail = f"finding {finding_code or 'any'}: {said}"
+    note_change(AuditAction.ALERTS_SET, tenant.id, detail, audit=audit, clock=clock)
     return policy
