@@ -85,6 +85,5 @@ def _packets(block: bytes) -> Packets:
     for _ in range(_DOUBLINGS):
         packets[:-reach] += packets[reach:] * (are_runs[:-reach] & is_run[reach:])
         are_runs[:-reach] &= are_runs[reach:]
-        are_runs[-reach:] = False
         reach *= 2
     return packets

@@ -11,7 +11,7 @@ from pydicom.uid import JPEGLosslessSV1
 from cds_service.adapters.codestream import Matrix, check_codestream, check_samples
 from cds_service.adapters.decoders import decoded_frame
 from cds_service.adapters.jpeg_lossless import accounts_for
-from cds_service.adapters.jpeg_scan import read_frame
+from cds_service.adapters.jpeg_scan import DamagedScan, check_scan, read_frame
 from cds_service.adapters.pixels import DicomReader
 from cds_service.errors import StudyUnusable
 from tests.unit.imaging.dicom import a_film, a_picture, as_file, compressed
@@ -148,13 +148,34 @@ def test_a_scan_that_ends_some_samples_too_early_is_refused(lost: int) -> None:
     assert refused.value.code == "damaged-pixels"
 
 
-def test_samples_of_another_image_do_not_account_for_a_scan() -> None:
+def test_a_walk_does_not_end_where_the_scan_lacks_a_sample() -> None:
+    scan = read_frame(codestream(differences_of(samples()), without_samples=1))
+
+    with pytest.raises(DamagedScan):
+        check_scan(scan)
+
+
+def test_samples_that_take_as_many_bits_in_another_order_do_not_account_for_a_scan() -> None:
     scan = read_frame(codestream(differences_of(samples())))
     moved = samples()
-    moved[-1] = moved[-1, ::-1]  # about as many bits, in another order
+    steps = np.diff(moved[-1].astype(int))[::-1]
+    moved[-1, 1:] = moved[-1, 0] + np.cumsum(steps)
 
     assert not accounts_for(scan, moved)
     assert not accounts_for(scan, samples()[:-1])
+
+
+def test_the_ones_that_fill_the_last_byte_are_no_sample() -> None:
+    for value in range(4096):
+        picture = samples()
+        picture[-1, -2:] = value
+        differences = differences_of(picture)
+        unused = -len(bits_of(differences[:-1])) % 8
+        if unused >= len(codes()[0]):  # as many as the difference of 0 takes
+            break
+    scan = read_frame(codestream(differences, without_samples=1))
+
+    assert not accounts_for(scan, picture)
 
 
 @pytest.mark.parametrize("parameters", [b"\x07\x00\x00", b"\x01\x00\x01"])
