@@ -1,4 +1,4 @@
-"""The `sightline` command: demo, worker, upgrade, analyze, ehr, keys."""
+"""The `sightline` command and the sections of its help."""
 
 import os
 import sys
@@ -25,9 +25,31 @@ from cds_service.errors import SightlineError
 from cds_service.settings import Settings
 from cds_service.telemetry import configure_logging
 
+SECTIONS = {
+    "Try it": ("demo", "analyze"),
+    "Set it up": ("upgrade", "ehr", "archive", "models", "intake", "keys"),
+    "Run it": ("worker", "dimse"),
+    "Watch it": ("jobs", "mismatches"),
+    "Check": ("route", "codecs", "lint-cds"),
+}
+
 
 class _Group(click.Group):
-    """A group whose commands end our own errors as one sentence and exit code 2."""
+    """A group in sections, whose commands end our own errors as one sentence and exit code 2."""
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        width = max(map(len, self.commands))
+        for section, names in SECTIONS.items():
+            with formatter.section(section):
+                formatter.write_dl(
+                    [
+                        (
+                            name.ljust(width),
+                            self.commands[name].get_short_help_str(formatter.width - 6 - width),
+                        )
+                        for name in names
+                    ]
+                )
 
     def invoke(self, ctx: click.Context) -> object:
         try:
@@ -62,9 +84,9 @@ def main() -> None:
     help="Write the addresses to this file as JSON once all is ready.",
 )
 def demo(port: int, data: Path | None, state: Path | None) -> None:
-    """Start a sandbox EHR, the service, Redis and a worker; stop them all on Ctrl-C.
+    """Start a sandbox EHR, the service, Redis and a worker.
 
-    Opens the browser unless NO_BROWSER=1 is set.
+    Opens the browser unless NO_BROWSER=1 is set. Ctrl-C stops them all.
     """
     from cds_service.demo.stack import run_demo  # heavy, and only here
 
@@ -84,9 +106,10 @@ def demo(port: int, data: Path | None, state: Path | None) -> None:
 @main.command()
 @click.option("--processes", type=click.IntRange(1, 256), help="Workers; else SIGHTLINE_WORKERS.")
 def worker(processes: int | None) -> None:
-    """Analyse studies until SIGTERM (settings: SIGHTLINE_* in the environment).
+    """Analyse studies until SIGTERM.
 
-    Where neither says how many workers, a measurement of two seconds chooses, and is kept.
+    Needs the settings of the service (SIGHTLINE_*). Where neither they nor --processes say how
+    many workers, a measurement of two seconds chooses, and is kept.
     """
     from cds_service.intake.settle_inbox import keep_settling
     from cds_service.wiring import plan_workers, settlement, sweep
@@ -104,10 +127,16 @@ def worker(processes: int | None) -> None:
 
 @main.command()
 def upgrade() -> None:
-    """Make the ledger and the keys, or bring them to this version (settings: SIGHTLINE_*)."""
+    """Make the ledger and the keys, or bring them to this version.
+
+    Needs the settings of the service (SIGHTLINE_*). Once on one machine, before service and
+    workers start; said again, it does no harm.
+    """
     from cds_service.wiring import prepare_installation
 
-    prepare_installation(Settings.from_env(os.environ))
+    settings = Settings.from_env(os.environ)
+    prepare_installation(settings)
+    click.echo("The ledger and the keys are ready for this version.")
 
 
 ehr.add_command(alerts)

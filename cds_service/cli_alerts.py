@@ -51,7 +51,7 @@ from cds_service.usecases.set_alerts import set_alerts
 )
 @data_option
 def alerts(name: str, finding: str, data: Path | None, **given: object) -> None:
-    """Show how often cards may speak at the EHR with this name, or change it."""
+    """Show how often cards may speak, or change it."""
     from cds_service.adapters.ledger import SqlAlerts, SqlAuditLog, SqlTenants
 
     engine = open_ledger(data)

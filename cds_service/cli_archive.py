@@ -19,7 +19,7 @@ from cds_service.usecases.archive_credentials import Access
 
 @click.group()
 def archive() -> None:
-    """Let Sightline in at archives that ask for credentials of their own."""
+    """Let Sightline in at archives that ask for credentials."""
 
 
 @archive.command()
@@ -39,7 +39,7 @@ def archive() -> None:
 @click.option(
     "--secret-file",
     type=click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path),
-    help="Holds the secret; without it, it is read from standard input.",
+    help="Holds the secret; without it, it is asked for, or read from standard input.",
 )
 @data_option
 def credential(
@@ -53,10 +53,10 @@ def credential(
     secret_file: Path | None,
     data: Path | None,
 ) -> None:
-    """Set what is sent to the archive or change feed at URL, which EHR's registration names.
+    """Set what is sent to an archive or a change feed.
 
-    It takes the place of the token of the EHR, and takes effect at once. The secret is kept sealed
-    and never shown again.
+    The registration of EHR names its URL (sightline ehr show EHR). What is set takes the place of
+    the token of the EHR, at once. The secret is kept sealed and never shown again.
     """
     from cds_service.adapters.egress import Egress
     from cds_service.adapters.ledger import SqlAuditLog, SqlTenants

@@ -15,9 +15,10 @@ import click
     help="Folder of an installation whose workers are to use what is measured now.",
 )
 def codecs(data: Path | None) -> None:
-    """Measure the installed image decoders and show which is used for each transfer syntax.
+    """Measure the image decoders and show which is used.
 
-    A worker does the same when it starts for the first time, or after a decoder has changed.
+    There is a line for each transfer syntax. A worker does the same when it starts for the first
+    time, or after a decoder has changed.
     """
     from cds_service.adapters.decoder_probe import choose_decoders, keep
 

@@ -24,7 +24,7 @@ from cds_service.cli_ehr_options import (
 )
 from cds_service.domain.image_form import ImageForm
 from cds_service.domain.tenant import Tenant
-from cds_service.errors import NotFound, RegistrationRefused
+from cds_service.errors import NotFound, RegistrationRefused, SettingsInvalid
 from cds_service.settings import Settings
 from cds_service.usecases.client_secret import seal_client_secret
 from cds_service.usecases.register_ehr import change_ehr, register_ehr, remove_ehr
@@ -41,6 +41,10 @@ data_option = click.option(
     help="Folder of the running service, as the demo prints it (default: SIGHTLINE_* settings).",
 )
 
+name_option = click.option(
+    "--ehr", "name", required=True, metavar="NAME", help="Of the EHR, as sightline ehr list has it."
+)
+
 
 @click.group()
 def ehr() -> None:
@@ -51,9 +55,9 @@ def ehr() -> None:
 @registration_options
 @data_option
 def add(data: Path | None, **options: object) -> None:
-    """Trust an EHR's hook calls and let Sightline call its addresses, and no others.
+    """Trust an EHR's hook calls, and let its addresses be called.
 
-    Needs --name, --fhir-base, --issuer and --jwks.
+    No others are ever called. Needs --name, --fhir-base, --issuer and --jwks.
     """
     fields = fields_of(options)
     missing = [f"--{name.replace('_', '-')}" for name in REQUIRED if name not in fields]
@@ -87,7 +91,7 @@ def add(data: Path | None, **options: object) -> None:
 )
 @data_option
 def change(ehr_name: str, without: tuple[str, ...], data: Path | None, **options: object) -> None:
-    """Change the registration of the EHR with this name; what is not named stays as it is.
+    """Change a registration; what is not named stays as it is.
 
     A repeatable option replaces all of its former values. Results and reviews stay.
     """
@@ -135,7 +139,7 @@ def list_registered(data: Path | None) -> None:
 @click.argument("name")
 @data_option
 def show(name: str, data: Path | None) -> None:
-    """Print the registration of the EHR with this name; nothing in it is secret."""
+    """Print a registration; nothing in it is secret."""
     from cds_service.adapters.ledger import SqlTenants
 
     tenant = named_ehr(name, SqlTenants(open_ledger(data)).all())
@@ -147,7 +151,10 @@ def show(name: str, data: Path | None) -> None:
 @click.argument("name")
 @data_option
 def feedback(name: str, data: Path | None) -> None:
-    """Count what became of the cards of the EHR with this name, by finding and model version."""
+    """Count what became of the cards.
+
+    By finding, model version, outcome and reason.
+    """
     from cds_service.adapters.ledger import SqlJudgements, SqlTenants
 
     engine = open_ledger(data)
@@ -171,7 +178,7 @@ def feedback(name: str, data: Path | None) -> None:
 @click.argument("name")
 @data_option
 def remove(name: str, data: Path | None) -> None:
-    """Stop trusting the EHR with this name; results about its patients stay."""
+    """Stop trusting an EHR; results about its patients stay."""
     from cds_service.adapters.ledger import SqlAuditLog, SqlTenants
 
     engine = open_ledger(data)
@@ -258,16 +265,23 @@ def _seal_secret(data: Path | None) -> Callable[[str, str], bytes]:
 
 def master_key_file(data: Path | None) -> Path:
     """Return where the service in this folder, or of the settings, has its master key."""
-    return Settings.from_env(os.environ).master_key_file if data is None else data / MASTER_KEY
+    return _settings().master_key_file if data is None else data / MASTER_KEY
 
 
 def open_ledger(data: Path | None) -> "Engine":
     """Open the ledger of the service in this folder, or of the settings; raise NotFound."""
     from cds_service.adapters.ledger import check, connect
 
-    engine = connect(Settings.from_env(os.environ).database_url if data is None else _sqlite(data))
+    engine = connect(_settings().database_url if data is None else _sqlite(data))
     check(engine)
     return engine
+
+
+def _settings() -> Settings:
+    try:
+        return Settings.from_env(os.environ)
+    except SettingsInvalid as error:
+        raise SettingsInvalid(f"{error} Set it, or say --data DIR.") from None
 
 
 def _sqlite(data: Path) -> str:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cds_service.cli_ehr import data_option, named_ehr, open_ledger
+from cds_service.cli_ehr import data_option, name_option, named_ehr, open_ledger
 from cds_service.domain.audit import AuditAction
 from cds_service.domain.intake import Door
 from cds_service.domain.tenant import Tenant
@@ -24,7 +24,6 @@ from cds_service.usecases import open_door as doors
 if TYPE_CHECKING:  # SQLAlchemy loads only when a command runs
     from sqlalchemy import Engine
 
-name_option = click.option("--ehr", "name", required=True, metavar="NAME", help="Its name here.")
 door_argument = click.argument("door", type=click.Choice([door.value for door in Door]))
 
 
@@ -36,10 +35,14 @@ def intake() -> None:
 @intake.command("open")
 @name_option
 @door_argument
-@click.option("--feed", metavar="URL", help="Base of the archive's change feed.")
+@click.option(
+    "--feed",
+    metavar="URL",
+    help="Base of the archive's change feed, for orthanc-changes and azure-change-feed.",
+)
 @data_option
 def open_(name: str, door: str, feed: str | None, data: Path | None) -> None:
-    """Open a door of the EHR with this name."""
+    """Open a door of an EHR."""
     from cds_service.adapters.ledger import SqlAuditLog, SqlTenants
 
     engine = open_ledger(data)
@@ -60,7 +63,7 @@ def open_(name: str, door: str, feed: str | None, data: Path | None) -> None:
 @door_argument
 @data_option
 def close(name: str, door: str, data: Path | None) -> None:
-    """Close a door of the EHR with this name."""
+    """Close a door of an EHR."""
     from cds_service.adapters.ledger import SqlAuditLog, SqlTenants
 
     engine = open_ledger(data)
@@ -79,7 +82,7 @@ def close(name: str, door: str, data: Path | None) -> None:
 @name_option
 @data_option
 def status(name: str, data: Path | None) -> None:
-    """Show which doors of the EHR with this name are open, and when each last read."""
+    """Show which doors are open, and when each last read."""
     from cds_service.adapters.ledger import SqlIntakeCursors
 
     engine = open_ledger(data)
@@ -102,9 +105,10 @@ def status(name: str, data: Path | None) -> None:
 )
 @data_option
 def refused(days: int, data: Path | None) -> None:
-    """Show the calls that the doors refused, newest first: which door, why, and from where.
+    """Show the calls that the doors refused, newest first.
 
-    Of many calls of one kind the first is shown, the tenth, the hundredth and so on.
+    Which door, why, and from where. Of many calls of one kind the first is shown, the tenth, the
+    hundredth and so on.
     """
     from cds_service.adapters.ledger import SqlAuditLog, SqlTenants
 
@@ -122,13 +126,19 @@ def refused(days: int, data: Path | None) -> None:
 @intake.command()
 @name_option
 def subscribe(name: str) -> None:
-    """Let the EHR with this name ring when it has a study (settings: SIGHTLINE_*)."""
+    """Let an EHR ring when it has a study.
+
+    Needs the settings of the service (SIGHTLINE_*), and the door subscription open.
+    """
     from cds_service.wiring import subscribe_at
 
     settings = Settings.from_env(os.environ)
     tenant = _tenant(open_ledger(None), name)
     if not tenant.opened(Door.SUBSCRIPTION):
-        raise RegistrationRefused(f"Open the door {Door.SUBSCRIPTION.value} first.")
+        raise RegistrationRefused(
+            f"The door {Door.SUBSCRIPTION.value} is closed: "
+            f"sightline intake open --ehr NAME {Door.SUBSCRIPTION.value}"
+        )
     logical_id = subscribe_at(settings, tenant)
     click.echo(f"{tenant.name}: Subscription/{logical_id} rings at {settings.public_url}.")
 
@@ -145,7 +155,10 @@ def subscribe(name: str) -> None:
 )
 @click.option("--once", is_flag=True, help="Ask every open door once, and end.")
 def run(every_s: float, once: bool) -> None:
-    """Ask the open doors that must be asked, until SIGTERM (settings: SIGHTLINE_*)."""
+    """Ask the open doors that must be asked, until SIGTERM.
+
+    Needs the settings of the service (SIGHTLINE_*).
+    """
     from cds_service.wiring import intake_poller
 
     settings = Settings.from_env(os.environ)

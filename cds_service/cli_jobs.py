@@ -45,9 +45,10 @@ def list_lost(data: Path | None) -> None:
 @click.argument("job_id")
 @data_option
 def retry(job_id: str, data: Path | None) -> None:
-    """Release a failed or quarantined job: the chart's next opening asks for it again.
+    """Release a failed or quarantined job.
 
-    A quarantined job killed its worker twice; released, it is quarantined again at its next crash.
+    The next opening of the patient's chart asks for it again. A quarantined job killed its worker
+    twice; released, it is quarantined again at its next crash.
     """
     from cds_service.adapters.ledger import SqlAuditLog, SqlLostJobs
 

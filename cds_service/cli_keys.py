@@ -24,7 +24,10 @@ def keys() -> None:
 @keys.command("list")
 @data_option
 def list_keys(data: Path | None) -> None:
-    """Show the published keys: algorithm, state, since when, and kid; nothing of it is secret."""
+    """Show the published keys; nothing of it is secret.
+
+    Algorithm, state (current, next or former), since when, and kid.
+    """
     now = datetime.now(UTC)
     for key in _file(data).read():
         if not key.is_over(now):
@@ -41,9 +44,10 @@ def list_keys(data: Path | None) -> None:
 )
 @data_option
 def rotate(compromised: bool, data: Path | None) -> None:
-    """Sign with the next keys, keep the former ones published for a day, and publish new next ones.
+    """Sign with the next keys and publish new next ones.
 
-    Refused while the next keys have been published for less than a day.
+    The former ones stay published for a day. Refused while the next keys have been published for
+    less than a day.
     """
     file = _file(data)
     file.rotate(datetime.now(UTC), compromised=compromised)

@@ -38,10 +38,11 @@ from cds_service.lint import Breach, Dialect, Kind, Level, Target, Version, gues
 def lint_cds(
     source: str, version: str | None, dialect: str | None, kind: str | None, as_json: bool
 ) -> None:
-    """Check a discovery, response or feedback against CDS Hooks, rule by rule.
+    """Check a CDS service against CDS Hooks, rule by rule.
 
-    A URL is the base of a running service, whose discovery is fetched; a FILE holds JSON; - reads
-    stdin. Exit code 0: no rule broken. 1: some are. 2: there was nothing to check.
+    A URL is the base of a running service, whose discovery is fetched; a FILE holds a
+    discovery, a response or feedback as JSON; - reads stdin. Exit code 0: no rule broken. 1: some
+    are. 2: there was nothing to check.
     """
     if source.startswith(("http://", "https://")):
         from cds_service.cli_discovery import (  # requests, only here

@@ -22,11 +22,12 @@ _REFUSED = "refused"
 )
 @data_option
 def mismatches(days: int, data: Path | None) -> None:
-    """Show the studies whose images did not agree with the EHR, newest first, and in what.
+    """Show the studies whose images did not agree with the EHR.
 
-    Those whose images decode to other pixels than before are shown too (pixels-differ). Names no
-    patient: EHR and StudyInstanceUID lead to the images. Exit code 1 where something was refused,
-    so that a monitor can ask; a name that is only spelled otherwise leaves it 0.
+    The newest first, and what differed. Those whose images decode to other pixels than before are
+    shown too (pixels-differ). Names no patient: EHR and StudyInstanceUID lead to the images. Exit
+    code 1 where something was refused, so that a monitor can ask; a name that is only spelled
+    otherwise leaves it 0.
     """
     from cds_service.adapters.ledger import SqlAuditLog, SqlTenants
 
@@ -42,4 +43,4 @@ def mismatches(days: int, data: Path | None) -> None:
 
 def _line(event: AuditEvent, ehr: str) -> str:
     what = event.detail or event.action.value
-    return f"{event.at:%Y-%m-%d %H:%M}  {event.outcome:<8}{what:<40}{ehr}  {event.study_uid}"
+    return f"{event.at:%Y-%m-%d %H:%M}  {event.outcome:<8}{what:<40}  {ehr}  {event.study_uid}"

@@ -85,7 +85,10 @@ def _row(
 @click.argument("model_id", metavar="ID")
 @data_option
 def show(model_id: str, data: Path | None) -> None:
-    """Print what the model's card says: use, findings, operating points, licence, limits."""
+    """Print what the model's card says.
+
+    Use, findings, operating points, licence and limits.
+    """
     for label, value in _facts(_shelf(data).card(model_id)):
         click.echo(f"{label:<16}{value}")
 
@@ -132,7 +135,10 @@ def _series(card: "ModelCard") -> str:
 @click.argument("model", metavar="ID-OR-FOLDER")
 @data_option
 def verify(model: str, data: Path | None) -> None:
-    """Check a model's card, bytes, operators and answers. Exit code 1: something is wrong."""
+    """Check a model's card, bytes, operators and answers.
+
+    Exit code 1: something is wrong.
+    """
     from cds_service.adapters.model_check import check_package
 
     shelf = _shelf(data)
@@ -157,7 +163,10 @@ def _say(checks: "tuple[Check, ...]") -> None:
 @click.argument("source", type=click.Path(exists=True, path_type=Path))
 @click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
 def draft(source: Path, folder: Path) -> None:
-    """Write the draft of a card for an ONNX file or a MONAI bundle into a new folder."""
+    """Write the draft of a card for a model.
+
+    SOURCE is an ONNX file or a MONAI bundle; FOLDER is made.
+    """
     from models.draft import draft_package
 
     try:
@@ -171,7 +180,10 @@ def draft(source: Path, folder: Path) -> None:
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @data_option
 def import_model(folder: Path, data: Path | None) -> None:
-    """Check the model package in a folder and put it into the installation; it is not enabled."""
+    """Check a package and put it into the installation.
+
+    FOLDER holds the package. The model is not enabled by that: sightline models enable ID.
+    """
     from cds_service.adapters.model_shelf import identity_of
     from cds_service.adapters.model_store import import_package
 
@@ -188,7 +200,10 @@ def import_model(folder: Path, data: Path | None) -> None:
 @ehr_option
 @data_option
 def enable(model_id: str, ehr: str | None, data: Path | None) -> None:
-    """Ask this model first, before those that are enabled already; audited."""
+    """Ask this model first, from now on; audited.
+
+    Those that are enabled already are asked after it.
+    """
     from cds_service.adapters import model_store
 
     tenant_id, shelf = _tenant_id(ehr, data), _shelf(data)

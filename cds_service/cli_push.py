@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cds_service.cli_ehr import data_option, named_ehr, open_ledger
+from cds_service.cli_ehr import data_option, name_option, named_ehr, open_ledger
 from cds_service.domain.audit import AuditAction, AuditEvent
 from cds_service.domain.inbox import CredentialKind
 from cds_service.domain.intake import Door
@@ -35,7 +35,7 @@ _AE_TITLE_LIMIT = 16  # characters; PS3.5 6.2, AE
 
 
 @click.command()
-@click.option("--ehr", "name", required=True, metavar="NAME", help="Its name here.")
+@name_option
 @click.option(
     "--certificate",
     type=click.Path(dir_okay=False, path_type=Path),
@@ -44,7 +44,7 @@ _AE_TITLE_LIMIT = 16  # characters; PS3.5 6.2, AE
 @click.option("--revoke", is_flag=True, help="Accept none of its tokens and certificates any more.")
 @data_option
 def token(name: str, certificate: Path | None, revoke: bool, data: Path | None) -> None:
-    """Make a token with which the archive of the EHR with this name may push by STOW-RS.
+    """Make a token with which an archive may push by STOW-RS.
 
     It is printed once; only its digest is kept.
     """
@@ -71,7 +71,7 @@ def token(name: str, certificate: Path | None, revoke: bool, data: Path | None) 
 
 
 @click.command()
-@click.option("--ehr", "name", required=True, metavar="NAME", help="Its name here.")
+@name_option
 @click.option(
     "--bind",
     default="127.0.0.1:11112",
@@ -88,14 +88,26 @@ def token(name: str, certificate: Path | None, revoke: bool, data: Path | None) 
     metavar="AET@NETWORK",
     help="Who may call, such as PACS@10.1.2.3 or PACS@10.1.2.0/24; several times for several.",
 )
-@click.option("--tls-certificate", type=click.Path(dir_okay=False, path_type=Path))
-@click.option("--tls-key", type=click.Path(dir_okay=False, path_type=Path))
+@click.option(
+    "--tls-certificate",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Listen over TLS, with this certificate (PEM).",
+)
+@click.option(
+    "--tls-key", type=click.Path(dir_okay=False, path_type=Path), help="Its private key (PEM)."
+)
 @click.option(
     "--tls-clients",
     type=click.Path(dir_okay=False, path_type=Path),
     help="Certificates (PEM) that clients must show, or their authority's.",
 )
-@click.option("--associations", default=8, show_default=True, type=click.IntRange(1, 100))
+@click.option(
+    "--associations",
+    default=8,
+    show_default=True,
+    type=click.IntRange(1, 100),
+    help="How many may be open at a time.",
+)
 def dimse(
     name: str,
     bind: str,
@@ -106,9 +118,14 @@ def dimse(
     tls_clients: Path | None,
     associations: int,
 ) -> None:
-    """Take the images that an archive sends by C-STORE, until SIGTERM (settings: SIGHTLINE_*)."""
+    """Take the images that an archive sends by C-STORE.
+
+    Until SIGTERM, with the settings of the service (SIGHTLINE_*).
+    """
     if find_spec("pynetdicom") is None:
-        raise SettingsInvalid("pynetdicom is not installed: install sightline[dimse].")
+        raise SettingsInvalid(
+            "pynetdicom is not installed: install Sightline with its extra `dimse`."
+        )
     from cds_service.adapters.ledger import SqlTenants
     from cds_service.wiring import dimse_listener
 

@@ -44,9 +44,10 @@ def route(
     as_json: bool,
     data: Path | None,
 ) -> None:
-    """Say which enabled models would read STUDY, a DICOM file or folder, and run none.
+    """Say which enabled models would read a study; run none.
 
-    Exit code 1: none would read an image.
+    STUDY is a DICOM file or a folder with one study; with --ehr a Study Instance UID. Exit code 1:
+    none would read an image.
     """
     from cds_service.adapters.pixels import DicomReader
 
@@ -138,13 +139,15 @@ def _of_files(
 ) -> tuple[StudyReference, PatientFacts | None, list[SourceInstance]]:
     """Return the one study at this path, as its own headers describe it; raise NotFound."""
     from cds_service.adapters.dicom_files import find_studies
+    from cds_service.adapters.inbox_header import is_uid
 
     everything = find_studies([path], reader).studies
     found = [one for one in everything if not (one.problem or one.fault)]
     if not found:
         why = next((one.problem or one.fault for one in everything), None)
         told = f"No study can be read at {path}: {why.text}." if why else ""
-        raise NotFound(told or f"There is no study at {path}.")
+        hint = " A Study Instance UID needs --ehr NAME." if is_uid(str(path)) else ""
+        raise NotFound((told or f"There is no study at {path}.") + hint)
     if len(found) > 1:
         raise NotFound(f"There are {len(found)} studies at {path}: name the file or folder of one.")
     instances = list(found[0].instances(HeaderOverrides()))

@@ -52,7 +52,7 @@ def import_package(folder: Path, data: Path, shelf: ModelShelf) -> ModelCard:
 def enable(model_id: str, tenant_id: str | None, data: Path, shelf: ModelShelf) -> None:
     """Ask this model first, everywhere or at one EHR; raise ModelMissing, ModelRefused."""
     if model_id not in shelf.ids():
-        raise ModelMissing(f"No model {model_id} is installed.")
+        raise ModelMissing(f"No model {model_id} is installed: see sightline models list.")
     refuse_problems(model_id, check_package(Path(str(shelf.folder(model_id)))))
     enabled = shelf.enabled()
     if tenant_id is None:
@@ -69,7 +69,7 @@ def remove(model_id: str, tenant_id: str | None, data: Path, shelf: ModelShelf) 
     Raises ModelMissing, and ModelRefused where no model would be left for every EHR.
     """
     if model_id not in shelf.ids():
-        raise ModelMissing(f"No model {model_id} is installed.")
+        raise ModelMissing(f"No model {model_id} is installed: see sightline models list.")
     enabled = shelf.enabled()
     if tenant_id is not None:
         own = tuple(one for one in enabled.at_ehr.get(tenant_id, ()) if one != model_id)

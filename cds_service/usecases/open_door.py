@@ -28,11 +28,15 @@ def open_door(
     """
     if door in CHANGE_FEEDS:
         if not (change_feed or tenant.change_feed):
-            raise RegistrationRefused(f"The door {door.value} needs the address of its feed.")
+            raise RegistrationRefused(
+                f"The door {door.value} needs the address of its feed: --feed URL."
+            )
     elif change_feed:
         raise RegistrationRefused(f"The door {door.value} reads no change feed.")
     if door is Door.DICOMWEB_POLLING and not tenant.web_archives:
-        raise RegistrationRefused("The EHR's registration names no DICOMweb archive to ask.")
+        raise RegistrationRefused(
+            "The EHR's registration names no DICOMweb archive to ask: --archive URL."
+        )
     if not tenant.backend_services:
         raise RegistrationRefused("The EHR's registration allows no reads of our own.")
     if change_feed:

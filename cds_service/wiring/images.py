@@ -20,7 +20,7 @@ from cds_service.wiring.house import House, clock, open_house
 
 log = logging.getLogger(__name__)
 
-_MISSING = "An archive that speaks DIMSE needs pynetdicom: install sightline[dimse]."
+_MISSING = "An archive that speaks DIMSE needs pynetdicom: install the extra `dimse`."
 
 
 def archive(house: House, unable: Unable | None = None) -> EitherArchive:

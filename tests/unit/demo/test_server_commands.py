@@ -76,3 +76,4 @@ def test_without_folder_and_settings_the_missing_variable_is_named(
     result = CliRunner().invoke(main, ["ehr", "list"])
 
     assert result.exit_code == 2 and "SIGHTLINE_DATA is not set" in result.output
+    assert "--data DIR" in result.output

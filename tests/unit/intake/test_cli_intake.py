@@ -62,7 +62,7 @@ def test_a_change_feed_needs_its_address_once(run: Run, engine: sa.Engine) -> No
     again = run("open", "orthanc-changes")
 
     assert refused.exit_code == 2
-    assert "needs the address of its feed" in refused.output
+    assert "needs the address of its feed: --feed URL" in refused.output
     assert (opened.exit_code, again.exit_code) == (0, 0)
     assert SqlTenants(engine).get("t-1").change_feed == "http://archive.example.org:8042"
     assert "http://archive.example.org:8042" in run("status").output

@@ -181,6 +181,12 @@ def test_what_cannot_be_read_is_said_with_its_reason(
     assert said.exit_code == (2 if why else 0)
 
 
+def test_a_study_instance_uid_without_its_ehr_is_told_what_it_lacks() -> None:
+    said = route(Path("1.2.840.99999.404"))
+
+    assert said.exit_code == 2 and "A Study Instance UID needs --ehr NAME." in said.output
+
+
 def test_at_an_ehr_without_imaging_study_the_patient_is_to_be_named(data: Path) -> None:
     ledger = connect(f"sqlite:///{data / 'ledger.sqlite'}")
     upgrade(ledger)
