@@ -16,6 +16,10 @@ from cds_service.domain.finding import MOVED
 from cds_service.domain.job import JobState, Lease
 
 ERROR = "StudyMoved"
+# By study alone: with the tenant in the condition SQLite walks through all that the tenant has
+# (200 ms for 100,000 studies), whatever other index there is.
+_JOBS = sa.select(job.c.id, job.c.tenant_id, job.c.patient_id, job.c.created_at)
+_RESULTS = sa.select(result.c.id, result.c.tenant_id, result.c.patient_id)
 
 
 def take_from_others(connection: Connection, lease: Lease, now: datetime) -> bool:
@@ -24,26 +28,34 @@ def take_from_others(connection: Connection, lease: Lease, now: datetime) -> boo
     Their jobs that were asked for later are left: they are the EHR's newer word.
     """
     study = lease.job.study
-    others, theirs = (
-        sa.and_(
-            table.c.tenant_id == study.tenant_id,
-            table.c.study_uid == study.study_uid,
-            table.c.patient_id != study.patient_id,
-            table.c.patient_id.not_like(f"{MOVED}%"),
-        )
-        for table in (job, result)
+    of_study = (
+        _JOBS.where(job.c.study_uid == study.study_uid),
+        _RESULTS.where(result.c.study_uid == study.study_uid),
     )
-    older = sa.and_(others, job.c.created_at <= lease.job.created_at)
+    jobs, results = (
+        [
+            row
+            for row in connection.execute(query)
+            if row.tenant_id == study.tenant_id
+            and row.patient_id != study.patient_id
+            and not row.patient_id.startswith(MOVED)
+        ]
+        for query in of_study
+    )
+    older = [row.id for row in jobs if row.created_at <= lease.job.created_at]
     stopped = OVER | {"state": JobState.FAILED, "error": ERROR, "updated_at": now}
-    connection.execute(sa.update(job).where(older, is_open).values(stopped))
-    changed = [
+    if older:
+        these = job.c.id.in_(older)
+        connection.execute(sa.update(job).where(these, is_open).values(stopped))
         connection.execute(
             sa.update(job)
-            .where(older)
+            .where(these)
             .values(patient_id=MOVED + job.c.patient_id, dispatch_key=MOVED + job.c.id)
-        ),
+        )
+    if results:
         connection.execute(
-            sa.update(result).where(theirs).values(patient_id=MOVED + result.c.patient_id)
-        ),
-    ]
-    return any(one.rowcount for one in changed)
+            sa.update(result)
+            .where(result.c.id.in_([row.id for row in results]))
+            .values(patient_id=MOVED + result.c.patient_id)
+        )
+    return bool(older or results)

@@ -119,6 +119,7 @@ result = sa.Table(
     sa.Column("analysis", sa.JSON, nullable=False),
     sa.Column("computed_at", UtcTime, nullable=False),
     sa.Index(None, "tenant_id", "patient_id", "study_uid", "computed_at"),
+    sa.Index(None, "study_uid"),  # whose else a study was: moved.py
     sa.Index(None, "tenant_id", "computed_at"),
 )
 
@@ -154,6 +155,7 @@ job = sa.Table(
     sa.Column("started_at", UtcTime),
     sa.Column("updated_at", UtcTime, nullable=False),
     sa.Index(None, "tenant_id", "patient_id", "study_uid", "created_at"),
+    sa.Index(None, "study_uid"),
     sa.Index(None, "tenant_id", "created_at"),
     sa.Index(None, "tenant_id", "started_at"),
     sa.Index(None, "state", "created_at"),
