@@ -34,7 +34,6 @@ from cds_service.errors import (
 OpenSecret = Callable[[str, ArchiveCredential], str]  # of a tenant id and what is kept
 
 _WHOSE = "The archive's token endpoint"
-_LATE = f"{_WHOSE} gave no answer in time."
 
 
 class AuthFor(Protocol):
@@ -93,8 +92,7 @@ class ArchiveAuth:
         with self._lock:
             if (tenant, credential) not in self._kept:
                 ask = partial(self._ask, tenant, credential)
-                kept = KeptToken(ask, self._clock, _LATE, "archive-token")
-                self._kept[tenant, credential] = kept
+                self._kept[tenant, credential] = KeptToken(ask, self._clock, _WHOSE)
             return self._kept[tenant, credential]
 
     def _renewed(self, kept: KeptToken, timeout_s: float) -> RenewedBearer:

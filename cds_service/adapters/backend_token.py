@@ -88,9 +88,7 @@ class BackendTokens:
     def _account(self, tenant: Tenant) -> _Account:
         with self._lock:
             if tenant not in self._accounts:
-                ask = partial(self._ask, tenant)
-                late = "The EHR's token endpoint gave no answer in time."
-                kept = KeptToken(ask, self._clock, late, "backend-token")
+                kept = KeptToken(partial(self._ask, tenant), self._clock)
                 self._accounts[tenant] = _Account(kept)
             return self._accounts[tenant]
 

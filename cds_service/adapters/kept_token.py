@@ -13,7 +13,7 @@ import requests
 from requests.auth import AuthBase
 
 from cds_service.adapters.background import in_background, wait_for
-from cds_service.adapters.token_endpoint import ASK_S, Token
+from cds_service.adapters.token_endpoint import ASK_S, EHRS, Token, late
 
 RENEW_BEFORE_S = 30.0
 WAIT_S = 5.0  # for a token; a hook that waits has less
@@ -23,14 +23,10 @@ class KeptToken:
     """One place's token; memory only."""
 
     def __init__(
-        self,
-        ask: Callable[[float], Token],
-        clock: Callable[[], float],
-        late: str,
-        thread: str,
+        self, ask: Callable[[float], Token], clock: Callable[[], float], whose: str = EHRS
     ) -> None:
-        """`ask` is told until when (monotonic); `late` is what EhrTimedOut says."""
-        self._ask, self._clock, self._late, self._thread = ask, clock, late, thread
+        """`ask` is told until when (monotonic); `whose` begins what EhrTimedOut says."""
+        self._ask, self._clock, self._whose = ask, clock, whose
         self._token: Token | None = None
         self._asking: Future[Token] | None = None
         self._lock = Lock()  # never held during a call
@@ -42,9 +38,9 @@ class KeptToken:
             if known is not None and self._clock() < known.expires_at - RENEW_BEFORE_S:
                 return known
             if self._asking is None or self._asking.done():
-                self._asking = in_background(self._renew, self._thread)
+                self._asking = in_background(self._renew, "token")
             asking = self._asking
-        return wait_for(asking, timeout_s, self._late)
+        return wait_for(asking, timeout_s, late(self._whose))
 
     def forget(self, token: Token) -> None:
         """Drop this token, because it was not accepted."""

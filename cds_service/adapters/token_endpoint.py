@@ -37,16 +37,21 @@ def send(
     """
     left_s = until - time.monotonic()
     if left_s <= 0:
-        raise EhrTimedOut(f"{whose} gave no answer in time.")
+        raise EhrTimedOut(late(whose))
     try:
         response = call(left_s)
     except requests.Timeout as error:
-        raise EhrTimedOut(f"{whose} gave no answer in time.") from error
+        raise EhrTimedOut(late(whose)) from error
     except requests.RequestException as error:
         raise EhrBusy(f"{whose} could not be reached.") from error
     if response.status_code in _OVERLOADED:
         raise EhrBusy(f"{whose} asked us to come back later.")
     return response
+
+
+def late(whose: str) -> str:
+    """Say that this token endpoint did not answer in time."""
+    return f"{whose} gave no answer in time."
 
 
 def json_object(response: requests.Response, whose: str = EHRS) -> Mapping[str, Any]:
