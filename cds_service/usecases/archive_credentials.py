@@ -65,13 +65,8 @@ def set_archive_credential(
     sealed = vault.seal(bound_to, tenant.id, access.secret.encode())
     made = ArchiveCredential(base, access.kind, sealed, access.name, token_url, access.scope)
     register.set_archive_credential(tenant.id, made)
-    note_change(
-        AuditAction.ARCHIVE_CREDENTIAL_SET,
-        tenant.id,
-        f"{made.kind.value} for {base}",
-        audit=audit,
-        clock=clock,
-    )
+    detail = f"{made.kind.value} for {base}"
+    note_change(AuditAction.ARCHIVE_CREDENTIAL_SET, tenant.id, detail, audit=audit, clock=clock)
     return made
 
 
