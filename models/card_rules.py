@@ -20,6 +20,7 @@ TEXTS = (
     "BodyPartExamined",
     "ViewPosition",
     "Laterality",
+    "PatientOrientation",
     "PatientSex",
     "Manufacturer",
     "ManufacturerModelName",

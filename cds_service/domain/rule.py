@@ -16,6 +16,7 @@ TEXT_ELEMENTS = (
     "BodyPartExamined",
     "ViewPosition",
     "Laterality",
+    "PatientOrientation",
     "PatientSex",
     "Manufacturer",
     "ManufacturerModelName",

@@ -113,6 +113,21 @@ def test_what_rules_name_is_read_from_a_real_header() -> None:
     assert hash(header) == hash(replace(header))
 
 
+@pytest.mark.parametrize(
+    ("stated", "is_read"),
+    [(["L", "F"], True), (["R", "F"], False), (["F", "L"], False), ([], None)],
+)
+def test_a_rule_may_ask_that_a_film_is_neither_mirrored_nor_turned(
+    stated: list[str], is_read: bool | None
+) -> None:
+    dataset = Dataset()
+    dataset.PatientOrientation = stated
+
+    rule = Comparison("PatientOrientation", one_of=(r"L\F",))
+
+    assert rule.judge(routed_elements(dataset)) is is_read
+
+
 @pytest.mark.parametrize("lie", ["", "sixty", "nan", "1e999", "9" * 40])
 def test_a_number_that_is_none_is_not_stated(lie: str) -> None:
     """An element may hold anything; a value that cannot be compared says nothing."""
