@@ -9,7 +9,6 @@ Source: DICOM PS3.18 10.5 (Store Transaction), I.2 (Store Instances Response Mod
 import logging
 import re
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from hashlib import sha256
 from json import dumps
@@ -84,8 +83,15 @@ def store(tenant_id: str, study_uid: str | None = None) -> Response:
     tenant = _tenant(door, tenant_id)
     if study_uid is not None and not _UID.fullmatch(study_uid):
         raise PushRefused("The address names no study.")
-    with _noting(door, tenant):
+    try:
         outcome = _taken(door, tenant, study_uid)
+    except (BodyTooLarge, TooManyCalls) as error:
+        is_large = isinstance(error, BodyTooLarge)
+        why = Refusal.TOO_LARGE if is_large else Refusal.TOO_OFTEN
+        door.refused(why, calling_from(), tenant.id)
+        raise
+    if outcome.is_full:
+        door.refused(Refusal.FULL, calling_from(), tenant.id)
     log.info(
         "pushed: tenant=%s door=stow-rs stored=%d failed=%d",
         tenant.id,
@@ -95,17 +101,6 @@ def store(tenant_id: str, study_uid: str | None = None) -> Response:
     return _answer(outcome)
 
 
-@contextmanager
-def _noting(door: StowDoor, tenant: Tenant) -> Iterator[None]:
-    try:
-        yield
-    except (BodyTooLarge, TooManyCalls) as error:
-        is_large = isinstance(error, BodyTooLarge)
-        why = Refusal.TOO_LARGE if is_large else Refusal.TOO_OFTEN
-        door.refused(why, calling_from(), tenant.id)
-        raise
-
-
 def _taken(door: StowDoor, tenant: Tenant, study_uid: str | None) -> _Outcome:
     if (request.content_length or 0) > door.body_limit_bytes:
         raise BodyTooLarge("The body is larger than this service reads at once.")
@@ -113,12 +108,9 @@ def _taken(door: StowDoor, tenant: Tenant, study_uid: str | None) -> _Outcome:
     if not door.turns.acquire(blocking=False):
         raise TooManyCalls(RETRY_AFTER_S, tenant_name=tenant.name)
     try:
-        outcome = _received(door, tenant, study_uid, boundary)
+        return _received(door, tenant, study_uid, boundary)
     finally:
         door.turns.release()
-    if outcome.is_full:
-        door.refused(Refusal.FULL, calling_from(), tenant.id)
-    return outcome
 
 
 def _received(door: StowDoor, tenant: Tenant, study_uid: str | None, boundary: bytes) -> _Outcome:
