@@ -6,10 +6,11 @@ Source: RFC 7617, RFC 6750, RFC 6749 4.4; threat T7.
 from base64 import b64decode
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from threading import Event
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import unquote_plus
 
 import pytest
@@ -108,27 +109,31 @@ class Clock:
         return self.now
 
 
-@pytest.fixture
-def archive() -> Iterator[GuardedArchive]:
-    server = GuardedArchive()
+Served = TypeVar("Served", GuardedArchive, TokenEndpoint)
+
+
+@contextmanager
+def served(server: Served) -> Iterator[Served]:
     with listening(server.app()) as port:
         server.origin = f"http://127.0.0.1:{port}"
+        yield server
+
+
+@pytest.fixture
+def archive() -> Iterator[GuardedArchive]:
+    with served(GuardedArchive()) as server:
         yield server
 
 
 @pytest.fixture
 def other() -> Iterator[GuardedArchive]:
-    server = GuardedArchive()
-    with listening(server.app()) as port:
-        server.origin = f"http://127.0.0.1:{port}"
+    with served(GuardedArchive()) as server:
         yield server
 
 
 @pytest.fixture
 def endpoint() -> Iterator[TokenEndpoint]:
-    server = TokenEndpoint()
-    with listening(server.app()) as port:
-        server.origin = f"http://127.0.0.1:{port}"
+    with served(TokenEndpoint()) as server:
         yield server
 
 
