@@ -40,11 +40,9 @@ class ChartStudy:
     """Whose study it is and how the EHR knows it: what a user must be able to read."""
 
     patient_id: str
-    imaging_study_id: (
-        str | None
-    )  # logical id; None: the EHR stated none, an order's number led here
+    imaging_study_id: str | None  # logical id; None: the EHR stated none, a number led here
     study_uid: str
-    accessions: tuple[str, ...] = field(default=(), repr=False)  # those numbers
+    accessions: tuple[str, ...] = field(default=(), repr=False)  # such numbers
     service_request_id: str | None = None  # logical id of the order, where it is known
 
 

@@ -45,6 +45,10 @@ _PATHS: Mapping[str, str] = {
     REPORTS: "DiagnosticReport?patient={{context.patientId}}&_sort=-date&_count=50",
 }
 
+Fetch = Callable[[FhirAuthorization | None], Resource]
+_Asked = TypeVar("_Asked")
+_Found = TypeVar("_Found")
+
 
 def path_of(key: str, patient_id: str) -> str:
     """Return what is read of an EHR for this key."""
@@ -55,11 +59,6 @@ def may_list_studies(call: HookCall, tenant: Tenant) -> bool:
     """Tell whether the client sent the list of studies, or its server may have one."""
     is_sent = call.prefetched(STUDIES).state is PrefetchState.PRESENT
     return is_sent or tenant.has_imaging_studies
-
-
-Fetch = Callable[[FhirAuthorization | None], Resource]
-_Asked = TypeVar("_Asked")
-_Found = TypeVar("_Found")
 
 
 @dataclass(frozen=True, slots=True)
