@@ -88,18 +88,7 @@ class SqlJobs:
         sealed = self._vault.seal(PURPOSE, study.tenant_id, patient_bytes(patient))
         with writing(self._engine) as connection:
             now = self._now(connection)
-            fresh = {
-                "study": study_document(study),
-                "sealed_patient": sealed,
-                "state": JobState.OPEN,
-                "step": JobStep.QUEUED,
-                "attempts": 0,
-                "error": None,
-                "rung_at": now,
-                "updated_at": now,
-                "priority": priority,
-                "due_at": now + priority.patience,
-            }
+            fresh = _queued(study, sealed, priority, now)
             made = insert_if_new(
                 connection,
                 job,
@@ -300,6 +289,24 @@ class SqlJobs:
         sealed = self._vault.open(PURPOSE, row.tenant_id, row.sealed_patient)
         expires_at: datetime = row.lease_expires_at
         return Lease(job_from(row), row.token, row.lease_owner, expires_at, patient_from(sealed))
+
+
+def _queued(
+    study: StudyReference, sealed_patient: bytes, priority: Priority, now: datetime
+) -> dict[str, object]:
+    """Return what a job begins with, when it is made and whenever it is opened again."""
+    return {
+        "study": study_document(study),
+        "sealed_patient": sealed_patient,
+        "state": JobState.OPEN,
+        "step": JobStep.QUEUED,
+        "attempts": 0,
+        "error": None,
+        "rung_at": now,
+        "updated_at": now,
+        "priority": priority,
+        "due_at": now + priority.patience,
+    }
 
 
 def _hasten(
