@@ -11,7 +11,6 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
-from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 from threading import Lock
 from typing import Any, NamedTuple, cast
 from urllib.parse import urljoin
@@ -23,15 +22,14 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import LocationParseError, NewConnectionError
 from urllib3.util import parse_url
 
+from cds_service.adapters.dialled_address import is_public, may_be_dialled
 from cds_service.domain.tenant import Tenant
 from cds_service.errors import EhrAnswerInvalid, EhrTimedOut, EndpointNotAllowed
 
 MEBIBYTE = 1024 * 1024
 DEFAULT_PORTS = {"http": 80, "https": 443}
 KEPT_DOORS = 64  # connection pools that stay open, one per tenant and list of extra addresses
-_NAT64 = IPv6Network("64:ff9b::/96")  # RFC 6052: an IPv4 address in its last 32 bits
 
-Address = IPv4Address | IPv6Address
 Resolve = Callable[..., list[Any]]  # socket.getaddrinfo
 
 
@@ -127,14 +125,14 @@ class Egress:
             found = self._resolve(origin.host, origin.port, 0, socket.SOCK_STREAM)
         except (OSError, UnicodeError):
             return True
-        return not any(_is_global(ip_address(str(entry[4][0]))) for entry in found)
+        return not any(is_public(str(entry[4][0])) for entry in found)
 
     def addresses(self, tenant: Tenant, origin: Origin, *, registered: bool) -> list[str]:
         """Resolve once; refuse the whole name when one of its addresses is off limits."""
         found = self._resolve(origin.host, origin.port, 0, socket.SOCK_STREAM)
         addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
         for address in addresses:
-            if not _is_permitted(ip_address(address), origin.host if registered else None):
+            if not may_be_dialled(address, origin.host if registered else None):
                 raise self.refuse(tenant, str(origin))
         return addresses
 
@@ -225,7 +223,7 @@ class _Door(HTTPAdapter):
     def _pin(self, scheme: str, host: str, port: int) -> list[str]:
         origin = Origin(scheme, host.strip("[]"), port)
         found = self._egress.addresses(self._tenant, origin, registered=origin in self._registered)
-        if origin in self._in_clear and any(_is_global(ip_address(one)) for one in found):
+        if origin in self._in_clear and any(map(is_public, found)):
             self._egress.refuse(self._tenant, str(origin))
             raise EndpointNotAllowed("Credentials do not cross the internet in the clear.")
         return found
@@ -252,44 +250,6 @@ class _CappedBody:
                 self._raw.close()
                 raise EhrTimedOut("The answer did not end in time.")
             yield chunk
-
-
-def _is_permitted(address: Address, registered_host: str | None) -> bool:
-    """Tell whether this address may be dialled.
-
-    A registered name may be a hospital's private address, but loopback only when the
-    registration itself says so: otherwise a rebinding name server could point it at us. Cloud
-    metadata (link-local) and multicast are never an EHR.
-    """
-    address = _inner(address)
-    if address.is_link_local or address.is_multicast or address.is_unspecified:
-        return False
-    if address.is_loopback:
-        return registered_host is not None and _says_loopback(registered_host)
-    return registered_host is not None or address.is_global
-
-
-def _is_global(address: Address) -> bool:
-    return _inner(address).is_global
-
-
-def _inner(address: Address) -> Address:
-    """Return the IPv4 address inside an IPv6 one, if there is one."""
-    if not isinstance(address, IPv6Address):
-        return address
-    inner = address.ipv4_mapped or address.sixtofour
-    if inner is None and address in _NAT64:
-        inner = IPv4Address(int(address) & 0xFFFFFFFF)
-    return inner or address
-
-
-def _says_loopback(host: str) -> bool:
-    if host == "localhost" or host.endswith(".localhost"):
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 class _Pinned(HTTPConnection):
