@@ -43,7 +43,7 @@ def report_sentence(
     decimal_sign: str = ".",
     note: str = "",
 ) -> str:
-    """Return one sentence on one finding and what its reader said of it.
+    """Return one sentence on one finding and what its reader said of it, and the model's label.
 
     said        the reader's standing verdict, None before there is one
     note        what to add about the translation itself
@@ -63,7 +63,8 @@ def report_sentence(
         threshold=score_text(finding.threshold).replace(".", decimal_sign),
         review=_review_words(said, message, translate),
     )
-    return f"{sentence} [{note}]" if note else sentence
+    label = translate(model.label) if model.label else ""
+    return " ".join(filter(None, (sentence, label, f"[{note}]" if note else "")))
 
 
 def _review_words(said: Review | None, message: Callable[..., str], translate: Translate) -> str:

@@ -280,7 +280,8 @@ def test_a_report_sentence_in_a_draft_says_that_it_is_one(
     page = browser.get(f"{opened}?language=de").text
 
     assert "KI-Unterstützung (Sightline" in page
-    assert "nicht ärztlich beurteilt. [Maschinell erstellte Übersetzung, nicht geprüft.]" in page
+    assert "nicht ärztlich beurteilt. Reference model." in page
+    assert "device. [Maschinell erstellte Übersetzung, nicht geprüft.]" in page
 
 
 def test_the_glossary_says_what_the_catalogues_say() -> None:

@@ -1,5 +1,7 @@
 """The sentence for a report: from codes alone, in any language."""
 
+from dataclasses import replace
+
 import pytest
 
 from cds_service.domain.finding import Box
@@ -18,8 +20,13 @@ def said(verdict: Verdict, reason: Reason | None = None, box: Box | None = None)
 def test_the_whole_sentence() -> None:
     assert report_sentence(MODEL, a_finding(), said(Verdict.AGREE)) == (
         "AI assistance (Sightline, cxr_pneumonia_peds 0.2.0): signs of pneumonia, "
-        "score 0.93 (threshold 0.62); reviewed by clinician: agree."
+        "score 0.93 (threshold 0.62); reviewed by clinician: agree. "
+        "Reference model. Not a medical device."
     )
+
+
+def test_a_site_s_own_model_without_a_label_says_none() -> None:
+    assert report_sentence(replace(MODEL, label=""), a_finding(), None).endswith("clinician.")
 
 
 @pytest.mark.parametrize(
@@ -31,12 +38,12 @@ def test_the_whole_sentence() -> None:
         (said(Verdict.WRONG_PLACE, box=Box(1, 2, 3, 4)), "present, but elsewhere in the image."),
     ],
 )
-def test_it_ends_with_what_the_reader_said_and_never_with_free_text(
+def test_it_has_what_the_reader_said_and_never_with_free_text(
     review: Review | None, words: str
 ) -> None:
     sentence = report_sentence(MODEL, a_finding(), review)
 
-    assert sentence.endswith(words) and "free text" not in sentence
+    assert sentence.endswith(f"{words} {MODEL.label}") and "free text" not in sentence
 
 
 @pytest.mark.parametrize(
@@ -65,4 +72,5 @@ def test_every_piece_of_language_goes_through_the_translation() -> None:
         MESSAGES["report.disagree-because"],
         "pneumonia",
         Reason.ARTEFACT.display.lower(),
+        MODEL.label,
     }
