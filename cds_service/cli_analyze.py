@@ -224,18 +224,18 @@ class _Bench:
             refused = {reason.path for reason in analysis.instances}
             for finding in analysis.findings:
                 usable = [path for path in study.paths if str(path) not in refused]
-                self._draw(self._source(usable, finding), finding, self.heatmaps)
+                source = self._source(usable, finding)
+                self._draw(source, finding, self.heatmaps, analysis.model.label)
         return Outcome(paths, analysis.status, analysis.reason, analysis)
 
-    def _draw(self, source: Path, finding: Finding, folder: Path) -> None:
+    def _draw(self, source: Path, finding: Finding, folder: Path, label: str) -> None:
         from cds_service.adapters.heatmap import heatmap_png
 
         if finding.activation is None:
             return
         image = self.reader.pixels(source.read_bytes(), finding.frame)
-        png = heatmap_png(
-            image.negative if "negative" in finding.guards else image, finding.activation
-        )
+        shown = image.negative if "negative" in finding.guards else image
+        png = heatmap_png(shown, finding.activation, label)
         folder.mkdir(parents=True, exist_ok=True)
         (folder / self._name(source, finding)).write_bytes(png)
 

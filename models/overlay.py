@@ -4,7 +4,7 @@ The colours run evenly from dark to bright: equal steps of heat are equal steps 
 every kind of colour vision sees. Transparency leaves cold areas as they were.
 
 Source: Ottosson 2020, "A perceptual color space for image processing" (Oklab);
-IEC 61966-2-1 (sRGB).
+IEC 61966-2-1 (sRGB); PNG 11.3.3.2 (keywords of texts).
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
+from PIL.PngImagePlugin import PngInfo
 
 from models.explain import FloatMap, Region, upsample
 
@@ -75,16 +76,22 @@ def overlay_png(
 
 
 def picture_png(
-    grey: ByteImage, heat: FloatMap, regions: tuple[Region, ...], *, fill: float = FILL
+    grey: ByteImage,
+    heat: FloatMap,
+    regions: tuple[Region, ...],
+    *,
+    fill: float = FILL,
+    disclaimer: str = "",
 ) -> bytes:
     """Draw the radiograph with the overlay on it as an opaque PNG.
 
-    grey     (rows, columns), as shown on the screen
+    grey        (rows, columns), as shown on the screen
+    disclaimer  kept in the file as text under PNG's keyword of that name
     """
     rows, columns = grey.shape
     picture = Image.fromarray(grey).convert("RGBA")
     picture.alpha_composite(_overlay(heat, regions, rows, columns, fill))
-    return _png(picture.convert("RGB"))
+    return _png(picture.convert("RGB"), disclaimer)
 
 
 def _overlay(
@@ -103,7 +110,9 @@ def _overlay(
     return image
 
 
-def _png(image: Image.Image) -> bytes:
-    stream = io.BytesIO()
-    image.save(stream, "PNG")
+def _png(image: Image.Image, disclaimer: str = "") -> bytes:
+    stream, texts = io.BytesIO(), PngInfo()
+    if disclaimer:
+        texts.add_itxt("Disclaimer", disclaimer)
+    image.save(stream, "PNG", pnginfo=texts)
     return stream.getvalue()

@@ -191,6 +191,14 @@ def test_a_heatmap_is_a_png_of_the_images_size(tmp_path: Path) -> None:
         assert picture.size == (80, 96)
 
 
+def test_a_heatmap_carries_the_model_s_label_out_of_the_program(tmp_path: Path) -> None:
+    run(a_file(tmp_path), "--heatmap", tmp_path / "maps")
+
+    (png,) = (tmp_path / "maps").iterdir()
+    with Image.open(png) as picture:
+        assert picture.info["Disclaimer"] == card_of("cxr_pneumonia_peds").label
+
+
 def test_a_heatmap_that_cannot_be_written_is_our_fault(tmp_path: Path) -> None:
     (tmp_path / "taken").write_text("a file where the folder should be")
 

@@ -83,7 +83,7 @@ def test_heat_by_hiding_lies_where_the_score_comes_from_and_says_how_it_was_made
     assert right.activation.method is MapMethod.OCCLUSION
     heat = np.array(right.activation.values).reshape(right.activation.rows, -1)
     assert heat[:, 5:].min() > 0 and heat[:, :2].max() == 0
-    assert heatmap_png(image, right.activation).startswith(b"\x89PNG")
+    assert heatmap_png(image, right.activation, "").startswith(b"\x89PNG")
     assert outcome.explain() is outcome.explain()  # found once
 
 
