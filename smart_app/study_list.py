@@ -12,12 +12,11 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
 
-from cds_service.domain.accession import is_of, referred
+from cds_service.domain.accession import referred_to
 from cds_service.domain.study import StudyReference
 from cds_service.errors import EhrAnswerInvalid, ScopeDenied, UpstreamFailed
 from cds_service.fhir.imaging_study import patient_in
-from cds_service.usecases.gather_prefetch import path_of
-from cds_service.usecases.studies_by_accession import MAX_NUMBERS, read_accessions
+from cds_service.usecases.studies_by_accession import MAX_NUMBERS, accessions_of
 from smart_app.chart import read, stated_studies
 from smart_app.open_launch import OpenLaunch
 
@@ -40,10 +39,7 @@ def studies_of(launch: OpenLaunch) -> list[StudyReference]:
 
 def _by_number(launch: OpenLaunch) -> list[StudyReference]:
     tenant, patient_id = launch.tenant, launch.session.patient_id
-    numbers = read_accessions(
-        lambda key: read(launch, path_of(key, patient_id)), tenant.id, patient_id
-    )
-    asked = numbers[:MAX_NUMBERS]
+    asked = accessions_of(patient_id, tenant, partial(read, launch))[:MAX_NUMBERS]
     patient = patient_in(read(launch, f"Patient/{patient_id}"), patient_id)
     if patient is None:
         raise EhrAnswerInvalid("The EHR answered another Patient than the one asked for.")
@@ -53,6 +49,5 @@ def _by_number(launch: OpenLaunch) -> list[StudyReference]:
     return [
         study
         for accession, indexed in zip(asked, found, strict=True)
-        if all(is_of(patient, one, tenant.binding) for one in indexed)
-        for study in referred(accession, indexed, tenant.id)
+        for study in referred_to(patient, accession, indexed, tenant)
     ]

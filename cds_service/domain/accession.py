@@ -7,12 +7,13 @@ Source: DICOM PS3.3 C.7.2.1 (Accession Number), PS3.18 10.6 (search for studies)
 ServiceRequest and DiagnosticReport (identifier of type ACSN).
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 
 from cds_service.domain.binding import Strictness, check_patient
 from cds_service.domain.study import PatientFacts, StudyReference
+from cds_service.domain.tenant import Tenant
 from cds_service.errors import PatientMismatch
 
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
@@ -84,11 +85,18 @@ def referred(
     ]
 
 
-def is_of(patient: PatientFacts, study: IndexedStudy, strictness: Strictness) -> bool:
-    """Tell whether the archive's index agrees with the EHR on whose study it is, as a header must.
+def referred_to(
+    patient: PatientFacts, accession: Accession, found: Sequence[IndexedStudy], tenant: Tenant
+) -> list[StudyReference]:
+    """Return what is `referred`, if the archive's index agrees with the EHR on whose all of it is.
 
-    Before any image is read, so that nothing is said of a study that is somebody else's.
+    As a header must, and before any image is read: nothing is said of somebody else's study.
     """
+    agrees = all(_is_of(patient, one, tenant.binding) for one in found)
+    return referred(accession, found, tenant.id) if agrees else []
+
+
+def _is_of(patient: PatientFacts, study: IndexedStudy, strictness: Strictness) -> bool:
     try:
         check_patient(study, patient, (study.accession or "",), strictness)
     except PatientMismatch:

@@ -16,9 +16,8 @@ from cds_service.domain.tenant import Tenant
 from cds_service.errors import EhrAnswerInvalid, EhrRefused, ScopeDenied, UpstreamFailed
 from cds_service.fhir.accession_numbers import accessions_in
 from cds_service.fhir.imaging_study import has_identifier, logical_id, resources
-from cds_service.usecases.gather_prefetch import path_of
 from cds_service.usecases.ports import EhrRecord, Resource, StudyIndex
-from cds_service.usecases.studies_by_accession import read_accessions
+from cds_service.usecases.studies_by_accession import accessions_of
 
 KINDS = ("ServiceRequest", "DiagnosticReport")
 Read = Callable[[str], Resource]
@@ -35,7 +34,7 @@ def by_order(
 
     Raises ScopeDenied or UpstreamFailed when neither type can be read, or no archive be asked.
     """
-    number, listed = clue.accession, None
+    number = clue.accession
     if number is None:
         return
 
@@ -50,10 +49,8 @@ def by_order(
         if archived_as <= {None}:
             raise
         found = _found_by_patient(number, archived_as, tenant, read)
-    if not found:
-        return
-    if listed is None:
-        listed = index.of_accession(tenant, number)
+    else:
+        listed = index.of_accession(tenant, number) if found else []
     pushed = IndexedStudy(clue.study_uid, archive_url=next(iter(tenant.archives), ""))
     by_patient = {one.patient_id: one for one in found}
     for accession in by_patient.values():
@@ -97,13 +94,9 @@ def _found_by_patient(
         one
         for patient_id in patient_ids
         if patient_id is not None
-        for one in _accessions_of(patient_id, tenant, read)
+        for one in accessions_of(patient_id, tenant, read)
         if one.number == number
     ]
-
-
-def _accessions_of(patient_id: str, tenant: Tenant, read: Read) -> list[Accession]:
-    return read_accessions(lambda key: read(path_of(key, patient_id)), tenant.id, patient_id)
 
 
 def escaped(value: str) -> str:

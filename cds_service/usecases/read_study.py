@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from urllib.parse import quote
 
-from cds_service.domain.accession import is_of, referred
+from cds_service.domain.accession import referred_to
 from cds_service.domain.audit import AuditAction, AuditEvent
 from cds_service.domain.study import PatientFacts, StudyReference
 from cds_service.domain.tenant import Tenant
@@ -24,7 +24,6 @@ from cds_service.fhir.imaging_study import (
     resources,
     studies_in,
 )
-from cds_service.usecases.gather_prefetch import path_of
 from cds_service.usecases.ports import (
     Archive,
     AuditLog,
@@ -34,7 +33,7 @@ from cds_service.usecases.ports import (
     Resource,
     StudyIndex,
 )
-from cds_service.usecases.studies_by_accession import read_accessions
+from cds_service.usecases.studies_by_accession import accessions_of
 
 READ_S = 20.0  # for one read of the EHR
 AGENT = "command-line"
@@ -109,12 +108,11 @@ def _numbered(
     patient = patient_in(read(f"Patient/{named}"), named) if named else None
     if named is None or patient is None:
         raise NotFound("The EHR has no such patient.")
-    for accession in read_accessions(lambda key: read(path_of(key, named)), tenant.id, named):
+    for accession in accessions_of(named, tenant, read):
         listed = index.of_accession(tenant, accession.number)
-        if all(is_of(patient, one, tenant.binding) for one in listed):
-            for study in referred(accession, listed, tenant.id):
-                if study.study_uid == study_uid:
-                    return study, patient
+        for study in referred_to(patient, accession, listed, tenant):
+            if study.study_uid == study_uid:
+                return study, patient
     raise NotFound(
         "No archive has this study as this patient's, under the accession number of an order or "
         "report of theirs."

@@ -13,7 +13,7 @@ from cds_service.domain.study import StudyReference
 from cds_service.domain.tenant import Tenant
 from cds_service.errors import PrefetchUnavailable, ScopeDenied, UpstreamFailed
 from cds_service.fhir.accession_numbers import accessions_in
-from cds_service.usecases.gather_prefetch import REPORTS, REQUESTS
+from cds_service.usecases.gather_prefetch import REPORTS, REQUESTS, path_of
 from cds_service.usecases.hook_desk import HookDesk
 from cds_service.usecases.ports import Resource
 
@@ -39,6 +39,13 @@ def studies_by_accession(
         for accession, indexed in zip(asked, found, strict=True)
         for study in referred(accession, indexed, tenant.id)
     ]
+
+
+def accessions_of(
+    patient_id: str, tenant: Tenant, read: Callable[[str], Resource]
+) -> list[Accession]:
+    """Return the patient's numbers, the newest first; `read` takes a path; fails as below."""
+    return read_accessions(lambda key: read(path_of(key, patient_id)), tenant.id, patient_id)
 
 
 def read_accessions(
