@@ -84,20 +84,12 @@ class ReadableResults:
 
     def _allowed(self, found: list[Result]) -> list[Result]:
         own = [one for one in found if one.tenant_id == self.tenant_id]
-        unnamed: dict[str, list[str]] = {}
-        for one in own:
-            if one.imaging_study_id is None:
-                unnamed.setdefault(one.patient_id, []).append(one.study_uid)
-        jobs = {
-            (patient_id, uid): job
-            for patient_id, uids in unnamed.items()
-            for uid, job in self.jobs.newest_for(self.tenant_id, patient_id, uids).items()
-        }
-        return _readable(
-            own,
-            lambda one: _of_result(one, jobs.get((one.patient_id, one.study_uid))),
-            self.readable,
-        )
+        unnamed = [one for one in own if one.imaging_study_id is None]
+        jobs: dict[str, Job] = {}
+        if unnamed:  # all of one patient, as every read of this port is
+            uids = [one.study_uid for one in unnamed]
+            jobs = self.jobs.newest_for(self.tenant_id, unnamed[0].patient_id, uids)
+        return _readable(own, lambda one: _of_result(one, jobs.get(one.study_uid)), self.readable)
 
 
 @dataclass(frozen=True, slots=True)
