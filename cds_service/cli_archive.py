@@ -1,6 +1,6 @@
 """`sightline archive credential`: what an archive asks for that takes no token of the EHR.
 
-Source: docs/how-to/connect-an-ehr.md.
+Source: docs/how-to/connect-an-archive.md.
 """
 
 import sys

@@ -1,6 +1,6 @@
 """`sightline intake token` and `sightline dimse`: the doors at which an archive pushes.
 
-Source: docs/how-to/feed-studies.md; DICOM PS3.18 10.5, PS3.4 B, PS3.15 B.
+Source: docs/how-to/push-studies.md; DICOM PS3.18 10.5, PS3.4 B, PS3.15 B.
 """
 
 import os

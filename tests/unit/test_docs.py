@@ -100,6 +100,25 @@ def test_every_relative_link_leads_somewhere(page: Path) -> None:
     assert broken == []
 
 
+def headings_of(page: Path) -> set[str]:
+    """Return the anchors of a page's headings, as they are made from the text."""
+    text = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.DOTALL | re.MULTILINE)
+    titles = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+@every_page
+def test_every_link_to_a_part_of_a_page_leads_to_a_heading(page: Path) -> None:
+    links = re.findall(r"\]\(([^):\s]*\.md)?#([^)\s]+)\)", page.read_text())
+    broken = [
+        (target, anchor)
+        for target, anchor in links
+        if anchor not in headings_of(page.parent / target if target else page)
+    ]
+
+    assert broken == []
+
+
 @pytest.mark.parametrize(
     "page",
     [page for page in PAGES if page.parent.name not in {"adr", REPOSITORY.name}],
@@ -246,11 +265,12 @@ def ehr_page() -> str:
     return (DOCS / "how-to/connect-an-ehr.md").read_text()
 
 
-def test_the_page_about_an_ehr_explains_every_option_of_its_registration() -> None:
+def test_the_page_about_a_registration_explains_every_option() -> None:
     ehr = main.commands["ehr"]
     assert isinstance(ehr, click.Group)
+    page = (DOCS / "reference/registration.md").read_text()
 
-    explained = set(re.findall(r"^\| `(--[a-z-]+)", ehr_page(), re.MULTILINE))
+    explained = set(re.findall(r"^\| `(--[a-z-]+)", page, re.MULTILINE))
 
     assert explained == options_of(ehr.commands["add"]) - {"--help"}
 
