@@ -115,6 +115,8 @@ def change(ehr_name: str, without: tuple[str, ...], data: Path | None, **options
     for label, value in _rows(after):
         if value != was[label]:
             click.echo(f"{label:<16}{was[label]} -> {value}")
+    if after == before:
+        click.echo("Nothing changed.")
     _warn_of_conversion(changes)
 
 

@@ -168,7 +168,7 @@ def work(settings: Settings, deadline: "Synchronized[float]") -> None:
         log.critical("worker cannot work: %s", error)
         sys.exit(1)
     except Exception as error:  # the outermost frame: the class is told, its text may be PHI
-        log.critical("worker ended: %s", type(error).__name__)
+        log.critical("worker ended: %s.%s", type(error).__module__, type(error).__qualname__)
         sys.exit(1)
 
 

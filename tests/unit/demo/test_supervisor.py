@@ -10,6 +10,7 @@ from multiprocessing.sharedctypes import Synchronized
 from pathlib import Path
 
 import pytest
+from redis.exceptions import ConnectionError as RedisGone
 
 from cds_service import worker
 from cds_service.errors import LedgerUnavailable, SettingsInvalid
@@ -202,6 +203,7 @@ def is_gone(pid: int) -> bool:
     [
         (SettingsInvalid("SIGHTLINE_DATA is not set."), "SIGHTLINE_DATA is not set."),
         (RuntimeError("patient Sampleton, Otto"), "RuntimeError"),
+        (RedisGone("Sampleton"), "redis.exceptions.ConnectionError"),
     ],
 )
 def test_a_worker_that_cannot_work_says_so_in_one_line(

@@ -158,6 +158,12 @@ def test_the_form_of_images_is_a_choice_and_as_stored_without_one(run: Run, data
     assert "Damage" not in run("change", "St. Elsewhere", "--images", "as-stored").output
 
 
+def test_a_change_to_what_is_there_already_says_that_nothing_changed(run: Run) -> None:
+    run(*ADD)
+
+    assert run("change", "St. Elsewhere", "--vendor", "generic").output == "Nothing changed.\n"
+
+
 def test_a_change_says_what_was_and_what_is_and_leaves_the_rest(run: Run, data: Path) -> None:
     run(*ADD, *("--subject", "s-1", "--origin", "https://a.example.org"))
 
