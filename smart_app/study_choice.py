@@ -7,13 +7,13 @@ Source: CDS Hooks 2.0 `appContext`; SMART App Launch 2.2 `fhirContext`; threat T
 
 import logging
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import StrEnum
 
 from cds_service.domain.finding import Result
 from cds_service.domain.job import Job, JobState
 from cds_service.domain.standing import standing_for, standing_results
-from cds_service.domain.study import StudyReference
+from cds_service.domain.study import LONG_AGO, StudyReference
 from cds_service.errors import EhrRefused, NotFound, ScopeDenied, UpstreamFailed
 from cds_service.usecases.hasten_analysis import hasten_analysis
 from smart_app.chart import patient_of, study_of
@@ -21,8 +21,6 @@ from smart_app.open_launch import OpenLaunch
 from smart_app.study_list import studies_of
 
 log = logging.getLogger(__name__)
-
-_LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 
 class Unread(StrEnum):
@@ -184,7 +182,7 @@ def _newest(launch: OpenLaunch) -> tuple[StudyChoice | None, Unread | None]:
     jobs = launch.house.jobs.newest_for(*owner, [*results, *studies])
     uids = dict.fromkeys([*results, *jobs]) or studies
     choices = [StudyChoice(uid, results.get(uid), jobs.get(uid), studies.get(uid)) for uid in uids]
-    newest = max(choices, key=lambda choice: choice.started or _LONG_AGO, default=None)
+    newest = max(choices, key=lambda choice: choice.started or LONG_AGO, default=None)
     return newest, unread
 
 

@@ -9,14 +9,12 @@ ServiceRequest and DiagnosticReport (identifier of type ACSN).
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 
 from cds_service.domain.binding import Strictness, check_patient
-from cds_service.domain.study import PatientFacts, StudyReference
+from cds_service.domain.study import LONG_AGO, PatientFacts, StudyReference
 from cds_service.domain.tenant import Tenant
 from cds_service.errors import PatientMismatch
-
-_LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +48,9 @@ class IndexedStudy:
 
 def newest_first(accessions: Iterable[Accession]) -> list[Accession]:
     """Return each number once, as its newest order or report states it, the newest first."""
-    by_age = sorted(accessions, key=lambda one: one.at or _LONG_AGO)
+    by_age = sorted(accessions, key=lambda one: one.at or LONG_AGO)
     newest = {one.number: one for one in by_age}
-    return sorted(newest.values(), key=lambda one: one.at or _LONG_AGO, reverse=True)
+    return sorted(newest.values(), key=lambda one: one.at or LONG_AGO, reverse=True)
 
 
 def referred(

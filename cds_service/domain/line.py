@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import IntEnum
 
-_NEVER = datetime.min.replace(tzinfo=UTC)
+NEVER = datetime.min.replace(tzinfo=UTC)  # when nobody was served yet
 
 
 class Priority(IntEnum):
@@ -53,7 +53,7 @@ def in_turn(
         rank = Priority.CRITICAL if one.due_at <= now else one.priority
         groups[rank, one.tenant_id].append(one)
     turns = [
-        (rank, nth, served.get(tenant_id, _NEVER), one.due_at, one.job_id, one)
+        (rank, nth, served.get(tenant_id, NEVER), one.due_at, one.job_id, one)
         for (rank, tenant_id), jobs in groups.items()
         for nth, one in enumerate(jobs)
     ]

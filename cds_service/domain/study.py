@@ -5,7 +5,9 @@ Source: FHIR R4 ImagingStudy and Patient; DICOM PS3.3 C.7 (patient, study, serie
 
 from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import UTC, date, datetime
+
+LONG_AGO = datetime.min.replace(tzinfo=UTC)  # of what no date is stated, when the newest is sought
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,10 +11,9 @@ from datetime import UTC, datetime
 
 from cds_service.domain.finding import Coding, Finding, ModelIdentity, Result
 from cds_service.domain.job import Job
+from cds_service.domain.study import LONG_AGO
 from cds_service.usecases.ports import Jobs, Results
 from cds_service.usecases.review_finding import LaunchFacts
-
-_LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +79,7 @@ def analysing_after(
 def moment(started: datetime | None) -> datetime:
     """Return when a study was, comparable with any other; an undated one was long ago."""
     if started is None:
-        return _LONG_AGO
+        return LONG_AGO
     return started if started.tzinfo else started.replace(tzinfo=UTC)
 
 

@@ -9,13 +9,13 @@ import logging
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
 
 from cds_service.domain.finding import Result
 from cds_service.domain.hook import Hook, HookCall
 from cds_service.domain.job import Job
 from cds_service.domain.routing import routes_of
-from cds_service.domain.study import PatientFacts, StudyReference
+from cds_service.domain.study import LONG_AGO, PatientFacts, StudyReference
 from cds_service.domain.tenant import Tenant
 from cds_service.errors import PrefetchUnavailable, UpstreamFailed
 from cds_service.fhir.imaging_study import (
@@ -41,7 +41,6 @@ from cds_service.usecases.studies_by_accession import studies_by_accession
 log = logging.getLogger(__name__)
 
 MAX_ANALYSED = 3  # studies that one hook may ask to analyse
-_LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +181,7 @@ def _from_list(listed: _Listed, call: HookCall, tenant: Tenant, desk: HookDesk) 
 def _newest(studies: Sequence[StudyReference], modalities: frozenset[str]) -> list[StudyReference]:
     """Choose the newest studies, those that the model may read first."""
     unique = {study.study_uid: study for study in reversed(studies)}.values()
-    by_age = sorted(unique, key=lambda study: study.started or _LONG_AGO, reverse=True)
+    by_age = sorted(unique, key=lambda study: study.started or LONG_AGO, reverse=True)
     by_age.sort(
         key=lambda study: bool(study.modalities) and modalities.isdisjoint(study.modalities)
     )
@@ -190,7 +189,7 @@ def _newest(studies: Sequence[StudyReference], modalities: frozenset[str]) -> li
 
 
 def _age(known: Known) -> datetime:
-    return known.started or _LONG_AGO
+    return known.started or LONG_AGO
 
 
 def _dispatched(

@@ -8,15 +8,13 @@ Source: `domain/line.py`; ports Leases, JobLine. Recursive queries: SQLite 3.8.3
 """
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from cds_service.adapters.ledger.schema import job
-from cds_service.domain.line import Priority, Waiting, in_turn
-
-_NEVER = datetime.min.replace(tzinfo=UTC)
+from cds_service.domain.line import NEVER, Priority, Waiting, in_turn
 
 
 def first_in_line(connection: Connection, now: datetime, *, with_job: str) -> str | None:
@@ -96,7 +94,7 @@ def _nth_turn(
 def _served(connection: Connection, tenant_id: str) -> datetime:
     """Return when a job of this tenant was last taken: one look at an index."""
     last = sa.select(sa.func.max(job.c.started_at)).where(job.c.tenant_id == tenant_id)
-    return connection.execute(last).scalar_one() or _NEVER
+    return connection.execute(last).scalar_one() or NEVER
 
 
 def heads_of_line(now: datetime, *, with_job: str) -> sa.Select[tuple[str | None]]:
