@@ -21,6 +21,7 @@ ACCESSION_TYPE = "ACSN"  # v2-0203 identifier type
 WADO_RS = "dicom-wado-rs"  # endpoint-connection-type
 SNOMED = "http://snomed.info/sct"
 MAX_STUDIES = 200  # of one answer; a hook considers three
+MAX_ENDPOINTS = 3  # of one study that are read
 # A study that is registered has no images yet; the other two are withdrawn.
 _WITHOUT_IMAGES = frozenset({"registered", "cancelled", "entered-in-error"})
 _UID = re.compile(r"(?:urn:oid:)?(?P<uid>[0-2](?:\.(?:0|[1-9][0-9]*))+)")
@@ -103,13 +104,16 @@ def patient_in(document: Json, patient_id: str) -> PatientFacts | None:
     return None
 
 
-def endpoint_id(document: Json, study_uid: str) -> str | None:
-    """Return the id of an Endpoint that this study refers to, to be read from the EHR."""
+def endpoint_ids(document: Json, study_uid: str) -> list[str]:
+    """Return the ids of the first Endpoints that this study refers to, to be read from the EHR.
+
+    A viewer's may stand before the archive's: which is which, only the Endpoint says.
+    """
     for resource in resources(document):
         if resource.get("resourceType") == "ImagingStudy" and _study_uid(resource) == study_uid:
             listed = (logical_id(one, "Endpoint") for one in _endpoint_references(resource))
-            return next((one for one in listed if one), None)
-    return None
+            return list(dict.fromkeys(one for one in listed if one))[:MAX_ENDPOINTS]
+    return []
 
 
 def has_identifier(resource: Json, system: str, value: str) -> bool:

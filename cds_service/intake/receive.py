@@ -23,7 +23,7 @@ from cds_service.domain.tenant import Tenant
 from cds_service.errors import EhrAnswerInvalid, EhrRefused
 from cds_service.fhir.imaging_study import (
     archive_address,
-    endpoint_id,
+    endpoint_ids,
     patient_in,
     resources,
     stated_in,
@@ -195,15 +195,17 @@ def _with_archive(
     study: StudyReference, resource: Resource, tenant: Tenant, desk: IntakeDesk
 ) -> StudyReference:
     """Add the archive's address where only an Endpoint names it."""
-    endpoint = endpoint_id(resource, study.study_uid)
-    if study.archive_url or tenant.archives or endpoint is None:
+    if study.archive_url or tenant.archives:
         return study
-    path = f"Endpoint/{endpoint}"
-    try:
-        found = desk.record.read(tenant, path, authorization=None, timeout_s=READ_S)
-    except (EhrAnswerInvalid, EhrRefused):
-        return study
-    return replace(study, archive_url=archive_address(found))
+    for endpoint in endpoint_ids(resource, study.study_uid):
+        path = f"Endpoint/{endpoint}"
+        try:
+            found = desk.record.read(tenant, path, authorization=None, timeout_s=READ_S)
+        except (EhrAnswerInvalid, EhrRefused):
+            continue
+        if address := archive_address(found):
+            return replace(study, archive_url=address)
+    return study
 
 
 def _note(

@@ -20,7 +20,7 @@ from cds_service.domain.tenant import Tenant
 from cds_service.errors import PrefetchUnavailable, UpstreamFailed
 from cds_service.fhir.imaging_study import (
     archive_address,
-    endpoint_id,
+    endpoint_ids,
     patient_in,
     studies_in,
     withdrawn_in,
@@ -220,12 +220,14 @@ def _with_archive(study: StudyReference, listed: _Listed, tenant: Tenant) -> Stu
     """Add the archive's address where only an Endpoint names it; None: not now, perhaps later."""
     if study.archive_url or tenant.archives or listed.document is None:
         return study
-    endpoint = endpoint_id(listed.document, study.study_uid)
-    if endpoint is None:
-        return study
-    try:
-        address = archive_address(listed.gathering.further(f"Endpoint/{endpoint}"))
-    except (PrefetchUnavailable, UpstreamFailed) as error:
-        log.warning("endpoint not read: tenant=%s error=%s", tenant.id, type(error).__name__)
-        return None if error.retryable else study
-    return replace(study, archive_url=address)
+    for endpoint in endpoint_ids(listed.document, study.study_uid):
+        try:
+            address = archive_address(listed.gathering.further(f"Endpoint/{endpoint}"))
+        except (PrefetchUnavailable, UpstreamFailed) as error:
+            log.warning("endpoint not read: tenant=%s error=%s", tenant.id, type(error).__name__)
+            if error.retryable:
+                return None
+            continue
+        if address is not None:
+            return replace(study, archive_url=address)
+    return study

@@ -18,7 +18,7 @@ from cds_service.domain.tenant import Tenant
 from cds_service.errors import NotFound, SightlineError
 from cds_service.fhir.imaging_study import (
     archive_address,
-    endpoint_id,
+    endpoint_ids,
     logical_id,
     patient_in,
     resources,
@@ -68,9 +68,10 @@ def read_study(
         stated = {}
         study, patient = _numbered(study_uid, patient_id, tenant, read, index)
     _note(study, AuditAction.EHR_READ, "success", audit, clock)
-    endpoint = endpoint_id(stated, study_uid)
-    if endpoint and not (study.archive_url or tenant.archives):
-        study = replace(study, archive_url=archive_address(read(f"Endpoint/{endpoint}")))
+    if not (study.archive_url or tenant.archives):
+        named = (read(f"Endpoint/{one}") for one in endpoint_ids(stated, study_uid))
+        address = next(filter(None, map(archive_address, named)), None)
+        study = replace(study, archive_url=address)
     try:
         images = list(archive.instances(tenant, study, Budget()))
     except SightlineError as error:

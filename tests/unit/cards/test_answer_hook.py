@@ -498,6 +498,25 @@ def test_the_archive_s_endpoint_is_read_where_no_archive_is_registered(
 
 
 @pytest.mark.parametrize(
+    "viewer", [ENDPOINT | {"id": "v", "connectionType": {"code": "ihe-iid"}}, None]
+)
+def test_an_endpoint_of_a_viewer_or_one_that_is_gone_does_not_hide_the_archive_s(
+    a_house: MakeHouse, viewer: dict[str, Any] | None
+) -> None:
+    house = a_house()
+    house.record.resources += [one for one in (viewer, ENDPOINT) if one]
+    study = a_study_resource(endpoint=[{"reference": f"Endpoint/{one}"} for one in "ve"])
+    call = a_call(
+        prefetch={"patient": present(a_patient_resource()), "studies": present(a_bundle(study))}
+    )
+
+    cards_of(house, call, a_tenant(archive_base=None))
+
+    job = house.jobs.get(house.doorbell.rung[0])
+    assert job.study.archive_url == "https://pacs.example.org/dicom-web"
+
+
+@pytest.mark.parametrize(
     ("failure", "asked_for"), [(EhrTimedOut("late"), 0), (EhrRefused("no"), 1)]
 )
 def test_an_endpoint_that_is_late_is_tried_by_the_next_hook(

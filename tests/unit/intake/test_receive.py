@@ -201,7 +201,8 @@ def test_the_endpoint_is_read_where_only_it_names_the_archive(a_house: MakeHouse
     house = a_house()
     house.record.resources = [
         a_patient_resource(),
-        a_study_resource(endpoint=[{"reference": "Endpoint/e-1"}]),
+        a_study_resource(endpoint=[{"reference": f"Endpoint/{one}"} for one in ("v", "e-1")]),
+        {"resourceType": "Endpoint", "id": "v", "connectionType": {"code": "ihe-iid"}},
         {
             "resourceType": "Endpoint",
             "id": "e-1",

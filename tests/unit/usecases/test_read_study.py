@@ -71,6 +71,29 @@ def test_a_fetch_that_fails_is_audited_too() -> None:
     assert [one.outcome for one in audit.events] == ["success", "ArchiveFailed"]
 
 
+def test_where_no_archive_is_registered_the_study_s_own_endpoint_names_it() -> None:
+    study = a_study_resource(endpoint=[{"reference": f"Endpoint/{one}"} for one in ("v", "e")])
+    viewer = {"resourceType": "Endpoint", "id": "v", "connectionType": {"code": "ihe-iid"}}
+    address = "https://ehr.example.org/dicom-web"
+    archive = viewer | {
+        "id": "e",
+        "connectionType": {"code": "dicom-wado-rs"},
+        "address": address,
+    }
+
+    found, _, _ = read_study(
+        UID,
+        a_tenant(archive_base=None),
+        record=FakeEhrRecord(a_patient_resource(), study, viewer, archive),
+        index=FakeIndex(),
+        archive=FakeArchive({UID: [b"film"]}),
+        audit=FakeAuditLog(),
+        clock=lambda: NOW,
+    )
+
+    assert found.archive_url == address
+
+
 # --- an EHR without ImagingStudy ---------------------------------------------------------------
 
 ORACLE = a_tenant(vendor=Vendor.ORACLE, archive_base="https://archive.example.org")
