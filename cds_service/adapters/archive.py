@@ -31,7 +31,7 @@ from cds_service.adapters.side_by_side import (
     side_by_side,
     too_large,
 )
-from cds_service.domain.study import SeriesReference, StudyReference
+from cds_service.domain.study import SeriesReference, StudyReference, stated_of
 from cds_service.domain.tenant import Tenant
 from cds_service.errors import (
     ArchiveFailed,
@@ -39,6 +39,7 @@ from cds_service.errors import (
     EhrTimedOut,
     HostileInstance,
     StudyIncomplete,
+    UpstreamFailed,
 )
 from cds_service.usecases.ports import Budget
 
@@ -80,13 +81,15 @@ class DicomWebArchive:
         Raises StudyIncomplete "no-endpoint" or "not-in-archive", StudyTooLarge before the budget
         is passed, HostileInstance for an identifier that is no UID, ArchiveFailed,
         ArchiveRefused, EndpointNotAllowed. Of the budget's series those are passed over that no
-        archive has, unless it has none.
+        archive has, unless it has none. An archive that fails is passed over for one that has as
+        many instances as the EHR states.
         """
         path = f"studies/{_uid(study.study_uid)}"
-        allowance = Allowance(budget)
+        allowance = Allowance(budget, stated_of(study, budget.series))
         fetched = partial(self._insisted, tenant, study, allowance=allowance)
         if len(budget.series) < 2:
             yield from fetched(path + "".join(f"/series/{_uid(one)}" for one in budget.series))
+            allowance.require_whole()
             return
         missing: list[StudyIncomplete] = []
         paths = [f"{path}/series/{_uid(one)}" for one in budget.series]
@@ -94,6 +97,7 @@ class DicomWebArchive:
         yield from side_by_side(fetches, allowance)
         if len(missing) == len(paths):
             raise missing[0]
+        allowance.require_whole()
 
     def _insisted(
         self, tenant: Tenant, study: StudyReference, path: str, allowance: Allowance
@@ -106,7 +110,7 @@ class DicomWebArchive:
                 yield instance
         except CutOff as error:
             came = uids_in(heads, error)
-            listed = self._listed(tenant, study, path)
+            listed = self._listed(tenant, study, path, allowance)
             if not listed or not came <= set(listed):
                 raise
             yield from self._one_by_one(
@@ -136,12 +140,16 @@ class DicomWebArchive:
                         raise
             yield one
 
-    def _listed(self, tenant: Tenant, study: StudyReference, path: str) -> list[tuple[str, str]]:
+    def _listed(
+        self, tenant: Tenant, study: StudyReference, path: str, allowance: Allowance
+    ) -> list[tuple[str, str]]:
         """Return series and SOP UID of what the first archive that has it lists at this path."""
         archive = ArchiveJson(self._session_for, self._auth_for)
         found: dict[tuple[str, str], None] = {}
         series = path.partition("/series/")[2]  # which a search within one need not repeat
         for base in self._bases(tenant, study):
+            if base in allowance.failed:
+                continue
             while True:
                 at: dict[str, str | int] = {"offset": len(found), "includefield": SERIES_UID}
                 rows = archive.objects(tenant, f"{base}/{path}/instances", at)
@@ -171,7 +179,7 @@ class DicomWebArchive:
     ) -> bytes:
         """Return one instance in that form; raises as `instances`."""
         path = _instance_path(study, series_uid, sop_uid)
-        for instance in self._within(tenant, study, path, Allowance(Budget())):
+        for instance in self._within(tenant, study, path, Allowance(Budget(), 1)):
             return instance
         raise not_there()
 
@@ -192,18 +200,21 @@ class DicomWebArchive:
     def _found(
         self, tenant: Tenant, study: StudyReference, path: str, answer: Answer
     ) -> Iterator[Iterator[bytes]]:
-        """Ask one archive after the other until one has it."""
-        *others, last = self._bases(tenant, study)
+        """Ask one archive after the other until one has it; those that failed are asked last."""
+        allowance = answer.allowance
+        bases = sorted(self._bases(tenant, study), key=allowance.failed.__contains__)
         with ExitStack() as stack:
-            for base in others:
+            for base in bases:
                 try:
                     content = stack.enter_context(self._answer(tenant, f"{base}/{path}", answer))
                     break
                 except StudyIncomplete as error:
-                    if error.code != "not-in-archive":
+                    if error.code != not_there().code:
                         raise
+                except UpstreamFailed as error:
+                    allowance.pass_over(base, error)
             else:
-                content = stack.enter_context(self._answer(tenant, f"{last}/{path}", answer))
+                raise next(iter(allowance.failed.values()), not_there())
             yield content
 
     def _bases(self, tenant: Tenant, study: StudyReference) -> list[str]:

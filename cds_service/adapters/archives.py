@@ -5,11 +5,12 @@ Source: architecture "One job through the house", step 2; ports Archive and Stud
 
 from collections.abc import Callable, Iterator
 
+from cds_service.adapters.archive_answer import not_there
 from cds_service.domain.accession import IndexedStudy
 from cds_service.domain.archive_address import is_dimse
-from cds_service.domain.study import SeriesReference, StudyReference
+from cds_service.domain.study import SeriesReference, StudyReference, stated_of
 from cds_service.domain.tenant import Tenant
-from cds_service.errors import StudyIncomplete
+from cds_service.errors import EndpointNotAllowed, StudyIncomplete, UpstreamFailed
 from cds_service.usecases.ports import Archive, Budget, StudyIndex
 
 
@@ -22,31 +23,42 @@ class EitherArchive:
 
     def instances(self, tenant: Tenant, study: StudyReference, budget: Budget) -> Iterator[bytes]:
         """Yield each instance once; raises as the archive that is read."""
-        *others, last = self._kinds(tenant, study)
-        for archive in others:
-            has_begun = False
+        stated = stated_of(study, budget.series)
+        failure: UpstreamFailed | None = None
+        for archive in self._kinds(tenant, study):
+            count = 0
             try:
                 for instance in archive.instances(tenant, study, budget):
-                    has_begun = True
+                    count += 1
                     yield instance
-                return
             except StudyIncomplete as error:
-                if has_begun or error.code != "not-in-archive":
+                if count or error.code != not_there().code:
                     raise
-        yield from last.instances(tenant, study, budget)
+            except UpstreamFailed as error:
+                # Unless it is stated, nobody would see that the other has less.
+                if count or stated is None or isinstance(error, EndpointNotAllowed):
+                    raise
+                failure = failure or error
+            if count and failure and count < (stated or 0):
+                raise failure
+            if count:
+                return
+        raise failure or not_there()
 
     def instance(
         self, tenant: Tenant, study: StudyReference, series_uid: str, sop_uid: str
     ) -> bytes:
         """Return one instance; raises as the archive that is read."""
-        *others, last = self._kinds(tenant, study)
-        for archive in others:
+        failure: UpstreamFailed | None = None
+        for archive in self._kinds(tenant, study):
             try:
                 return archive.instance(tenant, study, series_uid, sop_uid)
             except StudyIncomplete as error:
-                if error.code != "not-in-archive":
+                if error.code != not_there().code:
                     raise
-        return last.instance(tenant, study, series_uid, sop_uid)
+            except UpstreamFailed as error:
+                failure = failure or error
+        raise failure or not_there()
 
     def series(self, tenant: Tenant, study: StudyReference) -> tuple[SeriesReference, ...]:
         """Return what the first that lists the study's series says; raises as that archive."""

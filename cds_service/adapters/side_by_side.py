@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from threading import Lock
 
-from cds_service.errors import StudyTooLarge
+from cds_service.errors import EndpointNotAllowed, StudyTooLarge, UpstreamFailed
 from cds_service.usecases.ports import Budget
 
 FETCHES = 4  # at once, of one study: the archive has other clients
@@ -16,13 +16,19 @@ ENVELOPE_BYTES = 1024 * 1024  # boundaries and header fields of all answers
 
 
 class Allowance:
-    """What is left of a budget that fetches share, for what they keep and what is on its way."""
+    """What is left of a budget that fetches share, for what they keep and what is on its way.
 
-    def __init__(self, budget: Budget) -> None:
+    It also knows which archives failed: another one's part must not pass for the whole.
+    """
+
+    def __init__(self, budget: Budget, stated: int | None = None) -> None:
+        """`stated`: how many instances there are, as the EHR says; None: it does not."""
         self._lock = Lock()
         self._kept_bytes = self._kept_instances = self._coming = 0
         self._budget, self.most = budget, budget.bytes
         self._is_over = False
+        self._stated = stated
+        self.failed: dict[str, UpstreamFailed] = {}  # archives, and why
 
     @property
     def left(self) -> int:
@@ -38,6 +44,20 @@ class Allowance:
         finally:
             with self._lock:
                 self._coming -= one.coming
+
+    def pass_over(self, archive: str, error: UpstreamFailed) -> None:
+        """Note that this archive failed, so that the next one is asked.
+
+        Raises the error where nobody would see that the next one has less.
+        """
+        if self._stated is None or isinstance(error, EndpointNotAllowed):
+            raise error
+        self.failed.setdefault(archive, error)
+
+    def require_whole(self) -> None:
+        """Raise why an archive failed unless as much came as the EHR states."""
+        if self.failed and self._kept_instances < (self._stated or 0):
+            raise next(iter(self.failed.values()))
 
     def end(self) -> None:
         """Let no fetch go on that is still under way."""
@@ -66,7 +86,7 @@ class Answer:
     """One answer, counted against an allowance; every method raises StudyTooLarge past it."""
 
     def __init__(self, allowance: Allowance) -> None:
-        self._allowance = allowance
+        self.allowance = allowance
         self.coming = 0  # bytes that are here and not kept
         self.limit_bytes = allowance.left  # of its instances
         # Of its body, and for each answer the same: a session's connections are kept per limit.
@@ -80,11 +100,11 @@ class Answer:
 
     def arrive(self, size: int) -> None:
         """Count bytes that are here."""
-        self._allowance._receive(self, size)
+        self.allowance._receive(self, size)
 
     def keep(self, instance: bytes) -> bytes:
         """Count a whole instance, and return it."""
-        self._allowance._keep(self, len(instance))
+        self.allowance._keep(self, len(instance))
         return instance
 
 

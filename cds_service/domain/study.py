@@ -3,7 +3,7 @@
 Source: FHIR R4 ImagingStudy and Patient; DICOM PS3.3 C.7 (patient, study, series, image).
 """
 
-from collections.abc import Mapping, Set
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 
@@ -60,11 +60,16 @@ def series_for(study: StudyReference, modalities: Set[str]) -> tuple[str, ...]:
 
 def stated_instances(study: StudyReference, modalities: Set[str]) -> int | None:
     """Return how many instances the EHR states of what `series_for` names; None: it does not."""
-    chosen = series_for(study, modalities)
-    if not chosen:
+    return stated_of(study, series_for(study, modalities))
+
+
+def stated_of(study: StudyReference, series: Sequence[str]) -> int | None:
+    """Return how many instances the EHR states of these series; none: of the whole study."""
+    if not series:
         return study.instance_count
-    counts = [one.instance_count for one in study.series if one.uid in chosen]
-    return None if None in counts else sum(count for count in counts if count is not None)
+    counts = [one.instance_count for one in study.series if one.uid in series]
+    is_stated = None not in counts and len(counts) == len(series)
+    return sum(count for count in counts if count is not None) if is_stated else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -257,6 +257,46 @@ def test_the_next_archive_is_asked_where_the_first_lists_nothing(server: WadoSer
     assert series.uid == SERIES
 
 
+@pytest.mark.parametrize("status", [401, 500])
+def test_an_archive_that_fails_keeps_no_other_from_giving_the_study(
+    server: WadoServer, status: int
+) -> None:
+    server.films = films(1)
+    with wado_server() as failing:
+        failing.status = status
+        tenant = a_tenant(archive_base=failing.base, other_archives=(server.base,))
+        study = a_study(instance_count=1)
+
+        assert list(real(server).instances(tenant, study, Budget())) == [*films(1).values()]
+        assert real(server).instance(tenant, study, SERIES, f"{SERIES}.1")
+
+
+def test_what_is_perhaps_in_an_archive_that_is_away_is_not_called_absent(
+    server: WadoServer,
+) -> None:
+    with wado_server() as away:
+        pass
+    tenant = a_tenant(archive_base=away.base, other_archives=(server.base,))
+
+    with pytest.raises(ArchiveFailed):
+        list(real(server).instances(tenant, a_study(), Budget()))
+    with pytest.raises(ArchiveFailed):
+        list(real(server).instances(tenant, a_study(), Budget(series=(SERIES, ANOTHER))))
+    with pytest.raises(ArchiveFailed):
+        real(server).instance(tenant, a_study(), SERIES, f"{SERIES}.1")
+
+
+def test_an_archive_that_failed_is_not_asked_again_for_each_instance(server: WadoServer) -> None:
+    server.films, server.cut_at = films(4), 1000
+    with wado_server() as failing:
+        failing.status = 503
+        tenant = a_tenant(archive_base=failing.base, other_archives=(server.base,))
+
+        study = a_study(instance_count=4)
+        assert list(real(server).instances(tenant, study, Budget())) == [*films(4).values()]
+        assert len(failing.asked) == 1
+
+
 def test_a_list_with_a_row_that_names_no_series_is_none(server: WadoServer) -> None:
     server.films = films(1) | {("../../evil", "1.2.3"): FIRST}
 
@@ -409,16 +449,20 @@ def test_the_other_fetches_end_when_one_of_them_fails() -> None:
     assert ended.is_set()
 
 
+@pytest.mark.parametrize("stated", [None, 2])
+@pytest.mark.parametrize("series", [(), (SERIES,), (SERIES, ANOTHER)])
 def test_an_archive_that_fails_is_not_passed_over_for_one_that_has_less(
-    server: WadoServer,
+    server: WadoServer, stated: int | None, series: tuple[str, ...]
 ) -> None:
     server.status = 503
     with wado_server() as second:
-        second.studies[STUDY_UID] = [FIRST]
+        second.films = films(1)
         tenant = a_tenant(archive_base=server.base, other_archives=(second.base,))
+        listed = tuple(SeriesReference(one, "DX", instance_count=stated) for one in series)
+        study = a_study(instance_count=stated, series=listed)
 
         with pytest.raises(ArchiveFailed):
-            list(real(server).instances(tenant, a_study(), Budget()))
+            list(real(server).instances(tenant, study, Budget(series=series)))
 
 
 def test_an_unregistered_endpoint_is_refused_where_no_archive_is_registered(

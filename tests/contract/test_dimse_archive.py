@@ -228,6 +228,20 @@ def test_an_archive_that_is_away_is_a_failure_that_is_tried_again() -> None:
     assert raised.value.retryable and STUDY_UID not in str(raised.value)
 
 
+def test_an_archive_that_is_away_keeps_no_other_from_giving_the_study(
+    server: DimseServer,
+) -> None:
+    server.films = as_films(FIRST)
+    with dimse_server() as away:
+        pass
+    tenant = a_tenant(archive_base=away.base, other_archives=(server.base,))
+
+    assert len(list(real().instances(tenant, a_study(instance_count=1), Budget()))) == 1
+    for stated in (None, 2):
+        with pytest.raises(ArchiveFailed):
+            list(real().instances(tenant, a_study(instance_count=stated), Budget()))
+
+
 def test_an_archive_that_falls_silent_is_left(server: DimseServer) -> None:
     server.films = as_films(FIRST)
     done = threading.Event()

@@ -38,13 +38,14 @@ from cds_service.adapters.inbox_files import HEAD_BYTES
 from cds_service.adapters.inbox_header import is_uid
 from cds_service.adapters.side_by_side import Allowance
 from cds_service.domain.archive_address import DimseAddress, dimse_address
-from cds_service.domain.study import SeriesReference, StudyReference
+from cds_service.domain.study import SeriesReference, StudyReference, stated_of
 from cds_service.domain.tenant import Tenant
 from cds_service.errors import (
     ArchiveFailed,
     HostileInstance,
     StudyIncomplete,
     UnreadableInstance,
+    UpstreamFailed,
 )
 from cds_service.usecases.ports import Budget
 
@@ -91,15 +92,21 @@ class DimseArchive:
         """
         wanted = [_checked(one) for one in budget.series]
         asked = _identifier("SERIES", study.study_uid, SeriesInstanceUID="", Modality="")
-        allowance = Allowance(budget)
+        allowance = Allowance(budget, stated_of(study, budget.series))
         for address in _archives(tenant, study):
             found = False
-            for one in self._of_series(tenant, address, asked, wanted, allowance):
-                found = True
-                yield one
+            try:
+                for one in self._of_series(tenant, address, asked, wanted, allowance):
+                    found = True
+                    yield one
+            except UpstreamFailed as error:
+                if found:
+                    raise
+                allowance.pass_over(str(address), error)
             if found:
+                allowance.require_whole()
                 return
-        raise not_there()
+        raise next(iter(allowance.failed.values()), not_there())
 
     def instance(
         self, tenant: Tenant, study: StudyReference, series_uid: str, sop_uid: str
@@ -111,6 +118,7 @@ class DimseArchive:
             SeriesInstanceUID=_checked(series_uid),
             SOPInstanceUID=_checked(sop_uid),
         )
+        failure: UpstreamFailed | None = None
         for address in _archives(tenant, study):
             allowance = Allowance(Budget())
             try:
@@ -120,7 +128,9 @@ class DimseArchive:
             except StudyIncomplete as error:
                 if error.code != "not-in-archive":
                     raise
-        raise not_there()
+            except UpstreamFailed as error:
+                failure = failure or error
+        raise failure or not_there()
 
     def series(self, tenant: Tenant, study: StudyReference) -> tuple[SeriesReference, ...]:
         """Return the series that the first archive with any lists; raises as `instances`.

@@ -8,7 +8,7 @@ from cds_service.adapters.archives import EitherArchive, EitherIndex
 from cds_service.adapters.egress import Egress
 from cds_service.domain.accession import IndexedStudy
 from cds_service.domain.study import SeriesReference
-from cds_service.errors import EndpointNotAllowed, StudyIncomplete
+from cds_service.errors import ArchiveFailed, EndpointNotAllowed, StudyIncomplete
 from cds_service.usecases.ports import Archive, Budget
 from tests.builders import a_study, a_tenant
 from tests.fakes.imaging import STUDY_UID, FakeArchive, FakeIndex
@@ -51,6 +51,24 @@ def test_what_the_first_has_not_the_other_is_asked_for() -> None:
     assert archive.instance(tenant, a_study(), "1.2.3", "1.2.3.4") == b"dimse"
     with pytest.raises(StudyIncomplete):
         list(either({}, {}).instances(tenant, a_study(), Budget()))
+
+
+def test_what_fails_is_passed_over_and_what_it_may_have_is_not_called_absent() -> None:
+    tenant = a_tenant(archive_base=WEB, other_archives=(DIMSE,))
+    web = FakeArchive(fails_with=ArchiveFailed("The archive answered HTTP 503."))
+    there = FakeArchive({STUDY_UID: [b"dimse"]})
+
+    archive = EitherArchive(web, lambda: cast(Archive, there))
+
+    assert list(archive.instances(tenant, a_study(), Budget())) == [b"dimse"]
+    assert archive.instance(tenant, a_study(), "1.2.3", "1.2.3.4") == b"dimse"
+    for stated in (None, 2):
+        with pytest.raises(ArchiveFailed):
+            list(archive.instances(tenant, a_study(instance_count=stated), Budget()))
+    with pytest.raises(ArchiveFailed):
+        list(EitherArchive(web, FakeArchive).instances(tenant, a_study(), Budget()))
+    with pytest.raises(ArchiveFailed):
+        EitherArchive(web, FakeArchive).instance(tenant, a_study(), "1.2.3", "1.2.3.4")
 
 
 def test_the_series_are_those_of_the_first_that_lists_any() -> None:
