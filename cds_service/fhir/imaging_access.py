@@ -4,12 +4,10 @@ Source: Argonaut SMART Imaging Access (build 0.1.0, draft), profile smart-wado-e
 extension requires-access-token.
 """
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
+from cds_service.fhir.elements import Json, objects_in
 from cds_service.fhir.imaging_study import archive_address, logical_id, resources, studies_in
-
-Json = Mapping[str, Any]
 
 # The canonical's base has changed between builds; the name has not.
 EXTENSION = "/requires-access-token"
@@ -33,8 +31,8 @@ def token_address(document: Json, study_uid: str, tenant_id: str, patient_id: st
 
 
 def _endpoints(study: Json, beside: list[Json]) -> Iterator[Json]:
-    contained = _objects(study.get("contained"))
-    for reference in _objects(study.get("endpoint")):
+    contained = objects_in(study.get("contained"))
+    for reference in objects_in(study.get("endpoint")):
         name = reference.get("reference")
         for one in contained:
             if name == f"#{one.get('id')}":
@@ -51,9 +49,5 @@ def _endpoints(study: Json, beside: list[Json]) -> Iterator[Json]:
 def _requires_token(endpoint: Json) -> bool:
     return any(
         str(extension.get("url", "")).endswith(EXTENSION) and extension.get("valueBoolean") is True
-        for extension in _objects(endpoint.get("extension"))
+        for extension in objects_in(endpoint.get("extension"))
     )
-
-
-def _objects(value: object) -> list[Json]:
-    return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []

@@ -8,15 +8,13 @@ an id; and what is over, not to be done, or for somebody else.
 Source: FHIR R4 ServiceRequest; US Core ServiceRequest (category 363679005); LOINC; SNOMED CT.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from itertools import islice
-from typing import Any
 
 from cds_service.domain.imaging_terms import REGIONS, kind_in, region_in
 from cds_service.domain.order import ImagingOrder
+from cds_service.fhir.elements import Json, object_in, objects_in
 from cds_service.fhir.imaging_study import SNOMED, logical_id
-
-Json = Mapping[str, Any]
 
 IMAGING = (SNOMED, "363679005")  # Imaging (procedure)
 MAX_ORDERS = 50  # of one context
@@ -63,8 +61,8 @@ def imaging_orders(context: Json, *, selected_only: bool) -> list[ImagingOrder]:
 
 
 def _requests(bundle: object) -> Iterator[Json]:
-    for entry in _objects(_object(bundle).get("entry")):
-        resource = _object(entry.get("resource"))
+    for entry in objects_in(object_in(bundle).get("entry")):
+        resource = object_in(entry.get("resource"))
         if resource.get("resourceType") == "ServiceRequest":
             yield resource
 
@@ -86,11 +84,11 @@ def _is_to_be_done(resource: Json, patient_id: object) -> bool:
 
 
 def _imaging_order(resource: Json, reference: str) -> ImagingOrder | None:
-    code = _object(resource.get("code"))
+    code = object_in(resource.get("code"))
     by_code = next((_CODES[one] for one in _codings(code) if one in _CODES), None)
     text = _text(code)
     kind = by_code[1] if by_code else kind_in(text)
-    categories = [one for each in _objects(resource.get("category")) for one in _codings(each)]
+    categories = [one for each in objects_in(resource.get("category")) for one in _codings(each)]
     if kind is None and IMAGING not in categories:
         return None
     region = _site(resource) or (by_code[0] if by_code else region_in(text))
@@ -98,26 +96,18 @@ def _imaging_order(resource: Json, reference: str) -> ImagingOrder | None:
 
 
 def _site(resource: Json) -> str | None:
-    sites = _objects(resource.get("bodySite"))
+    sites = objects_in(resource.get("bodySite"))
     codes = [code for each in sites for system, code in _codings(each) if system == SNOMED]
     by_code = (REGIONS[code] for code in codes if code in REGIONS)
     return next(by_code, None) or region_in(" ".join(map(_text, sites))[:TEXT_LIMIT])
 
 
 def _codings(concept: Json) -> list[tuple[str, str]]:
-    codings = _objects(concept.get("coding"))
+    codings = objects_in(concept.get("coding"))
     return [(str(one.get("system", "")), str(one.get("code", ""))) for one in codings]
 
 
 def _text(concept: Json) -> str:
     """Return what a concept says in words, as far as it is read."""
-    said = (concept.get("text"), *(one.get("display") for one in _objects(concept.get("coding"))))
+    said = (concept.get("text"), *(one.get("display") for one in objects_in(concept.get("coding"))))
     return " ".join(one for one in said if isinstance(one, str))[:TEXT_LIMIT]
-
-
-def _object(value: object) -> Json:
-    return value if isinstance(value, dict) else {}
-
-
-def _objects(value: object) -> list[Json]:
-    return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []

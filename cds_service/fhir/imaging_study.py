@@ -8,13 +8,11 @@ Source: FHIR R4 ImagingStudy, Patient, Endpoint; FHIR R4 "Imaging Study Implemen
 """
 
 import re
-from collections.abc import Iterator, Mapping
-from datetime import UTC, date, datetime
-from typing import Any
+from collections.abc import Iterator
+from datetime import date, datetime
 
 from cds_service.domain.study import PatientFacts, SeriesReference, StudyReference
-
-Json = Mapping[str, Any]
+from cds_service.fhir.elements import Json, instant_in, object_in, objects_in, text_in
 
 UID_SYSTEMS = frozenset({"urn:dicom:uid", "urn:ietf:rfc:3986"})
 ACCESSION_TYPE = "ACSN"  # v2-0203 identifier type
@@ -34,9 +32,9 @@ def resources(document: Json) -> Iterator[Json]:
     if document.get("resourceType") != "Bundle":
         yield document
         return
-    for entry in _objects(document.get("entry")):
-        resource = _object(entry.get("resource"))
-        if _text(resource.get("resourceType")) not in {"", "OperationOutcome"}:
+    for entry in objects_in(document.get("entry")):
+        resource = object_in(entry.get("resource"))
+        if text_in(resource.get("resourceType")) not in {"", "OperationOutcome"}:
             yield resource
 
 
@@ -69,19 +67,19 @@ def stated_in(
         return None
     if study_uid is not None:
         named = {"system": "urn:dicom:uid", "value": f"urn:oid:{study_uid}"}
-        resource = {**resource, "identifier": [*_objects(resource.get("identifier")), named]}
+        resource = {**resource, "identifier": [*objects_in(resource.get("identifier")), named]}
     return _study(resource, [], tenant_id, patient_id)
 
 
 def last_updated(resource: Json) -> datetime | None:
     """Return when the EHR last changed this resource, by its own clock."""
-    return _instant(_object(resource.get("meta")).get("lastUpdated"))
+    return instant_in(object_in(resource.get("meta")).get("lastUpdated"))
 
 
 def withdrawn_in(document: Json) -> set[str]:
     """Return the UIDs of the studies that the EHR has withdrawn, whoever's they are."""
     found = (one for one in resources(document) if one.get("resourceType") == "ImagingStudy")
-    uids = (_study_uid(one) for one in found if _text(one.get("status")) in _WITHOUT_IMAGES)
+    uids = (_study_uid(one) for one in found if text_in(one.get("status")) in _WITHOUT_IMAGES)
     return {uid for uid in uids if uid is not None}
 
 
@@ -89,15 +87,15 @@ def patient_in(document: Json, patient_id: str) -> PatientFacts | None:
     """Return who the patient is, or None when the document is not this Patient."""
     for resource in resources(document):
         if resource.get("resourceType") == "Patient" and resource.get("id") == patient_id:
-            listed = _objects(resource.get("identifier"))
-            numbered = [one for one in listed if _text(one.get("value"))]
-            born = _text(resource.get("birthDate"))
+            listed = objects_in(resource.get("identifier"))
+            numbered = [one for one in listed if text_in(one.get("value"))]
+            born = text_in(resource.get("birthDate"))
             return PatientFacts(
                 patient_id=patient_id,
-                identifiers=tuple(_text(one["value"]) for one in numbered),
+                identifiers=tuple(text_in(one["value"]) for one in numbered),
                 birth_date=_day(born),
-                sex=_text(resource.get("gender")).lower() or None,
-                names=tuple(filter(None, map(_name, _objects(resource.get("name"))))),
+                sex=text_in(resource.get("gender")).lower() or None,
+                names=tuple(filter(None, map(_name, objects_in(resource.get("name"))))),
                 issuers=tuple(_oid(one.get("system")) for one in numbered),
                 born_in=born if _PARTIAL_DATE.fullmatch(born) else "",
             )
@@ -120,25 +118,34 @@ def has_identifier(resource: Json, system: str, value: str) -> bool:
     """Tell whether this is one of the resource's identifiers; system "" stands for any."""
     return any(
         one.get("value") == value and (not system or one.get("system") == system)
-        for one in _objects(resource.get("identifier"))
+        for one in objects_in(resource.get("identifier"))
     )
 
 
 def archive_address(endpoint: Json) -> str | None:
     """Return the address of a dicom-wado-rs Endpoint, without a trailing slash; else None."""
-    is_wado = _object(endpoint.get("connectionType")).get("code") == WADO_RS
-    address = _text(endpoint.get("address")).rstrip("/")
+    is_wado = object_in(endpoint.get("connectionType")).get("code") == WADO_RS
+    address = text_in(endpoint.get("address")).rstrip("/")
     is_http = address.startswith(("http://", "https://"))
     return address if is_wado and is_http else None
 
 
 def logical_id(reference: object, resource_type: str) -> str | None:
     """Cut the id out of "Type/id", absolute or relative, with or without a version."""
-    text = _text(_object(reference).get("reference"))
+    text = text_in(object_in(reference).get("reference"))
     parts = text.partition("/_history/")[0].rsplit("/", 2)
     if len(parts) < 2 or parts[-2] != resource_type or not _ID.fullmatch(parts[-1]):
         return None
     return parts[-1]
+
+
+def accession_values(identifiers: object) -> Iterator[str]:
+    """Yield the accession numbers among a resource's identifiers: those of type ACSN."""
+    for identifier in objects_in(identifiers):
+        codings = objects_in(object_in(identifier.get("type")).get("coding"))
+        value = text_in(identifier.get("value"))
+        if value and any(coding.get("code") == ACCESSION_TYPE for coding in codings):
+            yield value
 
 
 def _study(
@@ -146,21 +153,22 @@ def _study(
 ) -> StudyReference | None:
     study_uid = _study_uid(resource)
     is_this_patient = logical_id(resource.get("subject"), "Patient") == patient_id
-    if study_uid is None or not is_this_patient or _text(resource.get("status")) in _WITHOUT_IMAGES:
+    status = text_in(resource.get("status"))
+    if study_uid is None or not is_this_patient or status in _WITHOUT_IMAGES:
         return None
-    series = tuple(_series(_objects(resource.get("series"))))
-    listed = (_text(coding.get("code")).upper() for coding in _objects(resource.get("modality")))
+    series = tuple(_series(objects_in(resource.get("series"))))
+    listed = (text_in(one.get("code")).upper() for one in objects_in(resource.get("modality")))
     modalities = dict.fromkeys([*listed, *(one.modality for one in series)])
-    requests = (logical_id(ref, "ServiceRequest") for ref in _objects(resource.get("basedOn")))
-    own_id = _text(resource.get("id"))
-    accessions = tuple(dict.fromkeys(_accessions(resource)))
+    requests = (logical_id(ref, "ServiceRequest") for ref in objects_in(resource.get("basedOn")))
+    own_id = text_in(resource.get("id"))
+    accessions = tuple(dict.fromkeys(accession_values(resource.get("identifier"))))
     return StudyReference(
         tenant_id=tenant_id,
         study_uid=study_uid,
         patient_id=patient_id,
         imaging_study_id=own_id if _ID.fullmatch(own_id) else None,
-        started=_instant(resource.get("started")),
-        description=_text(resource.get("description")),
+        started=instant_in(resource.get("started")),
+        description=text_in(resource.get("description")),
         modalities=tuple(modality for modality in modalities if modality),
         series=series,
         series_count=_count(resource.get("numberOfSeries")),
@@ -173,38 +181,30 @@ def _study(
 
 
 def _study_uid(resource: Json) -> str | None:
-    for identifier in _objects(resource.get("identifier")):
-        match = _UID.fullmatch(_text(identifier.get("value")))
-        if _text(identifier.get("system")) in UID_SYSTEMS and match and len(match["uid"]) <= 64:
+    for identifier in objects_in(resource.get("identifier")):
+        match = _UID.fullmatch(text_in(identifier.get("value")))
+        if text_in(identifier.get("system")) in UID_SYSTEMS and match and len(match["uid"]) <= 64:
             return match["uid"]
     return None
-
-
-def _accessions(resource: Json) -> Iterator[str]:
-    for identifier in _objects(resource.get("identifier")):
-        codings = _objects(_object(identifier.get("type")).get("coding"))
-        value = _text(identifier.get("value"))
-        if value and any(coding.get("code") == ACCESSION_TYPE for coding in codings):
-            yield value
 
 
 def _name(human_name: Json) -> str:
     """Return family and given names, or the text where only that is there."""
     given = human_name.get("given")
     parts = [human_name.get("family"), *(given if isinstance(given, list) else [])]
-    return " ".join(filter(None, map(_text, parts))) or _text(human_name.get("text"))
+    return " ".join(filter(None, map(text_in, parts))) or text_in(human_name.get("text"))
 
 
 def _series(listed: list[Json]) -> Iterator[SeriesReference]:
     for one in listed:
-        uid = _text(one.get("uid"))
+        uid = text_in(one.get("uid"))
         if not _UID.fullmatch(uid):
             continue
-        site = _object(one.get("bodySite"))
-        code = _text(site.get("code")) if site.get("system") == SNOMED else ""
+        site = object_in(one.get("bodySite"))
+        code = text_in(site.get("code")) if site.get("system") == SNOMED else ""
         yield SeriesReference(
             uid=uid.removeprefix("urn:oid:"),
-            modality=_text(_object(one.get("modality")).get("code")).upper(),
+            modality=text_in(object_in(one.get("modality")).get("code")).upper(),
             body_sites=(code,) if code else (),
             instance_count=_count(one.get("numberOfInstances")),
         )
@@ -212,10 +212,10 @@ def _series(listed: list[Json]) -> Iterator[SeriesReference]:
 
 def _archive_url(resource: Json, included: list[Json]) -> str | None:
     """Return the address of the study's dicom-wado-rs Endpoint, contained or in the Bundle."""
-    contained = {f"#{one.get('id')}": one for one in _objects(resource.get("contained"))}
+    contained = {f"#{one.get('id')}": one for one in objects_in(resource.get("contained"))}
     by_id = {one.get("id"): one for one in included if isinstance(one.get("id"), str)}
     for reference in _endpoint_references(resource):
-        name = _text(reference.get("reference"))
+        name = text_in(reference.get("reference"))
         found = contained.get(name) or by_id.get(logical_id(reference, "Endpoint"))
         address = None if found is None else archive_address(found)
         if address is not None:
@@ -224,45 +224,24 @@ def _archive_url(resource: Json, included: list[Json]) -> str | None:
 
 
 def _endpoint_references(resource: Json) -> list[Json]:
-    listed = _objects(resource.get("endpoint"))
-    for series in _objects(resource.get("series")):
-        listed += _objects(series.get("endpoint"))
+    listed = objects_in(resource.get("endpoint"))
+    for series in objects_in(resource.get("series")):
+        listed += objects_in(series.get("endpoint"))
     return listed
-
-
-def _instant(value: object) -> datetime | None:
-    """Read a FHIR dateTime; a date alone is midnight UTC."""
-    try:
-        moment = datetime.fromisoformat(_text(value))
-    except ValueError:
-        return None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _oid(system: object) -> str:
     """Return the OID that a system is, "" for any other URI."""
-    match = _UID.fullmatch(_text(system))
+    match = _UID.fullmatch(text_in(system))
     return match["uid"] if match else ""
 
 
 def _day(value: object) -> date | None:
     try:
-        return date.fromisoformat(_text(value))
+        return date.fromisoformat(text_in(value))
     except ValueError:
         return None
 
 
 def _count(value: object) -> int | None:
     return value if type(value) is int and 0 <= value < 1_000_000 else None
-
-
-def _text(value: object) -> str:
-    return value.strip() if isinstance(value, str) else ""
-
-
-def _object(value: object) -> Json:
-    return value if isinstance(value, dict) else {}
-
-
-def _objects(value: object) -> list[Json]:
-    return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []

@@ -5,13 +5,11 @@ FHIR R5 Practitioner.communication (a language, and whether it is preferred); FH
 PractitionerRole; BCP 47.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from datetime import date
-from typing import Any
 
+from cds_service.fhir.elements import Json, objects_in
 from cds_service.fhir.imaging_study import logical_id, resources
-
-Json = Mapping[str, Any]
 
 MAX_LANGUAGES = 8
 TAG_LIMIT = 35  # characters of a BCP 47 tag (RFC 5646 4.4.1)
@@ -22,7 +20,7 @@ _PREFERRED = "extension-Practitioner.communication.preferred"
 
 def languages_in(resource: Json) -> tuple[str, ...]:
     """Return the BCP 47 tags of a person's languages: the preferred first, then as listed."""
-    spoken = _objects(resource.get("communication"))
+    spoken = objects_in(resource.get("communication"))
     spoken.sort(key=lambda one: not _is_preferred(one))
     tags = (tag for one in spoken for tag in _tags(one))
     return tuple(dict.fromkeys(tags))[:MAX_LANGUAGES]
@@ -54,13 +52,13 @@ def roles_in(document: Json, practitioner: str, today: date) -> tuple[str, ...]:
 def _is_preferred(spoken: Json) -> bool:
     return spoken.get("preferred") is True or any(
         str(one.get("url", "")).endswith(_PREFERRED) and one.get("valueBoolean") is True
-        for one in _objects(spoken.get("extension"))
+        for one in objects_in(spoken.get("extension"))
     )
 
 
 def _tags(spoken: Json) -> Iterator[str]:
     concept = spoken.get("language")
-    codings = _objects((concept if isinstance(concept, dict) else spoken).get("coding"))
+    codings = objects_in((concept if isinstance(concept, dict) else spoken).get("coding"))
     for coding in codings:
         code = coding.get("code")
         if isinstance(code, str) and 0 < len(code) <= TAG_LIMIT:
@@ -73,7 +71,3 @@ def _is_within(period: object, today: date) -> bool:
     start, end = (str(stated.get(name) or "")[:10] for name in ("start", "end"))
     day = today.isoformat()
     return day[: len(start)] >= start and (not end or day[: len(end)] <= end)
-
-
-def _objects(value: object) -> list[Json]:
-    return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
