@@ -82,3 +82,14 @@ def test_the_explanation_names_every_part_with_what_it_saw() -> None:
         (2, "KVP is at least 100", False, 60.0),
         (1, "Manufacturer is ACME", None, None),
     ]
+
+
+@pytest.mark.parametrize(
+    ("rule", "words"),
+    [
+        (Comparison("ProtocolName", matches="(?i)chest"), "ProtocolName matches (?i)chest"),
+        (Comparison("Modality", one_of=("CR", "DX")), "Modality is CR or DX"),
+    ],
+)
+def test_a_comparison_says_what_is_asked(rule: Comparison, words: str) -> None:
+    assert str(rule) == words

@@ -2,6 +2,7 @@
 
 import pytest
 
+from cds_service.domain.smart_client import ClientKind
 from cds_service.domain.tenant import Vendor
 from tests.builders import a_tenant
 
@@ -43,3 +44,25 @@ def test_a_limit_is_a_minute_at_least() -> None:
 def test_oracle_health_alone_is_known_to_have_no_imaging_studies() -> None:
     assert not a_tenant(vendor=Vendor.ORACLE).has_imaging_studies
     assert a_tenant().has_imaging_studies and a_tenant(vendor=Vendor.EPIC).has_imaging_studies
+
+
+def test_a_symmetric_client_has_a_secret_and_no_other_has() -> None:
+    with pytest.raises(ValueError, match="secret"):
+        a_tenant(client_kind=ClientKind.SYMMETRIC)
+    with pytest.raises(ValueError, match="secret"):
+        a_tenant(client_secret=b"sealed")
+
+
+@pytest.mark.parametrize(
+    ("rule", "are_read"),
+    [
+        (("Practitioner", "PractitionerRole"), False),
+        (("PractitionerRole/7",), True),
+        (("Practitioner/1",), False),
+    ],
+)
+def test_roles_are_read_only_where_a_rule_may_hold_by_them_alone(
+    rule: tuple[str, ...], are_read: bool
+) -> None:
+    assert a_tenant(app_users=rule).names_roles is are_read
+    assert a_tenant(reviewers=rule).names_roles is are_read

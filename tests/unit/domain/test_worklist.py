@@ -12,8 +12,25 @@ from hypothesis import strategies as st
 from cds_service.domain.alert import Reaction, ReactionKind
 from cds_service.domain.finding import Coding, Result
 from cds_service.domain.job import Job, JobState, JobStep
-from cds_service.domain.worklist import Case, ChartStudy, Choice, Entry, Urgency, entry_of
-from tests.builders import NOW, a_finding, a_result, a_study, an_analysis, not_analysed
+from cds_service.domain.worklist import (
+    Case,
+    ChartStudy,
+    Choice,
+    Entry,
+    Urgency,
+    cases_of,
+    entry_of,
+)
+from tests.builders import (
+    NOW,
+    PNEUMONIA,
+    a_finding,
+    a_model,
+    a_result,
+    a_study,
+    an_analysis,
+    not_analysed,
+)
 
 OTHER = Coding("http://snomed.info/sct", "60046008", "Pleural effusion")
 LIMIT = timedelta(minutes=60)
@@ -246,3 +263,28 @@ def test_what_was_ruled_out_is_not_a_finding() -> None:
 
     assert not Choice(finding="233604007").takes(negative)
     assert not Choice(unacknowledged=True).takes(negative)
+
+
+# --- the results and jobs of one study ---------------------------------------------------------
+
+
+def by_model(name: str, hour: int, coding: Coding) -> tuple[Result, Job]:
+    analysis = an_analysis(model=a_model(id=name), findings=(a_finding(coding=coding),))
+    at = NOW + timedelta(hours=hour)
+    return a_result(id=name, analysis=analysis, computed_at=at), a_job(id=name, model_id=name)
+
+
+def test_each_model_s_result_is_a_case_with_its_own_job() -> None:
+    (one, first), (other, second) = by_model("one", 1, OTHER), by_model("other", 2, PNEUMONIA)
+
+    cases = cases_of("p-1", "1.2.3", [one, other], [first, second])
+
+    assert [(case.result, case.job) for case in cases] == [(other, second), (one, first)]
+
+
+def test_a_study_without_a_result_is_the_case_of_its_newest_job() -> None:
+    old, new = a_job(id="old"), a_job(id="new")
+
+    [case] = cases_of("p-1", "1.2.3", [], [old, new])
+
+    assert case.result is None and case.job is new
