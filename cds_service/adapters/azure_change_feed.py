@@ -59,7 +59,7 @@ class AzureChangeFeed:
                     "includeMetadata": "false",
                 },
             )
-            events += [one for one in found if _sequence(one) > last and _has_time(one)]
+            events += [one for one in found if _is_news(one, since, last)]
             if len(found) < PAGE:
                 return events, True
         return events, False
@@ -84,8 +84,24 @@ def _sequence(event: Json) -> int:
     return number if type(number) is int else 0
 
 
-def _has_time(event: Json) -> bool:
-    return isinstance(event.get("Timestamp"), str)
+def _is_news(event: Json, since: str, last: int) -> bool:
+    """Tell whether this event came after the last one.
+
+    The time counts too: a service that was set up anew at its address numbers from the beginning.
+    """
+    moment = _moment(event.get("Timestamp"))
+    if moment is None:
+        return False
+    before = _moment(since)
+    return _sequence(event) > last or (before is not None and moment > before)
+
+
+def _moment(text: object) -> datetime | None:
+    try:
+        moment = datetime.fromisoformat(text) if isinstance(text, str) else None
+    except ValueError:
+        return None
+    return moment.replace(tzinfo=UTC) if moment and moment.tzinfo is None else moment
 
 
 def _written(moment: datetime) -> str:

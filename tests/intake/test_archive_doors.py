@@ -6,7 +6,7 @@ The EHR is the sandbox, over HTTP: it says whose a study is, or that it does not
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -225,6 +225,40 @@ def test_azure_is_asked_from_the_last_event_on_and_equal_times_are_not_lost(
 
     assert sorted(polled.asked) == ["1.2.3", "1.2.4"]
     assert f"{moment:%Y-%m-%dT%H}" in azure.asked[-1].replace("%3A", ":")
+
+
+def test_a_change_feed_of_azure_that_starts_over_is_read_on(
+    hospital: Hospital, azure: AzureDicom
+) -> None:
+    polled = at(hospital, Door.AZURE_CHANGE_FEED, azure.base)
+    for number in (3, 4):
+        in_ehr(hospital, f"1.2.{number}")
+    azure.store("1.2.3", images=5)
+    polled.poll()
+    polled.poll()
+
+    azure.events.clear()  # another service at the same address: it counts from one again
+    azure.store("1.2.4")
+    for _ in range(2):
+        polled.poll()
+
+    assert polled.asked == ["1.2.3", "1.2.4"]
+    assert polled.poll() == NOTHING
+
+
+def test_events_of_azure_whose_times_are_not_in_order_come_to_rest(
+    hospital: Hospital, azure: AzureDicom
+) -> None:
+    polled = at(hospital, Door.AZURE_CHANGE_FEED, azure.base)
+    in_ehr(hospital, "1.2.3")
+    moment = datetime.now(UTC)
+    for seconds in (3, 1, 2, 0):
+        azure.store("1.2.3", at=moment + timedelta(seconds=seconds))
+
+    outcomes = [polled.poll() for _ in range(6)]
+
+    assert sum(outcomes, NOTHING) == Counter({ASKED: 1})
+    assert outcomes[-1] == NOTHING
 
 
 def test_azure_s_deleted_studies_are_not_looked_for(hospital: Hospital, azure: AzureDicom) -> None:
