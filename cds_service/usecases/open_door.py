@@ -31,6 +31,7 @@ def open_door(
             raise RegistrationRefused(
                 f"The door {door.value} needs the address of its feed: --feed URL."
             )
+        _require_only_feed(tenant, door)
     elif change_feed:
         raise RegistrationRefused(f"The door {door.value} reads no change feed.")
     if door is Door.DICOMWEB_POLLING and not tenant.web_archives:
@@ -43,6 +44,15 @@ def open_door(
         register.set_change_feed(tenant.id, change_feed)
     register.set_door(tenant.id, door, is_open=True)
     note_change(AuditAction.INTAKE_OPENED, tenant.id, door.value, audit=audit, clock=clock)
+
+
+def _require_only_feed(tenant: Tenant, door: Door) -> None:
+    """Refuse a second one: a registration has one address, and both would read it."""
+    for other in CHANGE_FEEDS - {door}:
+        if tenant.opened(other):
+            raise RegistrationRefused(
+                f"A registration has one change feed: close {other.value} first."
+            )
 
 
 def close_door(

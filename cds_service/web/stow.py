@@ -25,6 +25,7 @@ from cds_service.errors import (
     BodyTooLarge,
     InboxFull,
     InstanceRefused,
+    MediaTypeRefused,
     NotFound,
     PushRefused,
     TooManyCalls,
@@ -104,6 +105,8 @@ def store(tenant_id: str, study_uid: str | None = None) -> Response:
 def _taken(door: StowDoor, tenant: Tenant, study_uid: str | None) -> _Outcome:
     if (request.content_length or 0) > door.body_limit_bytes:
         raise BodyTooLarge("The body is larger than this service reads at once.")
+    if request.headers.get("Content-Encoding", "identity").lower() != "identity":
+        raise MediaTypeRefused("The body is compressed: send it without Content-Encoding.")
     boundary = boundary_of(request.headers.get("Content-Type", ""))
     if not door.turns.acquire(blocking=False):
         raise TooManyCalls(RETRY_AFTER_S, tenant_name=tenant.name)

@@ -1,5 +1,6 @@
 """The STOW-RS door over HTTP: what is taken, what is refused with which code, and for whom."""
 
+import gzip
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -299,6 +300,7 @@ def test_a_body_larger_than_is_read_at_once_is_413_stated_or_not(
         (b"", {}, 400),
         (f"--{BOUNDARY}\r\nX: {'y' * 100_000}".encode(), {}, 400),
         (FILMS[0], {"Content-Type": "application/dicom"}, 415),
+        (gzip.compress(multipart(FILMS[0])), {"Content-Encoding": "gzip"}, 415),
         (multipart(FILMS[0]), {"Content-Type": "multipart/related"}, 415),
         (
             multipart(FILMS[0]),

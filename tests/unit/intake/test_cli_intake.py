@@ -68,6 +68,20 @@ def test_a_change_feed_needs_its_address_once(run: Run, engine: sa.Engine) -> No
     assert "http://archive.example.org:8042" in run("status").output
 
 
+def test_the_feed_of_an_open_door_is_not_taken_away_by_another(run: Run, engine: sa.Engine) -> None:
+    run("open", "orthanc-changes", "--feed", "http://archive.example.org:8042")
+
+    refused = run("open", "azure-change-feed", "--feed", "https://dicom.example.org/v2")
+    kept = SqlTenants(engine).get("t-1")
+    run("close", "orthanc-changes")
+    opened = run("open", "azure-change-feed", "--feed", "https://dicom.example.org/v2")
+
+    assert refused.exit_code == 2
+    assert "close orthanc-changes first" in refused.output
+    assert kept.change_feed == "http://archive.example.org:8042"
+    assert opened.exit_code == 0
+
+
 @pytest.mark.parametrize(
     ("feed", "why"),
     [
