@@ -237,7 +237,8 @@ def test_an_administrator_subscribes_once_the_door_is_open(service: Service) -> 
     assert opened.stdout.startswith("General Hospital: Subscription/sub-1 rings at http://127.0.")
     assert (closed.returncode, closed.stderr) == (
         2,
-        "sightline: Open the door subscription first.\n",
+        "sightline: The door subscription is closed: "
+        "sightline intake open --ehr NAME subscription\n",
     )
     assert list(service.ehr.kept) == ["sub-1"]
 
