@@ -14,7 +14,7 @@ import requests
 
 from cds_service.adapters.backend_token import BackendTokens
 from cds_service.adapters.egress import MEBIBYTE, Egress, same_origin
-from cds_service.adapters.pauses import Pauses
+from cds_service.adapters.pauses import BUSY, Pauses
 from cds_service.adapters.token_endpoint import Token
 from cds_service.domain.hook import FhirAuthorization
 from cds_service.domain.smart_scope import allows
@@ -43,7 +43,6 @@ SHORT_BODY_S = 0.5
 FAIR_S = 0.2  # an EHR that is late within less has not failed
 UNSORTED_COUNT = 100  # asked for on a page where the newest may be anywhere
 _NOT_UNDERSTOOD = {400, 422, 501}
-_BUSY = {408, 429, 500, 502, 503, 504}  # Oracle answers 500 for both kinds of trouble
 
 
 class FhirRecord:
@@ -173,7 +172,7 @@ class FhirRecord:
             raise EhrTokenRefused("The EHR answered 401 to a read.")
         if status == 403:
             raise EhrRefused("The EHR answered 403 to a read.")
-        if status in _BUSY:
+        if status in BUSY:
             self._pauses.asked_for(tenant, response.headers)
             raise EhrBusy(f"The EHR answered {status} to a read.")
         if status in _NOT_UNDERSTOOD:

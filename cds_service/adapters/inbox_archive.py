@@ -6,11 +6,12 @@ Source: architecture "One job through the house", step 2; port Archive.
 from collections.abc import Callable, Iterator
 from typing import Protocol
 
+from cds_service.adapters.archive_answer import not_there
 from cds_service.adapters.inbox_files import HEAD_BYTES, InboxFiles
+from cds_service.adapters.side_by_side import too_large
 from cds_service.domain.inbox import PushedInstance
 from cds_service.domain.study import SeriesReference, StudyReference
 from cds_service.domain.tenant import Tenant
-from cds_service.errors import StudyIncomplete, StudyTooLarge
 from cds_service.usecases.ports import Archive, Budget
 
 
@@ -37,15 +38,15 @@ class InboxArchive:
         """Yield each instance once; raise StudyIncomplete, StudyTooLarge."""
         digests = self._digests(tenant, study)
         if not digests:
-            raise _not_here()
+            raise not_there()
         left = budget.bytes
         for count, digest in enumerate(digests, 1):
             if count > budget.instances:
-                raise _too_large()
+                raise too_large()
             instance = self._read(tenant, digest)
             left -= len(instance)
             if left < 0:
-                raise _too_large()
+                raise too_large()
             yield instance
 
     def instance(
@@ -57,7 +58,7 @@ class InboxArchive:
             found = self._identify(instance[:HEAD_BYTES])
             if (found.series_uid, found.sop_uid) == (series_uid, sop_uid):
                 return instance
-        raise _not_here()
+        raise not_there()
 
     def series(self, tenant: Tenant, study: StudyReference) -> tuple[SeriesReference, ...]:
         """Return none: what was pushed is read whole."""
@@ -69,7 +70,7 @@ class InboxArchive:
     def _read(self, tenant: Tenant, digest: str) -> bytes:
         instance = self._files.read(tenant.id, digest)
         if instance is None:  # given up in this very moment
-            raise _not_here()
+            raise not_there()
         return instance
 
 
@@ -102,11 +103,3 @@ class InboxFirst:
         has_archive = bool(tenant.archives or study.archive_url)
         is_partial = held < (study.instance_count or 0)
         return self._archive if not held or (is_partial and has_archive) else self._inbox
-
-
-def _not_here() -> StudyIncomplete:
-    return StudyIncomplete("not-in-archive", "the archive does not have its images")
-
-
-def _too_large() -> StudyTooLarge:
-    return StudyTooLarge("too-large", "it is larger than this service reads")

@@ -14,6 +14,8 @@ from email.utils import parsedate_to_datetime
 from cds_service.domain.tenant import Tenant
 from cds_service.errors import EhrBusy
 
+# It may answer later; Oracle says 500 for both kinds of trouble.
+BUSY = frozenset({408, 429, 500, 502, 503, 504})
 LONGEST_PAUSE_S = 60.0  # whatever the EHR says
 FAILURES = 5  # in a row
 PAUSE_S = 10.0  # then a read may try again, and one failure is enough

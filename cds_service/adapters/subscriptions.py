@@ -10,6 +10,7 @@ from collections.abc import Callable
 import requests
 from requests.auth import AuthBase
 
+from cds_service.adapters.pauses import BUSY
 from cds_service.domain.tenant import Tenant
 from cds_service.errors import EhrAnswerInvalid, EhrBusy, EhrRefused, EhrTimedOut
 from cds_service.fhir import bounded_json
@@ -77,6 +78,6 @@ class FhirSubscriptions:
             raise EhrRefused(
                 f"The EHR answered {response.status_code}: it does not let Sightline subscribe."
             )
-        if response.status_code in (408, 429, 500, 502, 503, 504):
+        if response.status_code in BUSY:
             raise EhrBusy(f"The EHR answered {response.status_code} to the Subscription.")
         return response

@@ -10,13 +10,13 @@ from typing import Any
 
 import requests
 
+from cds_service.adapters.pauses import BUSY
 from cds_service.errors import EhrAnswerInvalid, EhrBusy, EhrTimedOut
 from cds_service.fhir import bounded_json
 
 ASK_S = 10.0  # for all that one token needs; a hook that waits has less
 DEFAULT_LIFE_S = 300.0  # SMART recommends at most this; used when the server names none
 EHRS = "The EHR's token endpoint"
-_OVERLOADED = {408, 429, 500, 502, 503, 504}
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ def send(
         raise EhrTimedOut(late(whose)) from error
     except requests.RequestException as error:
         raise EhrBusy(f"{whose} could not be reached.") from error
-    if response.status_code in _OVERLOADED:
+    if response.status_code in BUSY:
         raise EhrBusy(f"{whose} asked us to come back later.")
     return response
 
