@@ -10,7 +10,7 @@ from datetime import datetime
 from cds_service.domain.audit import AuditAction, AuditEvent
 from cds_service.domain.finding import Box, Result
 from cds_service.domain.review import Reason, Review, Verdict, ring_of
-from cds_service.domain.tenant import Tenant
+from cds_service.domain.tenant import CLINICIANS, Tenant
 from cds_service.errors import (
     DoorbellSilent,
     LedgerUnavailable,
@@ -20,8 +20,6 @@ from cds_service.errors import (
 )
 from cds_service.usecases.ports import AuditLog, Clock, Doorbell, Results, Reviews, ReviewWrites
 from cds_service.usecases.publish_findings import why_not_written
-
-REVIEWER_TYPES = ("Practitioner", "PractitionerRole")  # a patient's own login does not review
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +33,8 @@ class LaunchFacts:
 
     @property
     def may_review(self) -> bool:
-        """Whether this user is a clinician whose verdict counts."""
-        return self.user is not None and self.user.partition("/")[0] in REVIEWER_TYPES
+        """Whether this user is a clinician whose verdict counts, as a patient's own does not."""
+        return self.user is not None and self.user.partition("/")[0] in CLINICIANS
 
 
 def result_of_launch(launch: LaunchFacts, result_id: str, *, results: Results) -> Result:
