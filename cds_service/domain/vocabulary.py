@@ -125,7 +125,6 @@ REASON_CLAUSES: Mapping[str, str] = MappingProxyType(
         "too-many-frames": _LARGE,
         "too-many-pixels": _LARGE,
         "too-small": marked("the image is too small"),
-        "unlike": _UNLIKE,
         "view": marked("it shows another view than the model was made for"),
         "view-unknown": marked("the view is not stated"),
     }

@@ -12,6 +12,7 @@ import pytest
 from cds_service.adapters.backend_token import ORDER_SCOPES, READ_SCOPES, WRITE_SCOPES
 from cds_service.adapters.ledger.schema import metadata
 from cds_service.cli import main
+from cds_service.domain.vocabulary import REASON_CLAUSES
 from cds_service.errors import SettingsInvalid
 from cds_service.settings import Settings
 from cds_service.usecases.gather_prefetch import PREFETCH
@@ -233,6 +234,16 @@ def test_what_is_fixed_on_the_settings_page_is_the_default_of_its_field() -> Non
     assert defaults["hook_body_limit_bytes"] == 1024 * 1024 and "| 1 MiB |" in page
     assert f"| Attempts of a job | {defaults['job_attempts']} |" in page
     assert f"| Model | `{defaults['model_id']}`, until another is enabled" in page
+
+
+# --- the codes of "not analysed" --------------------------------------------------------------
+
+
+@pytest.mark.parametrize("code", sorted(REASON_CLAUSES))
+def test_every_code_of_not_analysed_is_on_the_page(code: str) -> None:
+    page = (DOCS / "reference/analyze.md").read_text()
+
+    assert f"`{code}`" in page
 
 
 # --- the page about threats -------------------------------------------------------------------
