@@ -71,7 +71,7 @@ def main() -> None:
     default=8000,
     show_default=True,
     type=click.IntRange(1, 65535),
-    help="Port of the service.",
+    help="Port of the service; the sandbox EHR has the next one.",
 )
 @click.option(
     "--data",

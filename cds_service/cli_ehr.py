@@ -5,10 +5,8 @@ The service reads its registrations from the ledger on every call, so a change n
 Source: CDS Hooks 2.0 "Trusting CDS Clients"; docs/reference/hook-service.md.
 """
 
-import os
 from collections import Counter
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 from secrets import token_urlsafe
 from typing import TYPE_CHECKING
@@ -22,28 +20,16 @@ from cds_service.cli_ehr_options import (
     fields_of,
     registration_options,
 )
+from cds_service.cli_installation import data_option, master_key_file, named_ehr, now, open_ledger
 from cds_service.domain.image_form import ImageForm
 from cds_service.domain.tenant import Tenant
-from cds_service.errors import NotFound, RegistrationRefused, SettingsInvalid
-from cds_service.settings import Settings
+from cds_service.errors import RegistrationRefused
 from cds_service.usecases.client_secret import seal_client_secret
 from cds_service.usecases.register_ehr import change_ehr, register_ehr, remove_ehr
 from cds_service.usecases.registration import Registration
 
 if TYPE_CHECKING:  # SQLAlchemy loads only when a command runs
-    from sqlalchemy import Engine
-
-LEDGER, MASTER_KEY = "ledger.sqlite", "master.key"  # as Settings has them
-
-data_option = click.option(
-    "--data",
-    type=click.Path(file_okay=False, exists=True, path_type=Path),
-    help="Folder of the running service, as the demo prints it (default: SIGHTLINE_* settings).",
-)
-
-name_option = click.option(
-    "--ehr", "name", required=True, metavar="NAME", help="Of the EHR, as sightline ehr list has it."
-)
+    pass
 
 
 @click.group()
@@ -58,6 +44,7 @@ def add(data: Path | None, **options: object) -> None:
     """Trust an EHR's hook calls, and let its addresses be called.
 
     No others are ever called. Needs --name, --fhir-base, --issuer and --jwks.
+    docs/reference/registration.md explains every option.
     """
     fields = fields_of(options)
     missing = [f"--{name.replace('_', '-')}" for name in REQUIRED if name not in fields]
@@ -70,7 +57,7 @@ def add(data: Path | None, **options: object) -> None:
         Registration(**fields),
         register=SqlTenants(engine),
         audit=SqlAuditLog(engine),
-        clock=lambda: datetime.now(UTC),
+        clock=now,
         new_id=lambda: token_urlsafe(16),
         seal_secret=_seal_secret(data),
     )
@@ -93,7 +80,8 @@ def add(data: Path | None, **options: object) -> None:
 def change(ehr_name: str, without: tuple[str, ...], data: Path | None, **options: object) -> None:
     """Change a registration; what is not named stays as it is.
 
-    A repeatable option replaces all of its former values. Results and reviews stay.
+    A repeatable option replaces all of its former values. Results and reviews stay. The FHIR base
+    cannot change. docs/reference/registration.md explains every option.
     """
     from cds_service.adapters.ledger import SqlAuditLog, SqlTenants
 
@@ -108,7 +96,7 @@ def change(ehr_name: str, without: tuple[str, ...], data: Path | None, **options
         changes,
         register=register,
         audit=SqlAuditLog(engine),
-        clock=lambda: datetime.now(UTC),
+        clock=now,
         seal_secret=_seal_secret(data),
     )
     was = dict(_rows(before))
@@ -186,9 +174,7 @@ def remove(name: str, data: Path | None) -> None:
     engine = open_ledger(data)
     register = SqlTenants(engine)
     tenant = named_ehr(name, register.all())
-    remove_ehr(
-        tenant.id, register=register, audit=SqlAuditLog(engine), clock=lambda: datetime.now(UTC)
-    )
+    remove_ehr(tenant.id, register=register, audit=SqlAuditLog(engine), clock=now)
     click.echo(f"Removed {tenant.name}.")
 
 
@@ -244,15 +230,6 @@ def _listed(values: tuple[str, ...], otherwise: str) -> str:
     return ", ".join(values) or otherwise
 
 
-def named_ehr(name: str, tenants: list[Tenant]) -> Tenant:
-    """Return the EHR with this name; raise NotFound, naming those that there are."""
-    for tenant in tenants:
-        if tenant.name == name:
-            return tenant
-    known = ", ".join(tenant.name for tenant in tenants) or "none"
-    raise NotFound(f"No EHR is registered as {name!r}; registered: {known}.")
-
-
 def _seal_secret(data: Path | None) -> Callable[[str, str], bytes]:
     """Return what seals a client's secret.
 
@@ -263,31 +240,3 @@ def _seal_secret(data: Path | None) -> Callable[[str, str], bytes]:
     return lambda tenant_id, secret: seal_client_secret(
         tenant_id, secret, vault=Vault(load_or_create_key(master_key_file(data)))
     )
-
-
-def master_key_file(data: Path | None) -> Path:
-    """Return where the service in this folder, or of the settings, has its master key."""
-    return _settings().master_key_file if data is None else data / MASTER_KEY
-
-
-def open_ledger(data: Path | None) -> "Engine":
-    """Open the ledger of the service in this folder, or of the settings; raise NotFound."""
-    from cds_service.adapters.ledger import check, connect
-
-    engine = connect(_settings().database_url if data is None else _sqlite(data))
-    check(engine)
-    return engine
-
-
-def _settings() -> Settings:
-    try:
-        return Settings.from_env(os.environ)
-    except SettingsInvalid as error:
-        raise SettingsInvalid(f"{error} Set it, or say --data DIR.") from None
-
-
-def _sqlite(data: Path) -> str:
-    path = data / LEDGER
-    if not path.is_file():
-        raise NotFound(f"There is no Sightline installation in {data}: it has no {LEDGER}.")
-    return f"sqlite:///{path}"

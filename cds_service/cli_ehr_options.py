@@ -50,16 +50,16 @@ _OPTIONS = (
     click.option("--name", help="Your own name for it, such as a hospital's."),
     click.option("--fhir-base", metavar="URL", help="FHIR base; also the SMART iss."),
     click.option("--issuer", metavar="ISS", help="iss of its CDS Hooks tokens: a URI."),
-    click.option("--jwks", metavar="URL-OR-FILE", help="Its public keys."),
+    click.option("--jwks", metavar="URL-OR-FILE", help="Its tokens' public keys."),
     click.option(
-        "--jku", "jkus", multiple=True, metavar="URL", help="jku of its tokens; repeatable."
+        "--jku", "jkus", multiple=True, metavar="URL", help="jku header of its tokens; repeatable."
     ),
     click.option(
         "--algorithm",
         "algorithms",
         multiple=True,
         type=click.Choice(list(ALGORITHM_KEYS)),
-        help=f"Of its tokens; repeatable (default: {', '.join(DEFAULT_ALGORITHMS)}).",
+        help=f"How its tokens are signed; repeatable (default: {', '.join(DEFAULT_ALGORITHMS)}).",
     ),
     click.option(
         "--audience",
@@ -120,7 +120,7 @@ _OPTIONS = (
         help=f"What must agree between EHR and images (default: {Strictness.STANDARD.value}).",
     ),
     click.option(
-        "--origin", "origins", multiple=True, metavar="URL", help="Of its pages; repeatable."
+        "--origin", "origins", multiple=True, metavar="URL", help="Origin of its pages; repeatable."
     ),
     click.option(
         "--vendor",
