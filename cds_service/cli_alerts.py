@@ -3,13 +3,12 @@
 Source: docs/reference/hook-service.md, "How often it speaks".
 """
 
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import click
 
-from cds_service.cli_ehr import data_option, named_ehr, open_ledger
+from cds_service.cli_installation import data_option, named_ehr, now, open_ledger
 from cds_service.domain.alert import CHARTS, AlertCount, AlertPolicy
 from cds_service.domain.card import Indicator
 from cds_service.usecases.set_alerts import set_alerts
@@ -65,7 +64,7 @@ def alerts(name: str, finding: str, data: Path | None, **given: object) -> None:
             changes,
             settings=settings,
             audit=SqlAuditLog(engine),
-            clock=lambda: datetime.now(UTC),
+            clock=now,
         )
     policies, counts = settings.policies(tenant.id), settings.counts(tenant.id)
     for code, policy in {"": policies.default, **policies.of_finding}.items():

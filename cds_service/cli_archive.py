@@ -4,13 +4,12 @@ Source: docs/how-to/connect-an-archive.md.
 """
 
 import sys
-from datetime import UTC, datetime
 from pathlib import Path
 
 import click
 
-from cds_service.cli_ehr import data_option, master_key_file, named_ehr, open_ledger
 from cds_service.cli_ehr_options import secret_in
+from cds_service.cli_installation import data_option, master_key_file, named_ehr, now, open_ledger
 from cds_service.domain.archive_credential import AccessKind
 from cds_service.errors import RegistrationRefused
 from cds_service.usecases import archive_credentials
@@ -73,7 +72,7 @@ def credential(
     tenant = named_ehr(ehr_name, register.all())
     if remove:
         archive_credentials.remove_archive_credential(
-            tenant, base, register=register, audit=audit, clock=_now
+            tenant, base, register=register, audit=audit, clock=now
         )
         click.echo(f"{tenant.name}: the credentials for {base} are gone.")
         return
@@ -85,7 +84,7 @@ def credential(
         vault=Vault(load_or_create_key(master_key_file(data))),
         is_inside=Egress().is_inside,
         audit=audit,
-        clock=_now,
+        clock=now,
     )
     click.echo(f"{tenant.name}: {made.kind.value} credentials for {made.base} are set.")
 
@@ -104,7 +103,3 @@ def _secret(file: Path | None) -> str:
     if file is None and sys.stdin.isatty():
         return str(click.prompt("Secret", hide_input=True, err=True))
     return secret_in(file or Path("-"))
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)

@@ -9,7 +9,6 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from secrets import token_urlsafe
-from typing import TYPE_CHECKING
 
 import click
 
@@ -27,9 +26,6 @@ from cds_service.errors import RegistrationRefused
 from cds_service.usecases.client_secret import seal_client_secret
 from cds_service.usecases.register_ehr import change_ehr, register_ehr, remove_ehr
 from cds_service.usecases.registration import Registration
-
-if TYPE_CHECKING:  # SQLAlchemy loads only when a command runs
-    pass
 
 
 @click.group()

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cds_service.cli_ehr import data_option, name_option, named_ehr, open_ledger
+from cds_service.cli_installation import data_option, name_option, named_ehr, now, open_ledger
 from cds_service.domain.audit import AuditAction
 from cds_service.domain.intake import Door
 from cds_service.domain.tenant import Tenant
@@ -53,7 +53,7 @@ def open_(name: str, door: str, feed: str | None, data: Path | None) -> None:
         change_feed=_address(feed) if feed else None,
         register=SqlTenants(engine),
         audit=SqlAuditLog(engine),
-        clock=lambda: datetime.now(UTC),
+        clock=now,
     )
     click.echo(f"{tenant.name}: {door} is open.")
 
@@ -73,7 +73,7 @@ def close(name: str, door: str, data: Path | None) -> None:
         Door(door),
         register=SqlTenants(engine),
         audit=SqlAuditLog(engine),
-        clock=lambda: datetime.now(UTC),
+        clock=now,
     )
     click.echo(f"{tenant.name}: {door} is closed.")
 

@@ -3,12 +3,11 @@
 Source: architecture "a job that kills its worker twice is quarantined"; `usecases/retry_job.py`.
 """
 
-from datetime import UTC, datetime
 from pathlib import Path
 
 import click
 
-from cds_service.cli_ehr import data_option, open_ledger
+from cds_service.cli_installation import data_option, now, open_ledger
 from cds_service.domain.job import Job, JobState
 from cds_service.errors import ArchiveRefused
 from cds_service.usecases.retry_job import release_job
@@ -55,9 +54,7 @@ def retry(job_id: str, data: Path | None) -> None:
     engine = open_ledger(data)
     lost = SqlLostJobs(engine)
     job = lost.get(job_id)
-    is_released = release_job(
-        job, lost=lost, audit=SqlAuditLog(engine), clock=lambda: datetime.now(UTC)
-    )
+    is_released = release_job(job, lost=lost, audit=SqlAuditLog(engine), clock=now)
     if is_released:
         click.echo(f"Released {job_id}: it is analysed again when the patient's chart is opened.")
     else:

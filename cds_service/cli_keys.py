@@ -12,7 +12,7 @@ from pathlib import Path
 import click
 
 from cds_service.adapters.signing_keys import KeyState, SigningKeyFile
-from cds_service.cli_ehr import data_option
+from cds_service.cli_installation import data_option
 from cds_service.settings import SIGNING_KEYS, Settings
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from cds_service.cli_ehr import data_option, open_ledger
+from cds_service.cli_installation import data_option, open_ledger
 from cds_service.domain.audit import AuditAction, AuditEvent
 
 _ALERTS = (AuditAction.PATIENT_MISMATCH, AuditAction.PIXELS_DIFFER, AuditAction.NAME_DIFFERS)

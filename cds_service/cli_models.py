@@ -9,7 +9,6 @@ import json
 import os
 import sys
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +17,7 @@ from rich.console import Console
 from rich.table import Column, Table
 
 from cds_service.cli_analyze import MODEL_ID
-from cds_service.cli_ehr import data_option, named_ehr, open_ledger
+from cds_service.cli_installation import data_option, named_ehr, now, open_ledger
 from cds_service.domain.audit import AuditAction
 from cds_service.domain.finding import ModelIdentity
 from cds_service.errors import ModelMissing, ModelRefused, NotFound, SettingsInvalid
@@ -239,7 +238,7 @@ def _changes(data: Path | None) -> ModelChanges:
     """Open the audit log first: what cannot be noted is not done."""
     from cds_service.adapters.ledger import SqlAuditLog
 
-    return ModelChanges(SqlAuditLog(open_ledger(data)), lambda: datetime.now(UTC))
+    return ModelChanges(SqlAuditLog(open_ledger(data)), now)
 
 
 def _identity(model_id: str, shelf: "ModelShelf") -> ModelIdentity:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cds_service.cli_ehr import data_option, name_option, named_ehr, open_ledger
+from cds_service.cli_installation import data_option, name_option, named_ehr, open_ledger
 from cds_service.domain.audit import AuditAction, AuditEvent
 from cds_service.domain.inbox import CredentialKind
 from cds_service.domain.intake import Door

@@ -16,7 +16,7 @@ from typing import Any
 import click
 
 from cds_service.cli_analyze import MODEL_ID
-from cds_service.cli_ehr import data_option, named_ehr, open_ledger
+from cds_service.cli_installation import data_option, named_ehr, open_ledger
 from cds_service.domain.binding import known_birth_date
 from cds_service.domain.routing import Route
 from cds_service.domain.rule import Line
