@@ -156,10 +156,17 @@ def _value(element: Resource) -> str:
     if "valueQuantity" in element:
         quantity = element["valueQuantity"]
         number, unit = quantity.get("value", ""), quantity.get("unit", "")
-        return f"{number:.2f}" if quantity.get("code") == "1" else f"{number} {unit}".strip()
+        return _ratio(number) if quantity.get("code") == "1" else f"{number} {unit}".strip()
     if "dataAbsentReason" in element:
         return words(element["dataAbsentReason"])
     return words(element.get("valueCodeableConcept")) or str(element.get("valueString", ""))
+
+
+def _ratio(number: float) -> str:
+    """Write a number without a unit in two digits; what is not quite 0 or 1 does not look so."""
+    if 0 < number < 0.005:
+        return "<0.01"
+    return ">0.99" if 0.995 <= number < 1 else f"{number:.2f}"
 
 
 def words(concept: Resource | None) -> str:

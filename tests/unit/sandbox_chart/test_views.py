@@ -88,6 +88,26 @@ def test_a_result_of_an_ai_carries_its_label_value_score_and_threshold() -> None
     assert view.is_from_ai and view.issued == "2 Jan 2026, 09:12"
 
 
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (0, "0.00"),
+        (0.004, "<0.01"),
+        (0.005, "0.01"),
+        (0.994, "0.99"),
+        (0.9951, ">0.99"),
+        (1, "1.00"),
+    ],
+)
+def test_a_number_that_is_not_quite_0_or_1_is_not_shown_as_one(value: float, shown: str) -> None:
+    quantity = {"value": value, "code": "1"}
+    component = {"code": {"text": "Probability"}, "valueQuantity": quantity}
+
+    (view,) = result_views([], [an_observation("o1", component=[component])])
+
+    assert view.details == (f"Probability {shown}",)
+
+
 def test_a_report_stands_over_its_own_observations() -> None:
     report = {
         "resourceType": "DiagnosticReport",
