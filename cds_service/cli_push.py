@@ -143,7 +143,7 @@ def dimse(
             address_of(bind),
             _ae_title(aet),
             tuple(map(caller_of, callers)),
-            tls=_tls(tls_certificate, tls_key, tls_clients),
+            tls=server_tls(tls_certificate, tls_key, tls_clients),
             associations=associations,
         )
     except OSError as error:
@@ -175,11 +175,16 @@ def caller_of(text: str) -> "Caller":
     """Return who may call; raise SettingsInvalid."""
     from cds_service.adapters.dimse.listener import Caller
 
-    title, _, network = text.rpartition("@")
+    title, at, network = text.rpartition("@")
     try:
+        if not at:
+            raise ValueError(text)
         return Caller(_ae_title(title), str(ip_network(network)))
     except ValueError:
-        raise SettingsInvalid(f"--from is {text!r}: it must be AET@ADDRESS.") from None
+        raise SettingsInvalid(
+            f"--from is {text!r}: it must be AET@ADDRESS or AET@NETWORK,"
+            " such as PACS@10.1.2.3 or PACS@10.1.2.0/24."
+        ) from None
 
 
 def _ae_title(text: str) -> str:
@@ -189,20 +194,29 @@ def _ae_title(text: str) -> str:
     return title
 
 
-def _tls(certificate: Path | None, key: Path | None, clients: Path | None) -> ssl.SSLContext | None:
+def server_tls(
+    certificate: Path | None, key: Path | None, clients: Path | None
+) -> ssl.SSLContext | None:
+    """Return how TLS is spoken, None for not at all; raise SettingsInvalid.
+
+    clients   certificates that callers show, whoever issued them, or their authorities'
+    """
     if certificate is None or key is None:
         if certificate or key or clients:
             raise SettingsInvalid("TLS needs both --tls-certificate and --tls-key.")
         return None
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
+    asked = "--tls-certificate and --tls-key are no certificate (PEM) and its key"
     try:
         context.load_cert_chain(certificate, key)
         if clients is not None:
+            asked = "--tls-clients holds no certificates (PEM)"
             context.load_verify_locations(clients)
+            context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # also one without its issuer
             context.verify_mode = ssl.CERT_REQUIRED
-    except (OSError, ssl.SSLError):
-        raise SettingsInvalid("A file of the --tls options cannot be used.") from None
+    except OSError:  # a file that cannot be read, or TLS's own error
+        raise SettingsInvalid(f"{asked}, or cannot be read.") from None
     return context
 
 

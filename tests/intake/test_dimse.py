@@ -32,6 +32,7 @@ from cds_service.adapters.dimse import messages
 from cds_service.adapters.dimse.connection import PDU_BYTES
 from cds_service.adapters.dimse.listener import Caller
 from cds_service.adapters.ledger import upgrade
+from cds_service.cli_push import server_tls
 from cds_service.domain.inbox import Failure, Quota
 from cds_service.domain.refusal import Refusal
 from cds_service.intake.inbox import Inbox
@@ -457,36 +458,36 @@ def test_a_pdu_that_drips_is_given_up(inbox: Inbox) -> None:
 
 @pytest.fixture(scope="module")
 def authority(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a self-signed certificate and its key."""
+    """A folder with an authority's certificate and key, and those of an archive that it issued."""
     if shutil.which("openssl") is None:
         pytest.skip("openssl is not installed")
     folder = tmp_path_factory.mktemp("tls")
-    subprocess.run(
-        [
-            *("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"),
-            *("-keyout", str(folder / "key.pem"), "-out", str(folder / "cert.pem")),
-            *("-subj", "/CN=localhost"),
-        ],
-        check=True,
-        capture_output=True,
-    )
+    issuer = ("-CA", str(folder / "cert.pem"), "-CAkey", str(folder / "key.pem"))
+    for prefix, name, issued in (("", "localhost", ()), ("archive-", "archive", issuer)):
+        subprocess.run(
+            [
+                *("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"),
+                *("-keyout", str(folder / f"{prefix}key.pem")),
+                *("-out", str(folder / f"{prefix}cert.pem"), "-subj", f"/CN={name}", *issued),
+            ],
+            check=True,
+            capture_output=True,
+        )
     return folder
 
 
-def server_context(authority: Path) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(authority / "cert.pem", authority / "key.pem")
-    context.load_verify_locations(authority / "cert.pem")
-    context.verify_mode = ssl.CERT_REQUIRED
+def server_context(authority: Path, clients: str = "cert.pem") -> ssl.SSLContext:
+    context = server_tls(authority / "cert.pem", authority / "key.pem", authority / clients)
+    assert context is not None
     return context
 
 
-def client_context(authority: Path, *, shows: bool) -> ssl.SSLContext:
+def client_context(authority: Path, *, shows: bool, prefix: str = "") -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.load_verify_locations(authority / "cert.pem")
     if shows:
-        context.load_cert_chain(authority / "cert.pem", authority / "key.pem")
+        context.load_cert_chain(authority / f"{prefix}cert.pem", authority / f"{prefix}key.pem")
     return context
 
 
@@ -499,6 +500,23 @@ def test_over_tls_a_film_is_taken_from_a_client_that_shows_its_certificate(
         association.release()
 
         assert status == 0x0000 and len(kept(folder)) == 1
+
+
+@pytest.mark.parametrize("clients", ["cert.pem", "archive-cert.pem"])
+def test_over_tls_a_client_is_known_by_its_authority_or_by_its_certificate_alone(
+    inbox: Inbox, authority: Path, clients: str
+) -> None:
+    with listening(inbox, tls=server_context(authority, clients)) as door:
+        association = door.call(tls=client_context(authority, shows=True, prefix="archive-"))
+        assert association.is_established
+        association.release()
+
+
+def test_over_tls_the_certificate_of_another_of_the_same_authority_is_not_enough(
+    inbox: Inbox, authority: Path
+) -> None:
+    with listening(inbox, tls=server_context(authority, "archive-cert.pem")) as door:
+        assert not door.call(tls=client_context(authority, shows=True)).is_established
 
 
 def test_over_tls_nobody_else_is_heard_and_a_silent_one_keeps_nobody_waiting(

@@ -110,10 +110,11 @@ def test_an_interface_is_named_by_its_address(bind: str, address: tuple[str, int
 
 
 @pytest.mark.parametrize(
-    "text", ["PACS", "PACS@", "@10.1.2.3", "PACS@host", f"{'A' * 17}@10.1.2.3"]
+    "text",
+    ["PACS", "PACS@", "@10.1.2.3", "PACS@host", "PACS@10.1.2.3/8", f"{'A' * 17}@10.1.2.3"],
 )
 def test_a_caller_is_a_title_and_an_address(text: str) -> None:
-    with pytest.raises(SettingsInvalid):
+    with pytest.raises(SettingsInvalid, match=r"AET@NETWORK|is no AE title"):
         caller_of(text)
 
 
@@ -129,7 +130,7 @@ def test_a_caller_is_at_its_own_addresses_only() -> None:
     ("options", "sentence"),
     [
         (["--tls-key", "k.pem"], "TLS needs both"),
-        (["--tls-certificate", "c.pem", "--tls-key", "k.pem"], "cannot be used"),
+        (["--tls-certificate", "c.pem", "--tls-key", "k.pem"], "--tls-certificate and --tls-key"),
     ],
 )
 def test_tls_that_cannot_be_had_stops_the_start(
