@@ -1,6 +1,7 @@
 """A frame as the viewer gets it: 16 bit values, and how to show and to measure them.
 
-Source: DICOM PS3.3 C.11.1 (slope and intercept), C.11.2 (a window for display), 10.7.1.3 (spacing).
+Source: DICOM PS3.3 C.11.1 (slope and intercept), C.11.2 (a window for display), 10.7.1.3 (spacing),
+C.7.6.1.1.1 (orientation).
 """
 
 import json
@@ -9,6 +10,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from cds_service.domain.orientation import Orientation, edges_of
 
 WINDOW_PERCENTILES = (0.5, 99.5)
 HIGHEST = 0xFFFF
@@ -25,6 +28,7 @@ class Frame:
     window: tuple[float, float]  # stored values that are shown black and white
     spacing_mm: tuple[float, float] | None = None  # between rows, between columns
     frames: int = 1  # of the object that it is one of
+    orientation: Orientation | None = None
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -41,6 +45,7 @@ class Frame:
             "photometric": "MONOCHROME2",
             "spacing_mm": self.spacing_mm and list(self.spacing_mm),
             "frames": self.frames,
+            "edges": self.orientation and edges_of(self.orientation),
         }
 
     @property
@@ -50,7 +55,10 @@ class Frame:
 
 
 def frame_of(
-    values: NDArray[np.float32], spacing_mm: tuple[float, float] | None, frames: int = 1
+    values: NDArray[np.float32],
+    spacing_mm: tuple[float, float] | None,
+    frames: int = 1,
+    orientation: Orientation | None = None,
 ) -> Frame:
     """Put modality values into 16 bits; whole numbers in a range of 65,535 lose nothing.
 
@@ -60,7 +68,7 @@ def frame_of(
     is_whole = high - low <= HIGHEST and bool((values == np.rint(values)).all())
     slope = 1.0 if is_whole else max(high - low, 1e-6) / HIGHEST
     stored = np.rint((values - np.float32(low)) / np.float32(slope)).astype(np.uint16)
-    return Frame(stored, slope, low, _window(stored), spacing_mm, frames)
+    return Frame(stored, slope, low, _window(stored), spacing_mm, frames, orientation)
 
 
 def packed(frame: Frame) -> bytes:
@@ -69,7 +77,7 @@ def packed(frame: Frame) -> bytes:
 
 
 def unpacked(data: bytes) -> Frame:
-    """Read what `packed` made."""
+    """Read what `packed` made, an earlier release's too: that had no edges."""
     line, _, raw = data.partition(b"\n")
     facts = json.loads(line)
     shape = (facts["rows"], facts["columns"])
@@ -77,7 +85,9 @@ def unpacked(data: bytes) -> Frame:
     spacing = facts["spacing_mm"] and (facts["spacing_mm"][0], facts["spacing_mm"][1])
     low, high = facts["window"]
     slope, intercept = facts["slope"], facts["intercept"]
-    return Frame(stored, slope, intercept, (low, high), spacing, facts["frames"])
+    edges = facts.get("edges")
+    orientation = edges and (edges["right"], edges["bottom"])
+    return Frame(stored, slope, intercept, (low, high), spacing, facts["frames"], orientation)
 
 
 def _window(stored: NDArray[np.uint16]) -> tuple[float, float]:

@@ -94,7 +94,7 @@ def frame_in(launch: OpenLaunch, result: Result, place: Place) -> Frame:
         values = launch.house.read_pixels(instance, place.frame)
         if _is_negative(result, place):
             values = np.float32(values.min() + values.max()) - values
-        frame = frame_of(values, header.spacing_mm, header.frames)
+        frame = frame_of(values, header.spacing_mm, header.frames, header.orientation)
     cache.put(result.id, name, packed(frame))
     if header.frames > 1:  # paging must not fetch all of them for each
         cache.put(result.id, place.sop_uid, instance)

@@ -59,11 +59,12 @@ def panel(launch: OpenLaunch, result_id: str, code: str) -> Response:
 def image_size(launch: OpenLaunch, result_id: str, code: str) -> Response:
     """Say how large the finding's image is, in its pixels and, where it states that, in mm.
 
-    `smallest` is how many pixels wide and high a marked place must be.
+    `edges` is which part of the patient lies towards each edge, where it states that; `smallest` is
+    how many pixels wide and high a marked place must be.
     """
     result, finding = launch.finding(result_id, code)
     facts = frame_in(launch, result, place_of(finding)).facts
-    size = {name: facts[name] for name in ("columns", "rows", "spacing_mm")}
+    size = {name: facts[name] for name in ("columns", "rows", "spacing_mm", "edges")}
     return jsonify(size | {"smallest": smallest_side(facts["rows"], facts["columns"])})
 
 

@@ -22,6 +22,7 @@ from pydicom.valuerep import PersonName
 
 from cds_service.adapters.dicom_dates import day_in
 from cds_service.adapters.functional_groups import of_frame
+from cds_service.adapters.orientation import stated_orientation
 from cds_service.adapters.routed_elements import routed_elements
 from cds_service.domain.guards import age_in_days
 from cds_service.domain.study import InstanceHeader
@@ -173,6 +174,7 @@ def _header(dataset: Dataset) -> InstanceHeader:
         series_number=_number(dataset, "SeriesNumber", 0),
         instance_number=_number(dataset, "InstanceNumber", 0),
         spacing_mm=_spacing(dataset),
+        orientation=stated_orientation(dataset),
         elements=routed_elements(dataset),
     )
 

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 
+from cds_service.domain.orientation import Orientation
+
 LONG_AGO = datetime.min.replace(tzinfo=UTC)  # of what no date is stated, when the newest is sought
 
 
@@ -115,6 +117,7 @@ class InstanceHeader:
     series_number: int = 0
     instance_number: int = 0  # place in its series
     spacing_mm: tuple[float, float] | None = None  # between rows, between columns
+    orientation: Orientation | None = None
     elements: Mapping[str, str | float] = field(default_factory=dict, hash=False, repr=False)
 
 

@@ -124,11 +124,22 @@ def test_an_image_is_shown_with_the_polarity_in_which_it_was_analysed(
 
 
 def test_a_packed_frame_is_the_frame() -> None:
-    frame = frame_of(a_picture().astype(np.float32), (0.2, 0.1), 12)
+    frame = frame_of(a_picture().astype(np.float32), (0.2, 0.1), 12, ("LF", "PH"))
 
     again = unpacked(packed(frame))
 
     assert again.facts == frame.facts and (again.stored == frame.stored).all()
+    assert again.orientation == ("LF", "PH")
+
+
+def test_a_frame_that_an_earlier_release_packed_is_shown_without_letters() -> None:
+    line, _, raw = packed(frame_of(a_picture().astype(np.float32), None)).partition(b"\n")
+    facts = json.loads(line)
+    del facts["edges"]
+
+    again = unpacked(json.dumps(facts).encode() + b"\n" + raw)
+
+    assert again.orientation is None and (again.stored == a_picture() - a_picture().min()).all()
 
 
 # --- the routes -------------------------------------------------------------------------------
@@ -147,6 +158,34 @@ def test_the_viewer_gets_the_stored_values_and_how_to_show_them(
     assert (values_in(answer) == ramp).all()
     assert listed["findings"] == {"233604007": 0}
     assert answer.headers["Cache-Control"] == "no-store"
+
+
+@pytest.mark.parametrize(
+    ("stated", "edges"),
+    [
+        (["L", "F"], {"left": "R", "right": "L", "top": "H", "bottom": "F"}),
+        (["R", "F"], {"left": "L", "right": "R", "top": "H", "bottom": "F"}),
+        (["X", "F"], None),
+        (None, None),
+    ],
+)
+def test_the_viewer_is_told_which_side_of_the_patient_is_where_as_the_header_states_it(
+    stated: list[str] | None,
+    edges: dict[str, str] | None,
+    house: House,
+    browser: Browser,
+    opened: str,
+) -> None:
+    film = as_file(a_film(PatientOrientation=stated))
+    house.swap(archive=FakeArchive({STUDY_UID: [film]}))
+    house.keep(a_seen_result(film))
+
+    fresh, kept = (browser.get(f"{opened}r/r-1/i/0/frame") for _ in range(2))
+
+    for answer in (fresh, kept):
+        assert json.loads(answer.headers["Sightline-Frame"])["edges"] == edges
+    told = browser.get(f"{opened}r/r-1/233604007/review/image").json
+    assert told is not None and told["edges"] == edges
 
 
 def test_a_dark_is_bright_film_arrives_bright_is_bright(

@@ -198,7 +198,7 @@ def test_the_part_alone_answers_a_script(opened: Opened) -> None:
 
 def test_the_image_s_size_is_told(opened: Opened) -> None:
     size = opened.browser.get(f"{opened.action}/image").json
-    assert size == {"columns": 48, "rows": 64, "spacing_mm": None, "smallest": 2}
+    assert size == {"columns": 48, "rows": 64, "spacing_mm": None, "edges": None, "smallest": 2}
 
 
 def test_a_finding_that_is_not_there_has_no_place(
@@ -392,4 +392,5 @@ def test_a_large_image_s_place_is_told_in_its_own_pixels(
     opened = Opened(house, browser, browser.open(tenant.fhir_base, launch_of()))
 
     size = opened.browser.get(f"{opened.action}/image").json
-    assert size == {"columns": 1800, "rows": 2100, "spacing_mm": None, "smallest": 10}
+    expected = {"columns": 1800, "rows": 2100, "spacing_mm": None, "edges": None, "smallest": 10}
+    assert size == expected
