@@ -41,6 +41,16 @@ class Waiting:
     due_at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """The jobs of one EHR and priority that nobody works on."""
+
+    tenant_id: str
+    priority: Priority
+    jobs: int
+    oldest: timedelta  # for how long the one that has waited longest has done so
+
+
 def in_turn(
     line: Iterable[Waiting], served: Mapping[str, datetime], now: datetime
 ) -> list[Waiting]:

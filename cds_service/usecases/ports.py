@@ -5,7 +5,7 @@ Every port has one fake in tests/fakes/; the same contract test runs on both.
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 from cds_service.domain.accession import IndexedStudy
@@ -19,7 +19,7 @@ from cds_service.domain.hook import FhirAuthorization
 from cds_service.domain.instance_digest import instance_digest
 from cds_service.domain.intake import Bell, Door, Heard
 from cds_service.domain.job import Job, JobStep, Lease, Wait
-from cds_service.domain.line import Priority
+from cds_service.domain.line import Backlog, Priority
 from cds_service.domain.publication import Publication
 from cds_service.domain.review import Review, ReviewWrite, WriteLease, WriteState
 from cds_service.domain.study import (
@@ -225,6 +225,19 @@ class OverdueJobs(Protocol):
 
     def unrung(self, job_ids: Sequence[str]) -> None:
         """Note that no worker heard of these: the next sweep returns them."""
+
+
+class WaitingJobs(Protocol):
+    """The open jobs that nobody works on, for whoever watches over the house.
+
+    A job waits since it last changed: since it was asked for, sent back, or left by its worker.
+    """
+
+    def waiting(self) -> list[Backlog]:
+        """Return how many wait of each EHR and priority, and since when the oldest does."""
+
+    def oldest_wait(self) -> timedelta | None:
+        """Return for how long the oldest has waited, None when none waits; cheap to ask."""
 
 
 class LostJobs(Protocol):

@@ -139,10 +139,15 @@ SCHEMAS: dict[str, Json] = {
         ),
     ),
     "Readiness": closed(
-        *("status", "ledger", "queue"),
+        *("status", "ledger", "queue", "oldest_waiting_s"),
         status={"enum": ["ready", "degraded", "unavailable"]},
         ledger={"enum": ["up", "away"]},
         queue={"enum": ["up", "away"]},
+        oldest_waiting_s={
+            "type": ["integer", "null"],
+            "minimum": 0,
+            "description": "For how long the oldest job has waited for a worker; null: none waits",
+        },
     ),
     "Resource": {
         "type": "object",

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import cast
 
 from flask import current_app
@@ -35,6 +36,7 @@ class Services:
     model_sheet: Callable[[str], ModelSheet | None]  # of the installed model with this FHIR id
     is_ledger_up: Callable[[], bool]
     is_queue_up: Callable[[], bool]
+    oldest_wait: Callable[[], timedelta | None]  # of a job that no worker has taken
     # For so many seconds the ledger may keep whoever asks waiting, then it is LedgerUnavailable.
     within: Callable[[float], AbstractContextManager[object]] = nullcontext
 

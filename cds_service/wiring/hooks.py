@@ -90,6 +90,7 @@ def hook_services(settings: Settings, house: House) -> Services:
         model_sheet=partial(sheet_by_fhir_id, house.shelf),
         is_ledger_up=lambda: _works(house.tenants.all),
         is_queue_up=lambda: _works(redis.ping),
+        oldest_wait=ledger.SqlWaitingJobs(house.engine).oldest_wait,
         within=ledger.within,
     )
 

@@ -66,6 +66,7 @@ class Ledger:
     tenants: Registrations
     jobs: JobTable
     lost_jobs: ports.LostJobs
+    waiting_jobs: ports.WaitingJobs
     results: ports.WorkerResults
     publications: ports.Publications
     reviews: ports.Reviews
@@ -88,6 +89,7 @@ def fake_ledger() -> Ledger:
         tenants=FakeTenants(),
         jobs=jobs,
         lost_jobs=jobs,
+        waiting_jobs=jobs,
         results=results,
         publications=FakePublications(jobs),
         reviews=reviews,
@@ -110,6 +112,7 @@ def sql_ledger(engine: Engine) -> Ledger:
         tenants=sql.SqlTenants(engine),
         jobs=sql.SqlJobs(engine, vault, lease_s=LEASE_S, attempts=ATTEMPTS, clock=clock),
         lost_jobs=sql.SqlLostJobs(engine),
+        waiting_jobs=sql.SqlWaitingJobs(engine, clock=clock),
         results=sql.SqlResults(engine, clock=clock),
         publications=sql.SqlPublications(engine, clock=clock),
         reviews=sql.SqlReviews(engine, vault, clock=clock),

@@ -99,6 +99,20 @@ def test_the_sweep_does_not_read_jobs_that_are_over(sqlite: Engine) -> None:
             assert not [row.detail for row in plan if row.detail == "SCAN job"], text
 
 
+def test_readiness_reads_only_open_jobs_and_these_in_the_order_of_an_index(sqlite: Engine) -> None:
+    ledger = sql_ledger(sqlite)
+
+    with recorded(sqlite) as statements:
+        ledger.waiting_jobs.oldest_wait()
+
+    [(text, values)] = statements
+    with sqlite.connect() as connection:
+        plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {text}", values).all()  # type: ignore[arg-type]
+    details = [row.detail for row in plan]
+    assert any("USING INDEX ix_job_state_created_at (state=?)" in one for one in details), details
+    assert not any("TEMP B-TREE" in one for one in details)
+
+
 def test_a_reader_does_not_wait_for_a_writer(sqlite: Engine) -> None:
     ledger = sql_ledger(sqlite)
 

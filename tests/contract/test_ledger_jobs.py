@@ -5,6 +5,7 @@ from datetime import timedelta
 import pytest
 
 from cds_service.domain.job import Job, JobState, JobStep, Lease, Wait
+from cds_service.domain.line import Backlog, Priority
 from cds_service.domain.publication import Publication, PublicationState
 from cds_service.errors import LeaseLost, NotFound
 from tests.builders import a_patient, a_result, a_study
@@ -478,3 +479,51 @@ def test_a_quarantined_job_is_not_opened_again_by_a_hook(ledger: Ledger) -> None
     again, made = ledger.jobs.open("key-1", a_study(), a_patient(), "model")
 
     assert not made and again.state is JobState.QUARANTINED
+
+
+def test_waiting_jobs_are_counted_by_ehr_and_priority_with_the_oldest(ledger: Ledger) -> None:
+    for key, tenant_id, priority in (
+        ("a1", "a", Priority.ASKED),
+        ("a2", "a", Priority.ASKED),
+        ("b1", "b", Priority.ROUTINE),
+        ("b2", "b", Priority.CRITICAL),
+    ):
+        study = a_study(tenant_id=tenant_id)
+        ledger.jobs.open(key, study, a_patient(), "model", priority=priority)
+        ledger.clock.advance(60)
+
+    assert ledger.waiting_jobs.waiting() == [
+        Backlog("b", Priority.CRITICAL, 1, timedelta(minutes=1)),
+        Backlog("a", Priority.ASKED, 2, timedelta(minutes=4)),
+        Backlog("b", Priority.ROUTINE, 1, timedelta(minutes=2)),
+    ]
+    assert ledger.waiting_jobs.oldest_wait() == timedelta(minutes=4)
+
+
+def test_a_job_that_is_held_or_over_does_not_wait(ledger: Ledger) -> None:
+    done, failed = held(ledger, "done"), held(ledger, "failed")
+    ledger.jobs.finish(done, ledger.results.save(a_result(), done).id)
+    ledger.jobs.give_up(failed, "ArchiveRefused", retry=False)
+    held(ledger, "held")
+
+    assert ledger.waiting_jobs.waiting() == []
+    assert ledger.waiting_jobs.oldest_wait() is None
+
+
+def test_a_job_whose_worker_died_waits_though_nobody_sweeps(ledger: Ledger) -> None:
+    held(ledger)
+    ledger.clock.advance(3600)
+
+    [backlog] = ledger.waiting_jobs.waiting()
+
+    assert (backlog.jobs, backlog.oldest) == (1, timedelta(hours=1))
+    assert ledger.waiting_jobs.oldest_wait() == timedelta(hours=1)
+
+
+def test_a_job_that_was_sent_back_waits_anew(ledger: Ledger) -> None:
+    lease = held(ledger)
+    ledger.clock.advance(LEASE_S - 1)
+    ledger.jobs.give_up(lease, "ArchiveFailed", retry=True)
+    ledger.clock.advance(5)
+
+    assert ledger.waiting_jobs.oldest_wait() == timedelta(seconds=5)

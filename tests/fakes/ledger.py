@@ -1,6 +1,6 @@
 """The ledger and the doorbell in memory, held to the same contract tests as the real ones."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from statistics import median
@@ -11,7 +11,7 @@ from cds_service.domain.card import Feedback, Outcome, ShownCard
 from cds_service.domain.finding import MOVED, Result
 from cds_service.domain.intake import Door
 from cds_service.domain.job import Job, JobState, JobStep, Lease, Wait, foresee
-from cds_service.domain.line import Priority, Waiting, in_turn
+from cds_service.domain.line import Backlog, Priority, Waiting, in_turn
 from cds_service.domain.publication import Publication
 from cds_service.domain.standing import standing_results
 from cds_service.domain.study import PatientFacts, StudyReference
@@ -121,7 +121,7 @@ class _Entry:
 
 
 class FakeJobs:
-    """Jobs, DispatchedJobs, JobLine, Leases and OverdueJobs."""
+    """Jobs, DispatchedJobs, JobLine, Leases, OverdueJobs, LostJobs and WaitingJobs."""
 
     def __init__(self, *, lease_s: int = 20, attempts: int = 3, clock: Clock | None = None) -> None:
         self._lease = timedelta(seconds=lease_s)
@@ -309,6 +309,24 @@ class FakeJobs:
     def unrung(self, job_ids: Sequence[str]) -> None:
         for job_id in job_ids:
             self._entry(job_id).rung_at = None
+
+    def waiting(self) -> list[Backlog]:
+        waits: dict[tuple[Priority, str], list[timedelta]] = {}
+        for job, wait in self._waits():
+            waits.setdefault((job.priority, job.study.tenant_id), []).append(wait)
+        return [
+            Backlog(tenant_id, priority, len(those), max(those))
+            for (priority, tenant_id), those in sorted(waits.items())
+        ]
+
+    def oldest_wait(self) -> timedelta | None:
+        return max((wait for _, wait in self._waits()), default=None)
+
+    def _waits(self) -> Iterator[tuple[Job, timedelta]]:
+        now = self._clock()
+        for entry in self._entries.values():
+            if entry.is_open and (entry.expires_at is None or entry.expires_at <= now):
+                yield entry.job, now - entry.job.updated_at
 
     def lost(self) -> list[Job]:
         newest = sorted(self.all, key=lambda job: job.updated_at, reverse=True)

@@ -98,5 +98,6 @@ def door() -> Iterator[FrontDoor]:
             model_sheet=lambda fhir_id: SHEET if fhir_id == "cxr-pneumonia-peds" else None,
             is_ledger_up=lambda: front.is_ledger_up,
             is_queue_up=lambda: front.is_queue_up,
+            oldest_wait=lambda: front.house.jobs.oldest_wait(),
         )
         yield front

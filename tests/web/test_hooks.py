@@ -11,7 +11,7 @@ import pytest
 from cds_service.domain.card import Outcome, ShownCard
 from cds_service.domain.hook import ORDER_SERVICE, Hook
 from cds_service.errors import EhrTimedOut, LedgerUnavailable
-from tests.builders import a_model
+from tests.builders import a_model, a_patient, a_study
 from tests.fakes.imaging import a_use
 from tests.unit.cards.builders import (
     PUBLIC_URL,
@@ -653,6 +653,16 @@ def test_health_says_what_is_away(door: FrontDoor) -> None:
 
     door.is_ledger_up = False
     assert door.client.get("/health/ready").status_code == 503
+
+
+def test_readiness_says_for_how_long_the_oldest_job_has_waited(door: FrontDoor) -> None:
+    assert door.client.get("/health/ready").json["oldest_waiting_s"] is None
+
+    door.house.jobs.open("key-1", a_study(), a_patient(), "model")
+    door.house.clock.advance(601.5)
+    stuck = door.client.get("/health/ready")
+
+    assert stuck.status_code == 200 and stuck.json["oldest_waiting_s"] == 601
 
 
 def test_the_fhir_endpoint_says_what_it_can_do_and_does_it(door: FrontDoor) -> None:

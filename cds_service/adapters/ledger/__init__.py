@@ -15,6 +15,7 @@ from cds_service.adapters.ledger.results import SqlPublications, SqlResults
 from cds_service.adapters.ledger.reviews import SqlReviews, SqlReviewWrites
 from cds_service.adapters.ledger.tenants import SqlTenants
 from cds_service.adapters.ledger.upgrade import check, upgrade
+from cds_service.adapters.ledger.waiting_jobs import SqlWaitingJobs
 from cds_service.adapters.ledger.worklist import SqlWorklist
 
 __all__ = [
@@ -34,6 +35,7 @@ __all__ = [
     "SqlReviewWrites",
     "SqlReviews",
     "SqlTenants",
+    "SqlWaitingJobs",
     "SqlWorklist",
     "check",
     "connect",

@@ -1,6 +1,7 @@
-"""`sightline jobs`: what an administrator types when an analysis was given up."""
+"""`sightline jobs`: what an administrator types when analyses wait or were given up."""
 
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -11,10 +12,12 @@ from cds_service.adapters.ledger import SqlJobs, SqlTenants, connect, schema, up
 from cds_service.adapters.vault import Vault
 from cds_service.cli import main
 from cds_service.domain.job import Job, JobState
+from cds_service.domain.line import Priority
 from tests.builders import a_patient, a_study, a_tenant
 from tests.fakes.ledger import FakeClock
 
 Run = Callable[..., Result]
+ASKED = Priority.ASKED
 
 
 @pytest.fixture
@@ -68,6 +71,43 @@ def test_an_archive_that_refused_is_told_with_what_to_do(run: Run, engine: sa.En
     shown = run("list").output
 
     assert "sightline archive credential" in shown and shown.count("ArchiveRefused") == 2
+
+
+def asked(engine: sa.Engine, key: str, *, waited_min: float, priority: Priority = ASKED) -> None:
+    then = datetime.now(UTC) - timedelta(minutes=waited_min)
+    jobs = SqlJobs(engine, Vault(b"k" * 32), clock=FakeClock(then))
+    jobs.open(key, a_study(tenant_id=a_tenant().id), a_patient(), "model", priority=priority)
+
+
+def test_what_waits_is_counted_by_ehr_and_priority_and_names_no_patient(
+    run: Run, engine: sa.Engine
+) -> None:
+    asked(engine, "key-1", waited_min=480)
+    asked(engine, "key-2", waited_min=120)
+    asked(engine, "key-3", waited_min=60, priority=Priority.CRITICAL)
+
+    result = run("waiting", "--older-than", "600")
+
+    critical, by_chart = result.output.splitlines()
+    assert critical.split()[:3] == ["critical", "1", "waiting"] and "General Hospital" in critical
+    assert by_chart.split()[:3] == ["asked", "2", "waiting"]
+    assert int(by_chart.split()[4]) >= 480
+    assert "p-1" not in result.output and result.exit_code == 0
+
+
+def test_a_job_that_waits_for_longer_than_it_may_gives_exit_code_1(
+    run: Run, engine: sa.Engine
+) -> None:
+    asked(engine, "key-1", waited_min=30)
+
+    assert run("waiting").exit_code == 1
+    assert run("waiting", "--older-than", "600").exit_code == 0
+
+
+def test_when_nothing_waits_it_says_so(run: Run, engine: sa.Engine) -> None:
+    result = run("waiting")
+
+    assert (result.output, result.exit_code) == ("No job waits.\n", 0)
 
 
 def test_without_lost_jobs_the_list_says_so(run: Run, engine: sa.Engine) -> None:
