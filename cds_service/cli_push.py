@@ -7,7 +7,6 @@ import os
 import signal
 import ssl
 import threading
-from datetime import UTC, datetime
 from hashlib import sha256
 from importlib.util import find_spec
 from ipaddress import ip_network
@@ -17,18 +16,16 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cds_service.cli_installation import data_option, name_option, named_ehr, open_ledger
-from cds_service.domain.audit import AuditAction, AuditEvent
+from cds_service.cli_installation import data_option, name_option, named_ehr, now, open_ledger
+from cds_service.domain.audit import AuditAction
 from cds_service.domain.inbox import CredentialKind
 from cds_service.domain.intake import Door
-from cds_service.domain.tenant import Tenant
 from cds_service.errors import RegistrationRefused, SettingsInvalid
 from cds_service.settings import Settings
 from cds_service.telemetry import configure_logging
+from cds_service.usecases.note_change import note_change
 
-if TYPE_CHECKING:  # SQLAlchemy and pynetdicom load only when a command runs
-    from sqlalchemy import Engine
-
+if TYPE_CHECKING:  # pynetdicom loads only when a command runs
     from cds_service.adapters.dimse.listener import Caller
 
 _AE_TITLE_LIMIT = 16  # characters; PS3.5 6.2, AE
@@ -48,14 +45,15 @@ def token(name: str, certificate: Path | None, revoke: bool, data: Path | None) 
 
     It is printed once; only its digest is kept.
     """
-    from cds_service.adapters.ledger import SqlPushCredentials, SqlTenants
+    from cds_service.adapters.ledger import SqlAuditLog, SqlPushCredentials, SqlTenants
 
     engine = open_ledger(data)
     tenant = named_ehr(name, SqlTenants(engine).all())
-    credentials = SqlPushCredentials(engine)
+    credentials, audit = SqlPushCredentials(engine), SqlAuditLog(engine)
     if revoke:
         count = credentials.remove_all(tenant.id)
-        _note(engine, AuditAction.PUSH_REVOKED, tenant, f"{count} credentials")
+        revoked = f"{count} credentials"
+        note_change(AuditAction.PUSH_REVOKED, tenant.id, revoked, audit=audit, clock=now)
         click.echo(f"{tenant.name}: {count} tokens and certificates are accepted no more.")
         return
     made = token_urlsafe(32) if certificate is None else None
@@ -65,7 +63,7 @@ def token(name: str, certificate: Path | None, revoke: bool, data: Path | None) 
         kind, digest = CredentialKind.TOKEN, sha256(made.encode()).hexdigest()
     if not credentials.add(tenant.id, kind, digest):
         raise RegistrationRefused("This certificate is registered already.")
-    _note(engine, AuditAction.PUSH_ALLOWED, tenant, kind.value)
+    note_change(AuditAction.PUSH_ALLOWED, tenant.id, kind.value, audit=audit, clock=now)
     click.echo(made or f"{tenant.name}: the certificate with the SHA-256 {digest} may push.")
     click.echo(f"Push to /dicom-web/{tenant.id}/studies below the service's address.", err=True)
 
@@ -230,18 +228,3 @@ def _fingerprint(certificate: Path | None) -> str:
     if digest is None:
         raise RegistrationRefused("The file of the certificate cannot be read, or it is not PEM.")
     return digest
-
-
-def _note(engine: "Engine", action: AuditAction, tenant: Tenant, detail: str) -> None:
-    from cds_service.adapters.ledger import SqlAuditLog
-
-    SqlAuditLog(engine).record(
-        AuditEvent(
-            action=action,
-            at=datetime.now(UTC),
-            tenant_id=tenant.id,
-            agent="administrator",
-            outcome="success",
-            detail=detail,
-        )
-    )
