@@ -22,10 +22,13 @@ from cds_service.domain.job import Job, JobStep, Lease
 from cds_service.domain.study import PatientFacts, SeriesReference, StudyReference
 from cds_service.domain.tenant import Tenant
 from cds_service.fhir.imaging_study import patient_in, studies_in
+from cds_service.sandbox import records
 from cds_service.sandbox.app import create_sandbox
 from cds_service.sandbox.config import SandboxConfig
 from cds_service.sandbox.parts import EXTENSION, Sandbox
-from cds_service.sandbox.seed import seed
+from cds_service.sandbox.patients import PatientRow
+from cds_service.sandbox.radiographs import Pictures, instances
+from cds_service.sandbox.seed import PICTURES, seed
 from cds_service.settings import Settings
 from cds_service.usecases.ports import (
     Archive,
@@ -54,6 +57,8 @@ class Hospital:
     redis: redis.Redis
     frames: str = ""  # the page at `a_chart`
     fhir_fails: Callable[[str], int | None] = lambda _path: None  # status that a path answers
+    # Of the EHR's site, with method and path: what was asked for is done, and nothing is sent yet.
+    before_answer: Callable[[str, str], None] = lambda _method, _path: None
 
     @property
     def a_chart(self) -> str:
@@ -70,6 +75,15 @@ class Hospital:
         """Return the address at which a user opens their worklist."""
         query = urlencode({"iss": self.tenant.fhir_base, "kind": "user"})
         return f"{self.base}/app/launch?{query}"
+
+    def admit(self, row: PatientRow, stored: Callable[[bytes], bytes] = bytes) -> None:
+        """Bring one more patient, with images and record; `stored` makes what the archive has."""
+        today = self.sandbox.config.now().date()
+        for study in row.studies:
+            for instance in instances(row, study, Pictures.in_folder(PICTURES), today):
+                self.sandbox.archive.store(stored(instance))
+        for resource in records.chart(row, self.sandbox.config, today):
+            self.sandbox.fhir.update(resource)
 
     def chart(self, patient: str) -> tuple[PatientFacts, list[StudyReference]]:
         """Return what the record says, as a hook reads it."""
@@ -230,6 +244,7 @@ def running_hospital(
         found = Hospital(base, settings, parts, service, wiring.workbench(settings), tenant, client)
         ehr.add_url_rule("/a-chart", view_func=lambda: found.frames)
         ehr.before_request(lambda: _failure(found.fhir_fails(request.path)))
+        ehr.after_request(lambda answer: _answered(found, answer))
         stack.enter_context(listening(ehr, chart_port))
         stack.enter_context(listening(service, service_port))
         yield found
@@ -237,6 +252,11 @@ def running_hospital(
 
 def _failure(status: int | None) -> Response | None:
     return None if status is None else Response(status=status)
+
+
+def _answered(hospital: Hospital, answer: Response) -> Response:
+    hospital.before_answer(request.method, request.path)
+    return answer
 
 
 def _tenant(config: SandboxConfig) -> Tenant:

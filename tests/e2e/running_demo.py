@@ -85,19 +85,13 @@ class Demo:
 
     def pids(self) -> set[int]:
         """Return the demo's process and all that descend from it."""
-        found = {self.child.process.pid}
-        parents = dict(_parents())
-        while True:
-            more = {pid for pid, parent in parents.items() if parent in found} - found
-            if not more:
-                return found
-            found |= more
+        return family(self.child.process.pid)
 
     @contextmanager
     def with_the_worker_held(self) -> Iterator[None]:
         """Stop the worker's processes where they are, and let them go on at the end."""
         [worker] = [
-            pid for pid in self.pids() if _arguments(pid)[-3:-1] == ["worker", "--processes"]
+            pid for pid in self.pids() if arguments(pid)[-3:-1] == ["worker", "--processes"]
         ]
         until(lambda: self._holds_between_writes(worker))
         try:
@@ -149,6 +143,14 @@ def until(condition: Callable[[], T | None]) -> T:
     return answer
 
 
+def family(pid: int) -> set[int]:
+    """Return a process and all that descend from it."""
+    found, parents = {pid}, dict(_parents())
+    while more := {child for child, parent in parents.items() if parent in found} - found:
+        found |= more
+    return found
+
+
 def is_alive(pid: int) -> bool:
     """Tell whether a process runs; one that ended and was not reaped does not."""
     return pid in dict(_parents())
@@ -167,7 +169,8 @@ def _parents() -> Iterator[tuple[int, int]]:
                 yield int(entry.name), int(parent)
 
 
-def _arguments(pid: int) -> list[str]:
+def arguments(pid: int) -> list[str]:
+    """Return what a process was started with; nothing when it has ended."""
     try:
         return Path(f"/proc/{pid}/cmdline").read_text().rstrip("\0").split("\0")
     except (FileNotFoundError, ProcessLookupError):

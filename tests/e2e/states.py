@@ -8,9 +8,6 @@ from playwright.sync_api import Page
 
 from cds_service.domain.job import JobStep
 from cds_service.sandbox.patients import PatientRow, Person, Picture, StudyRow
-from cds_service.sandbox.radiographs import Pictures, instances
-from cds_service.sandbox.records import chart
-from cds_service.sandbox.seed import PICTURES
 from tests.e2e.hospital import Grave, Hospital, Unsure, WithDamage
 
 Open = Callable[[Hospital, Page], None]
@@ -156,13 +153,7 @@ def _admit(hospital: Hospital, patient: str, number: int, days_ago: tuple[int, .
         for days in days_ago
     )
     row = PatientRow(patient, person, "Cough", "one more", films)
-    config, sandbox = hospital.sandbox.config, hospital.sandbox
-    today = config.now().date()
-    for film in films:
-        for instance in instances(row, film, Pictures.in_folder(PICTURES), today):
-            sandbox.archive.store(instance)
-    for resource in chart(row, config, today):
-        sandbox.fhir.update(resource)
+    hospital.admit(row)
 
 
 def _go(page: Page, address: str) -> None:
