@@ -1,5 +1,6 @@
 """What a worker process and its supervisor are built of."""
 
+import logging
 from collections.abc import Callable, Iterator
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING
@@ -10,10 +11,13 @@ from cds_service.adapters.ehr_writer import FhirWriter
 from cds_service.adapters.inbox_archive import InboxFirst
 from cds_service.adapters.model_shelf import ModelShelf, identity_of
 from cds_service.adapters.queue import (
+    SESSION_TIMEOUT_S,
     RingWorker,
+    redis_client,
     ring_worker,
     worker_redis_client,
 )
+from cds_service.adapters.redis_keeping import unkept
 from cds_service.domain.finding import ModelIdentity
 from cds_service.settings import Settings
 from cds_service.usecases.ports import Budget, OverdueJobs
@@ -39,6 +43,8 @@ from cds_service.wiring.house import clock, new_id, open_house
 from cds_service.wiring.images import archive
 from cds_service.wiring.intake import inbox_archive
 
+log = logging.getLogger(__name__)
+
 MODELS_IN_MEMORY = 8  # of one worker process, with their sessions
 
 
@@ -48,6 +54,18 @@ def sweep(settings: Settings) -> Callable[[], int]:
     doorbell = open_doorbell(settings)
     waiting: tuple[OverdueJobs, ...] = (house.jobs, ledger.SqlReviewWrites(house.engine))
     return lambda: sum(sweep_jobs(overdue=overdue, doorbell=doorbell) for overdue in waiting)
+
+
+def warn_of_redis(settings: Settings) -> None:
+    """Log one warning when the queue's Redis may lose keys, as far as it tells."""
+    with redis_client(settings.redis_url, timeout_s=SESSION_TIMEOUT_S) as redis:
+        found = unkept(redis)
+    if found:
+        log.warning(
+            "Redis may lose launches and rings: %s (appendonly yes and maxmemory-policy noeviction "
+            "keep them)",
+            ", ".join(f"{name} is {value}" for name, value in found.items()),
+        )
 
 
 def plan_workers(settings: Settings) -> WorkerPlan:
