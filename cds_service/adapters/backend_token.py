@@ -106,7 +106,8 @@ class BackendTokens:
             answer = self._post(tenant, sign, url, scopes, until)
             if answer.get("error") != "invalid_scope":
                 return token_in(answer, " ".join(scopes), self._clock())
-        raise EhrRefused("The EHR grants none of the scopes that Sightline asks for.")
+        asked = " ".join(self._scopes)
+        raise EhrRefused(f"The EHR grants Sightline's client none of these scopes: {asked}.")
 
     def _discover(self, tenant: Tenant, account: _Account, until: float) -> Mapping[str, Any]:
         now = self._clock()

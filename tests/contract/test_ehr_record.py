@@ -379,6 +379,13 @@ def test_an_ehr_where_we_are_no_client_gives_no_token(real: Real) -> None:
     assert real.tokens.token(a_tenant(client_id=None)) is None
 
 
+def test_an_administrator_is_told_which_scopes_the_ehr_does_not_grant(real: Real) -> None:
+    real.server.token_answer = (400, b'{"error":"invalid_scope"}')
+
+    with pytest.raises(EhrRefused, match=r"none of these scopes: system/Patient\.rs .*\.$"):
+        real.read()
+
+
 @pytest.mark.parametrize(
     ("status", "body", "error"),
     [
