@@ -34,6 +34,13 @@ class InboxArchive:
         """Return how many instances of the study were pushed; 0 unless bound to its patient."""
         return len(self._digests(tenant, study))
 
+    def is_whole(self, tenant: Tenant, study: StudyReference) -> bool:
+        """Tell whether the file of every instance that was noted is there.
+
+        A process that is killed between the two leaves a note alone.
+        """
+        return all(self._files.has(tenant.id, one) for one in self._digests(tenant, study))
+
     def instances(self, tenant: Tenant, study: StudyReference, budget: Budget) -> Iterator[bytes]:
         """Yield each instance once; raise StudyIncomplete, StudyTooLarge."""
         digests = self._digests(tenant, study)
@@ -78,7 +85,7 @@ class InboxFirst:
     """The inbox for what was pushed, the archive for everything else.
 
     What was pushed in part, as the EHR counts, is the archive's where there is one: the rest came
-    after the first part was analysed and erased, or was refused.
+    after the first part was analysed and erased, was refused, or has lost its file.
     """
 
     def __init__(self, inbox: InboxArchive, archive: Archive) -> None:
@@ -101,5 +108,8 @@ class InboxFirst:
     def _of(self, tenant: Tenant, study: StudyReference) -> Archive:
         held = self._inbox.count(tenant, study)
         has_archive = bool(tenant.archives or study.archive_url)
-        is_partial = held < (study.instance_count or 0)
-        return self._archive if not held or (is_partial and has_archive) else self._inbox
+        if held and has_archive:
+            is_partial = held < (study.instance_count or 0)
+            is_here = not is_partial and self._inbox.is_whole(tenant, study)
+            return self._inbox if is_here else self._archive
+        return self._inbox if held else self._archive

@@ -59,6 +59,10 @@ class InboxFiles:
         except FileNotFoundError:
             return None
 
+    def has(self, tenant_id: str, digest: str) -> bool:
+        """Tell whether this file was kept and not removed."""
+        return (self._of(tenant_id) / digest).is_file()
+
     def remove(self, tenant_id: str, digest: str) -> None:
         """Erase a kept file; harmless when it is gone."""
         (self._of(tenant_id) / digest).unlink(missing_ok=True)

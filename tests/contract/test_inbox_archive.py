@@ -138,6 +138,24 @@ def test_a_file_that_is_gone_is_an_incomplete_study(engine: Engine, tmp_path: Pa
         list(an_archive(index, tmp_path / "inbox").instances(a_tenant(), a_study(), Budget()))
 
 
+def test_a_study_of_which_a_file_is_gone_is_the_archive_s_where_there_is_one(
+    engine: Engine, tmp_path: Path
+) -> None:
+    index = an_index(engine)
+    for film in FILMS[:2]:
+        push(an_inbox(engine, tmp_path / "inbox", index), film)
+    (held,) = index.quiet(timedelta(), timedelta())
+    index.bind(held, "p-1")
+    files_in(tmp_path / "inbox")[0].unlink()
+    elsewhere = FakeArchive({STUDY_UID: [b"of the real archive"]})
+    archive = InboxFirst(an_archive(index, tmp_path / "inbox"), elsewhere)
+    study = a_study(instance_count=None, archive_url=None)
+
+    assert list(archive.instances(a_tenant(), study, Budget())) == [b"of the real archive"]
+    with pytest.raises(StudyIncomplete):
+        list(archive.instances(a_tenant(archive_base=None), study, Budget()))
+
+
 def test_an_instance_that_was_not_pushed_is_incomplete(engine: Engine, tmp_path: Path) -> None:
     index = an_index(engine)
     push(an_inbox(engine, tmp_path, index), FILMS[0])
