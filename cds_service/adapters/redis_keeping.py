@@ -1,6 +1,6 @@
 """Whether the queue's Redis keeps what it has acknowledged, as far as it tells.
 
-Source: architecture "Redis + RQ is the doorbell" (a Redis without an append-only file lost 200 of
+Source: architecture "The ledger is SQL, Redis is a doorbell" (without a file on disk it lost 200 of
 200 jobs); Redis configuration, `appendonly` and `maxmemory-policy`.
 """
 
