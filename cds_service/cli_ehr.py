@@ -209,6 +209,7 @@ def _rows(tenant: Tenant) -> list[tuple[str, str]]:
         ("drafts", "used and labelled" if tenant.shows_drafts else "not used"),
         ("running cards", _yes(tenant.shows_running)),
         ("negative cards", _yes(tenant.shows_negative)),
+        ("mismatch cards", _yes(tenant.shows_mismatch)),
         ("own reads", _yes(tenant.backend_services)),
     ]
 

@@ -177,6 +177,12 @@ _OPTIONS = (
         help='A card for "found no signs" (default: no).',
     ),
     click.option(
+        "--mismatch-cards/--no-mismatch-cards",
+        "shows_mismatch",
+        default=None,
+        help="A card for images that were not this patient's (default: yes).",
+    ),
+    click.option(
         "--own-reads/--no-own-reads",
         "backend_services",
         default=None,

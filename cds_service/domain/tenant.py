@@ -68,6 +68,7 @@ class Tenant:
     backend_services: bool = True  # may read with our own token when a hook brings none
     shows_running: bool = True  # "analysis running" cards
     shows_negative: bool = False  # "found no signs" cards
+    shows_mismatch: bool = True  # cards about images that are not this patient's
     # Each names a type of fhirUser, or one user: "Practitioner", "PractitionerRole/7".
     app_users: tuple[str, ...] = CLINICIANS  # for whom the app opens
     reviewers: tuple[str, ...] = CLINICIANS  # who of the clinicians may review

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from cds_service.domain.alert import AlertPolicies, Standing, is_held_back, standing
+from cds_service.domain.binding import MISMATCH_CODES
 from cds_service.domain.card import Card, Indicator
 from cds_service.domain.finding import AnalysisStatus, Finding
 from cds_service.domain.hook import Hook, HookCall
@@ -115,7 +116,10 @@ def _has_words(known: Known, finding: Finding | None, tenant: Tenant) -> bool:
             return False  # its result was erased
         return tenant.shows_running or state is not JobState.OPEN
     if finding is None:
-        return known.result.analysis.status is AnalysisStatus.NOT_ANALYSED
+        analysis = known.result.analysis
+        is_mismatch = analysis.reason is not None and analysis.reason.code in MISMATCH_CODES
+        is_wanted = tenant.shows_mismatch or not is_mismatch
+        return is_wanted and analysis.status is AnalysisStatus.NOT_ANALYSED
     return finding.present is not False or tenant.shows_negative
 
 

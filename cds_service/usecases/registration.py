@@ -72,6 +72,7 @@ class Registration:
     shows_drafts: bool = False
     shows_running: bool = True
     shows_negative: bool = False
+    shows_mismatch: bool = True
     backend_services: bool = True
 
 
@@ -114,6 +115,7 @@ def described(registration: Registration) -> dict[str, Any]:
         shows_drafts=registration.shows_drafts,
         shows_running=registration.shows_running,
         shows_negative=registration.shows_negative,
+        shows_mismatch=registration.shows_mismatch,
         backend_services=registration.backend_services,
     )
 

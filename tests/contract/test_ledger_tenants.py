@@ -29,6 +29,7 @@ def test_a_tenant_is_returned_as_it_was_added(ledger: Ledger) -> None:
         dialect=DialectName.ORACLE,
         backend_services=False,
         shows_negative=True,
+        shows_mismatch=False,
         app_users=("Practitioner", "Patient"),
         reviewers=("PractitionerRole/7",),
         critical_limit_min=15,

@@ -68,6 +68,7 @@ tenant = sa.Table(
     sa.Column("backend_services", sa.Boolean, nullable=False),
     sa.Column("shows_running", sa.Boolean, nullable=False),
     sa.Column("shows_negative", sa.Boolean, nullable=False),
+    sa.Column("shows_mismatch", sa.Boolean, nullable=False),
     sa.Column("app_users", sa.JSON, nullable=False),
     sa.Column("reviewers", sa.JSON, nullable=False),
     sa.Column("language", sa.String),

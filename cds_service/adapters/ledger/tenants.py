@@ -177,6 +177,7 @@ def _tenant(row: Row[tuple[object, ...]]) -> Tenant:
         backend_services=row.backend_services,
         shows_running=row.shows_running,
         shows_negative=row.shows_negative,
+        shows_mismatch=row.shows_mismatch,
         app_users=tuple(row.app_users),
         reviewers=tuple(row.reviewers),
         critical_limit_min=row.critical_limit_min,

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from cds_service.domain.audit import AuditAction
+from cds_service.domain.binding import MISMATCH_CODES
 from cds_service.domain.card import Card
 from cds_service.domain.finding import AnalysisStatus, Reason
 from cds_service.domain.hook import FhirAuthorization, HookCall, Prefetch, PrefetchState
@@ -16,7 +17,15 @@ from cds_service.domain.tenant import Tenant
 from cds_service.errors import EhrBusy, EhrRefused, EhrTimedOut, PrefetchUnavailable
 from cds_service.usecases.answer_hook import answer_hook
 from cds_service.usecases.wants_analysis import RETRY_MISMATCH_AFTER
-from tests.builders import a_finding, a_model, a_patient, a_study, a_tenant, an_analysis
+from tests.builders import (
+    a_finding,
+    a_model,
+    a_patient,
+    a_study,
+    a_tenant,
+    an_analysis,
+    not_analysed,
+)
 from tests.fakes.neighbours import GOOD_TOKEN, hanging
 from tests.unit.cards.builders import (
     House,
@@ -101,6 +110,26 @@ def test_a_negative_is_shown_only_where_the_site_wants_it(a_house: MakeHouse) ->
     assert cards_of(house) == []
     (card,) = cards_of(house, tenant=a_tenant(shows_negative=True))
     assert "found no signs" in card.summary
+
+
+@pytest.mark.parametrize("code", sorted(MISMATCH_CODES))
+def test_a_site_may_keep_a_mix_up_out_of_its_charts(a_house: MakeHouse, code: str) -> None:
+    house = a_house()
+    know(house, analysis=not_analysed(code, "images could not be matched to this patient"))
+
+    (card,) = cards_of(house)
+
+    assert "could not be matched to this patient" in card.summary
+    assert cards_of(house, tenant=a_tenant(shows_mismatch=False)) == []
+
+
+def test_without_mismatch_cards_a_study_out_of_scope_is_spoken_of(a_house: MakeHouse) -> None:
+    house = a_house()
+    know(house, analysis=not_analysed("age", "made for children aged 1-5, this patient is 61"))
+
+    (card,) = cards_of(house, tenant=a_tenant(shows_mismatch=False))
+
+    assert "made for children" in card.summary
 
 
 def test_a_silent_queue_costs_nothing(a_house: MakeHouse) -> None:

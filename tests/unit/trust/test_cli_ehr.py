@@ -205,11 +205,11 @@ def test_a_change_or_a_registration_that_lacks_something_says_what(
 
 
 def test_site_policies_are_options_too(run: Run, data: Path) -> None:
-    run(*ADD, "--no-running-cards", "--negative-cards", "--no-own-reads")
+    run(*ADD, "--no-running-cards", "--negative-cards", "--no-own-reads", "--no-mismatch-cards")
 
     (tenant,) = SqlTenants(connect(f"sqlite:///{data / 'ledger.sqlite'}")).all()
     assert (tenant.shows_running, tenant.shows_negative) == (False, True)
-    assert not tenant.backend_services
+    assert not tenant.backend_services and not tenant.shows_mismatch
 
 
 def test_a_registration_is_audited(run: Run, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
