@@ -68,6 +68,10 @@ class Site:
     def state(self, patient: str) -> str:
         return str(self.job(patient)["state"])
 
+    def holder(self, patient: str) -> int:
+        """Return the process that has the patient's job, by its lease."""
+        return int(self.job(patient)["lease_owner"].split("-")[1])
+
     def observations(self, patient: str) -> list[dict[str, Any]]:
         return list(self.hospital.sandbox.fhir.search("Observation", {"patient": patient}))
 
@@ -75,6 +79,24 @@ class Site:
         """Return the worker processes that live."""
         ours = family(self.supervisor.process.pid)
         return {pid for pid in ours if "--multiprocessing-fork" in arguments(pid)}
+
+    def is_whole(self) -> bool:
+        """Tell whether every worker process lives and is ready."""
+        ready = self.said("worker ready") - self.said("ended with exit code")
+        return len(self.workers()) == ready == PROCESSES
+
+    @contextmanager
+    def with_the_workers_held(self) -> Iterator[None]:
+        """Stop the idle worker processes where they are, and let them go on at the end."""
+        until(self.is_whole)
+        workers = self.workers()
+        try:
+            for pid in workers:
+                os.kill(pid, signal.SIGSTOP)
+            yield
+        finally:
+            for pid in workers:
+                os.kill(pid, signal.SIGCONT)
 
     def said(self, words: str) -> int:
         """Count the lines of the workers' log that have these words."""
@@ -124,7 +146,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         supervisor = Child(command, folder / "worker.log", env)
         site = Site(hospital, supervisor)
         try:
-            supervisor.wait_until(lambda: site.said("worker ready") == PROCESSES)
+            supervisor.wait_until(site.is_whole)
             yield site
         finally:
             supervisor.stop()
@@ -145,7 +167,7 @@ def after_the_poison(site: Site) -> Site:
     line = (*GOOD[:5], POISON, *GOOD[5:])
     for patient in line:
         site.admit(patient, compressed if patient == POISON else bytes)
-    with holding(site, "GET", "/dicom-web/"):  # so that they all wait together
+    with site.with_the_workers_held():  # so that they all wait together
         for patient in line:
             site.open_chart(patient)
     until(lambda: not any(site.state(patient) == "open" for patient in line))
@@ -163,21 +185,22 @@ def test_a_worker_killed_in_mid_job_is_replaced_and_leaves_one_observation(
     site: Site, patient: str, method: str, path: str, written: int
 ) -> None:
     site.admit(patient)
+    until(site.is_whole)
+    before = site.workers()
     with holding(site, method, path) as held:
         site.open_chart(patient)
-        until(held.reached.is_set)
-        assert len(site.observations(patient)) == written
-        pid = int(site.job(patient)["lease_owner"].split("-")[1])
-        assert pid in site.workers()
+        assert held.reached.wait(WAIT_S)
 
+        pid = site.holder(patient)
         os.kill(pid, signal.SIGKILL)
         until(lambda: not is_alive(pid))
+        assert pid in before and len(site.observations(patient)) == written
 
     until(lambda: site.state(patient) == "done")
-    job, found = site.job(patient), site.observations(patient)
+    job = site.job(patient)
     assert (job["crashes"], job["attempts"]) == (1, 2)
-    assert len(found) == 1
-    until(lambda: len(site.workers()) == PROCESSES)
+    assert len(site.observations(patient)) == 1
+    until(site.is_whole)
     assert site.said(f"worker {pid} ended with exit code -9") == 1
 
 
@@ -201,7 +224,7 @@ def test_the_poisonous_one_is_quarantined_after_two_dead_workers(after_the_poiso
 
 def test_the_pool_has_its_processes_again_and_goes_on(after_the_poison: Site) -> None:
     site = after_the_poison
-    until(lambda: len(site.workers()) == PROCESSES)
+    until(site.is_whole)
 
     site.admit("h-later")
     site.open_chart("h-later")
