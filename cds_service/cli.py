@@ -13,6 +13,7 @@ from cds_service.cli_analyze import analyze
 from cds_service.cli_archive import archive
 from cds_service.cli_codecs import codecs
 from cds_service.cli_ehr import ehr
+from cds_service.cli_ehr_check import check
 from cds_service.cli_intake import intake
 from cds_service.cli_jobs import jobs
 from cds_service.cli_keys import keys
@@ -140,6 +141,7 @@ def upgrade() -> None:
 
 
 ehr.add_command(alerts)
+ehr.add_command(check)
 intake.add_command(token)
 main.add_command(analyze)
 main.add_command(archive)

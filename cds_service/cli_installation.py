@@ -12,7 +12,7 @@ import click
 
 from cds_service.domain.tenant import Tenant
 from cds_service.errors import NotFound, SettingsInvalid
-from cds_service.settings import Settings
+from cds_service.settings import SIGNING_KEYS, Settings
 
 if TYPE_CHECKING:  # SQLAlchemy loads only when a command runs
     from sqlalchemy import Engine
@@ -51,6 +51,15 @@ def open_ledger(data: Path | None) -> "Engine":
     engine = connect(_settings().database_url if data is None else _sqlite(data))
     check(engine)
     return engine
+
+
+def reading_settings(data: Path | None) -> Settings:
+    """Return the settings, or for a folder those that reading needs: nobody is rung or answered."""
+    if data is None:
+        return _settings()
+    nobody, ledger = "http://127.0.0.1", f"sqlite:///{data / LEDGER}"
+    keys = data / MASTER_KEY, data / SIGNING_KEYS
+    return Settings(nobody, data, ledger, "redis://127.0.0.1:0", *keys, data / "inbox")
 
 
 def now() -> datetime:

@@ -16,13 +16,18 @@ from typing import Any
 import click
 
 from cds_service.cli_analyze import MODEL_ID
-from cds_service.cli_installation import data_option, named_ehr, open_ledger
+from cds_service.cli_installation import (
+    data_option,
+    named_ehr,
+    open_ledger,
+    reading_settings,
+)
 from cds_service.domain.binding import known_birth_date
 from cds_service.domain.routing import Route
 from cds_service.domain.rule import Line
 from cds_service.domain.study import HeaderOverrides, InstanceHeader, PatientFacts, StudyReference
 from cds_service.errors import NotFound, StudyUnusable
-from cds_service.settings import SIGNING_KEYS, Settings
+from cds_service.settings import Settings
 from cds_service.usecases.explain_routing import ModelSaid, SeriesSaid, explain_routing
 from cds_service.usecases.ports import ImageReader, SourceInstance
 
@@ -189,14 +194,5 @@ def _of_ehr(
             f"{name} has no ImagingStudy: say with --patient ID whose study it is, by the id of "
             "the FHIR Patient. Their orders and reports lead to the archive's study."
         )
-    study, patient, images = study_at_ehr(_settings(data), tenant, study_uid, patient_id)
+    study, patient, images = study_at_ehr(reading_settings(data), tenant, study_uid, patient_id)
     return study, patient, [SourceInstance(one) for one in images]
-
-
-def _settings(data: Path | None) -> Settings:
-    """Return the settings, or for a folder those that reading needs: nobody is rung or answered."""
-    if data is None:
-        return Settings.from_env(os.environ)
-    address, nobody = f"sqlite:///{data / 'ledger.sqlite'}", "http://127.0.0.1"
-    keys = data / "master.key", data / SIGNING_KEYS
-    return Settings(nobody, data, address, "redis://127.0.0.1:0", *keys, data / "inbox")

@@ -38,19 +38,28 @@ class AuthorizationServer:
 
 
 def discover(tenant: Tenant, session: requests.Session) -> AuthorizationServer:
-    """Read the tenant's SMART configuration.
+    """Read the tenant's SMART configuration; raises as `smart_configuration` and `server_in`."""
+    return server_in(smart_configuration(tenant, session), tenant)
 
-    Raises UpstreamFailed when there is none, and LaunchRefused when the server cannot do what a
-    safe launch needs: PKCE with S256, our way to authenticate, and a verifiable id_token.
-    """
+
+def smart_configuration(tenant: Tenant, session: requests.Session) -> Mapping[str, Any]:
+    """Return the document as it is; raise UpstreamFailed when there is none."""
     address = f"{tenant.fhir_base}/.well-known/smart-configuration"
     response = answer_of(lambda: session.get(address, headers={"Accept": "application/json"}))
     if response.status_code != 200:
         raise EhrAnswerInvalid("The EHR has no SMART configuration at its registered address.")
-    document = object_in(response)
+    return object_in(response)
+
+
+def server_in(document: Mapping[str, Any], tenant: Tenant) -> AuthorizationServer:
+    """Return what the document says.
+
+    Raises LaunchRefused when the server cannot do what a safe launch needs: PKCE with S256, our
+    way to authenticate, and a verifiable id_token.
+    """
     if "S256" not in _texts(document, "code_challenge_methods_supported"):
         raise LaunchRefused("The EHR's sign-in does not offer PKCE with S256.")
-    capabilities = _texts(document, "capabilities")
+    capabilities = capabilities_in(document)
     issuer = document.get("issuer")
     if not isinstance(issuer, str) or not issuer:
         raise LaunchRefused("The EHR's sign-in does not say who issues its identity tokens.")
@@ -66,6 +75,11 @@ def discover(tenant: Tenant, session: requests.Session) -> AuthorizationServer:
         names_itself=document.get(NAMES_ITSELF) is True,
         imaging_base=_imaging_base(document, tenant, capabilities),
     )
+
+
+def capabilities_in(document: Mapping[str, Any]) -> frozenset[str]:
+    """Return the SMART capabilities that the document states."""
+    return _texts(document, "capabilities")
 
 
 def jwks_address(server: AuthorizationServer, tenant: Tenant, session: requests.Session) -> str:

@@ -21,6 +21,7 @@ from cds_service.adapters.pauses import Pauses
 from cds_service.domain.tenant import Tenant
 from cds_service.errors import EhrAnswerInvalid, EhrBusy, EhrRefused, EhrTimedOut, UpstreamFailed
 from cds_service.fhir import bounded_json
+from cds_service.fhir.capability_statement import takes_transactions
 from cds_service.fhir.finding_resources import references_in
 from cds_service.usecases.ports import Resource
 
@@ -134,12 +135,7 @@ class _Server:
 
     def supports_transaction(self) -> bool:
         """Tell whether the capability statement lists the system interaction."""
-        statement = self._call("GET", f"{self._base}/metadata")
-        return any(
-            interaction.get("code") == "transaction"
-            for rest in _objects(statement.get("rest"))
-            for interaction in _objects(rest.get("interaction"))
-        )
+        return takes_transactions(self._call("GET", f"{self._base}/metadata"))
 
     def transaction(self, entries: list[Json], written: dict[str, str]) -> None:
         """Send all entries as one; note the references that the server gave."""

@@ -77,6 +77,21 @@ class ClientKeys:
             raise failure
         return None
 
+    def kinds(self, tenant: Tenant, address: str | None) -> frozenset[str]:
+        """Return which kinds of key, as ALGORITHM_KEYS names them, are at this address now.
+
+        address  None: in the pinned set
+
+        Raises as `find`.
+        """
+        if address is None:
+            keys = _parse((tenant.jwks or "").encode())
+        else:
+            keys = self._fetch(tenant, address)
+        return frozenset(
+            "RSA" if isinstance(one, RSAKey) else one.curve_name for one in keys.values()
+        )
+
     def _find(self, tenant: Tenant, address: str, kid: str, until: float) -> PublicKey | None:
         with self._lock:
             shelf = self._shelves.setdefault((tenant, address), _Shelf())

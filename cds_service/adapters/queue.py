@@ -134,6 +134,19 @@ def ring_worker(redis: "Redis", name: str) -> RingWorker:
     )
 
 
+def living_workers(redis: "Redis") -> int:
+    """Count the workers whose sign of life has not run out; raise DoorbellSilent.
+
+    redis   from `redis_client`
+    """
+    try:
+        queue = Queue(QUEUE, connection=redis, serializer=JSONSerializer)
+        names = RingWorker.all_keys(queue=queue)
+        return int(redis.exists(*names)) if names else 0
+    except RedisError:
+        raise DoorbellSilent("Redis gave no answer.") from None
+
+
 def _is_ring(job: Job) -> bool:
     try:
         name = job.func_name

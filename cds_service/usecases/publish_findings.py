@@ -48,6 +48,11 @@ def why_not_written(result: Result, tenant: Tenant) -> str | None:
     """Return why this EHR gets nothing about this result, in our words; None when it does."""
     if result.analysis.status is not AnalysisStatus.ANALYSED:
         return marked("a study that was not analysed has no Observation")
+    return why_nothing_written(tenant)
+
+
+def why_nothing_written(tenant: Tenant) -> str | None:
+    """Return why this EHR gets nothing about any result, in our words; None when it does."""
     if tenant.client_id is None:
         return marked("the registration has no client id, so nothing can be written")
     if not tenant.has_backend_client:

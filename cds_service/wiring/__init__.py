@@ -5,6 +5,7 @@ the command line.
 """
 
 from cds_service.wiring.app import app_services
+from cds_service.wiring.check import checked_ehr
 from cds_service.wiring.hooks import hook_services
 from cds_service.wiring.house import (
     House,
@@ -35,6 +36,7 @@ __all__ = [
     "archive",
     "archive_feeds",
     "bell_door",
+    "checked_ehr",
     "clock",
     "dimse_listener",
     "hook_services",

@@ -30,7 +30,7 @@ def archive(house: House, unable: Unable | None = None) -> EitherArchive:
     """
 
     def dimse() -> Archive:
-        with _extra():
+        with dimse_extra():
             from cds_service.adapters.dimse.retrieval import DimseArchive
         return DimseArchive(house.egress.addresses)
 
@@ -42,7 +42,7 @@ def study_index(house: House, *, timeout_s: float) -> EitherIndex:
     """Build what finds studies by accession number; no archive is waited for longer."""
 
     def dimse() -> StudyIndex:
-        with _extra():
+        with dimse_extra():
             from cds_service.adapters.dimse.client import Patience
             from cds_service.adapters.dimse.index import DimseIndex
         return DimseIndex(house.egress.addresses, Patience(timeout_s, timeout_s, timeout_s))
@@ -52,7 +52,7 @@ def study_index(house: House, *, timeout_s: float) -> EitherIndex:
 
 
 @contextmanager
-def _extra() -> Iterator[None]:
+def dimse_extra() -> Iterator[None]:
     """Say what is missing where an archive is registered that only an extra speaks to.
 
     As the archive's failure: a hook goes on without its studies.

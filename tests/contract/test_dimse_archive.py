@@ -25,7 +25,7 @@ from pynetdicom.sop_class import (
 from cds_service.adapters.dimse.client import Patience
 from cds_service.adapters.dimse.connection import PDU_BYTES
 from cds_service.adapters.dimse.index import DimseIndex
-from cds_service.adapters.dimse.retrieval import ASSOCIATIONS, DimseArchive, _storage
+from cds_service.adapters.dimse.retrieval import ASSOCIATIONS, DimseArchive, storage_contexts
 from cds_service.adapters.egress import Egress
 from cds_service.adapters.side_by_side import Answer
 from cds_service.domain.instance_digest import instance_digest
@@ -341,7 +341,7 @@ def test_an_address_that_may_not_be_dialled_is_refused_and_reported() -> None:
 
 
 def test_no_deflated_syntax_is_ever_proposed_and_an_association_has_room_for_all() -> None:
-    contexts = _storage()
+    contexts = storage_contexts()
 
     assert len(contexts) + 2 <= 128
     proposed = {syntax for one in contexts for syntax in one.transfer_syntax}

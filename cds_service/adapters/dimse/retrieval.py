@@ -122,7 +122,7 @@ class DimseArchive:
         for address in _archives(tenant, study):
             allowance = Allowance(Budget())
             try:
-                with self._talk(tenant, address, allowance, _storage()) as talk:
+                with self._talk(tenant, address, allowance, storage_contexts()) as talk:
                     first, *_ = talk.get(asked)
                     return first
             except StudyIncomplete as error:
@@ -162,7 +162,7 @@ class DimseArchive:
         has_begun = False
         for further in reversed(range(ASSOCIATIONS)):
             try:
-                with self._talk(tenant, address, allowance, _storage()) as talk:
+                with self._talk(tenant, address, allowance, storage_contexts()) as talk:
                     left = left if has_begun else _with_images(talk.find(asked), wanted)
                     while left:
                         for one in _images(talk, asked.StudyInstanceUID, left[0], heads):
@@ -254,7 +254,8 @@ def _archives(tenant: Tenant, study: StudyReference) -> list[DimseAddress]:
     ]
 
 
-def _storage() -> list[PresentationContext]:
+def storage_contexts() -> list[PresentationContext]:
+    """Return as what a C-GET takes images: each class with each syntax that is decoded."""
     syntaxes: list[list[str | UID]] = [list(_NATIVE), *_COMPRESSED]
     return [build_context(one, syntax) for one in CLASSES for syntax in syntaxes]
 
