@@ -44,10 +44,9 @@ def studies_in(document: Json, tenant_id: str, patient_id: str) -> list[StudyRef
     Studies of another subject, without a study UID, or withdrawn are left out: a reference that
     cannot be trusted is not a study.
     """
-    found = list(resources(document))
-    endpoints = [r for r in found if r.get("resourceType") == "Endpoint"]
+    endpoints = _included_endpoints(document)
     studies: list[StudyReference] = []
-    for resource in found:
+    for resource in resources(document):
         if resource.get("resourceType") == "ImagingStudy" and len(studies) < MAX_STUDIES:
             study = _study(resource, endpoints, tenant_id, patient_id)
             if study is not None:
@@ -68,7 +67,7 @@ def stated_in(
     if study_uid is not None:
         named = {"system": "urn:dicom:uid", "value": f"urn:oid:{study_uid}"}
         resource = {**resource, "identifier": [*objects_in(resource.get("identifier")), named]}
-    return _study(resource, [], tenant_id, patient_id)
+    return _study(resource, {}, tenant_id, patient_id)
 
 
 def last_updated(resource: Json) -> datetime | None:
@@ -102,14 +101,18 @@ def patient_in(document: Json, patient_id: str) -> PatientFacts | None:
     return None
 
 
-def endpoint_ids(document: Json, study_uid: str) -> list[str]:
+def endpoint_ids(document: Json, study_uid: str, fhir_base: str) -> list[str]:
     """Return the ids of the first Endpoints that this study refers to, to be read from the EHR.
 
-    A viewer's may stand before the archive's: which is which, only the Endpoint says.
+    A viewer's may stand before the archive's: which is which, only the Endpoint says. Those of
+    another server are left out: at the EHR their id may be another's.
+
+    fhir_base   of the EHR, without a trailing slash
     """
     for resource in resources(document):
         if resource.get("resourceType") == "ImagingStudy" and _study_uid(resource) == study_uid:
-            listed = (logical_id(one, "Endpoint") for one in _endpoint_references(resource))
+            named = _endpoint_references(resource)
+            listed = (logical_id(one, "Endpoint") for one in named if _is_at(fhir_base, one))
             return list(dict.fromkeys(one for one in listed if one))[:MAX_ENDPOINTS]
     return []
 
@@ -132,8 +135,7 @@ def archive_address(endpoint: Json) -> str | None:
 
 def logical_id(reference: object, resource_type: str) -> str | None:
     """Cut the id out of "Type/id", absolute or relative, with or without a version."""
-    text = text_in(object_in(reference).get("reference"))
-    parts = text.partition("/_history/")[0].rsplit("/", 2)
+    parts = _unversioned(object_in(reference)).rsplit("/", 2)
     if len(parts) < 2 or parts[-2] != resource_type or not _ID.fullmatch(parts[-1]):
         return None
     return parts[-1]
@@ -149,7 +151,7 @@ def accession_values(identifiers: object) -> Iterator[str]:
 
 
 def _study(
-    resource: Json, endpoints: list[Json], tenant_id: str, patient_id: str
+    resource: Json, endpoints: dict[str, Json], tenant_id: str, patient_id: str
 ) -> StudyReference | None:
     study_uid = _study_uid(resource)
     is_this_patient = logical_id(resource.get("subject"), "Patient") == patient_id
@@ -210,13 +212,24 @@ def _series(listed: list[Json]) -> Iterator[SeriesReference]:
         )
 
 
-def _archive_url(resource: Json, included: list[Json]) -> str | None:
+def _included_endpoints(document: Json) -> dict[str, Json]:
+    """Return the Endpoints of a Bundle by what a reference to each may be (FHIR R4 Bundle)."""
+    found: dict[str, Json] = {}
+    for entry in objects_in(document.get("entry")):
+        resource = object_in(entry.get("resource"))
+        if resource.get("resourceType") == "Endpoint":
+            for name in (text_in(entry.get("fullUrl")), f"Endpoint/{text_in(resource.get('id'))}"):
+                found[name] = resource
+    found.pop("", None)  # of an entry that has no address
+    return found
+
+
+def _archive_url(resource: Json, included: dict[str, Json]) -> str | None:
     """Return the address of the study's dicom-wado-rs Endpoint, contained or in the Bundle."""
     contained = {f"#{one.get('id')}": one for one in objects_in(resource.get("contained"))}
-    by_id = {one.get("id"): one for one in included if isinstance(one.get("id"), str)}
     for reference in _endpoint_references(resource):
-        name = text_in(reference.get("reference"))
-        found = contained.get(name) or by_id.get(logical_id(reference, "Endpoint"))
+        name = _unversioned(reference)
+        found = contained.get(name) or included.get(name)
         address = None if found is None else archive_address(found)
         if address is not None:
             return address
@@ -228,6 +241,24 @@ def _endpoint_references(resource: Json) -> list[Json]:
     for series in objects_in(resource.get("series")):
         listed += objects_in(series.get("endpoint"))
     return listed
+
+
+def _is_at(fhir_base: str, reference: Json) -> bool:
+    """Tell whether a reference is relative, or absolute and below this base."""
+    name = _unversioned(reference)
+    relative = "/".join(name.rsplit("/", 2)[-2:])
+    return name == relative or _lowered(name) == _lowered(f"{fhir_base}/{relative}")
+
+
+def _lowered(url: str) -> str:
+    """Return it with scheme and host in small letters, as which they are the same (RFC 3986)."""
+    scheme, separator, rest = url.partition("://")
+    host, slash, path = rest.partition("/")
+    return f"{scheme.lower()}{separator}{host.lower()}{slash}{path}"
+
+
+def _unversioned(reference: Json) -> str:
+    return text_in(reference.get("reference")).partition("/_history/")[0]
 
 
 def _oid(system: object) -> str:

@@ -197,7 +197,7 @@ def _with_archive(
     """Add the archive's address where only an Endpoint names it."""
     if study.archive_url or tenant.archives:
         return study
-    for endpoint in endpoint_ids(resource, study.study_uid):
+    for endpoint in endpoint_ids(resource, study.study_uid, tenant.fhir_base):
         path = f"Endpoint/{endpoint}"
         try:
             found = desk.record.read(tenant, path, authorization=None, timeout_s=READ_S)

@@ -220,7 +220,7 @@ def _with_archive(study: StudyReference, listed: _Listed, tenant: Tenant) -> Stu
     """Add the archive's address where only an Endpoint names it; None: not now, perhaps later."""
     if study.archive_url or tenant.archives or listed.document is None:
         return study
-    for endpoint in endpoint_ids(listed.document, study.study_uid):
+    for endpoint in endpoint_ids(listed.document, study.study_uid, tenant.fhir_base):
         try:
             address = archive_address(listed.gathering.further(f"Endpoint/{endpoint}"))
         except (PrefetchUnavailable, UpstreamFailed) as error:

@@ -69,7 +69,9 @@ def read_study(
         study, patient = _numbered(study_uid, patient_id, tenant, read, index)
     _note(study, AuditAction.EHR_READ, "success", audit, clock)
     if not (study.archive_url or tenant.archives):
-        named = (read(f"Endpoint/{one}") for one in endpoint_ids(stated, study_uid))
+        named = (
+            read(f"Endpoint/{one}") for one in endpoint_ids(stated, study_uid, tenant.fhir_base)
+        )
         address = next(filter(None, map(archive_address, named)), None)
         study = replace(study, archive_url=address)
     try:

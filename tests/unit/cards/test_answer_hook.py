@@ -545,6 +545,22 @@ def test_an_endpoint_of_a_viewer_or_one_that_is_gone_does_not_hide_the_archive_s
     assert job.study.archive_url == "https://pacs.example.org/dicom-web"
 
 
+def test_an_endpoint_of_another_server_is_not_read_by_its_id_here(a_house: MakeHouse) -> None:
+    house = a_house()
+    house.record.resources.append(ENDPOINT)
+    elsewhere = {"reference": f"https://other.example.org/Endpoint/{ENDPOINT['id']}"}
+    study = a_study_resource(endpoint=[elsewhere])
+    call = a_call(
+        prefetch={"patient": present(a_patient_resource()), "studies": present(a_bundle(study))}
+    )
+
+    cards_of(house, call, a_tenant(archive_base=None))
+
+    job = house.jobs.get(house.doorbell.rung[0])
+    assert job.study.archive_url is None
+    assert house.record.reads == []
+
+
 @pytest.mark.parametrize(
     ("failure", "asked_for"), [(EhrTimedOut("late"), 0), (EhrRefused("no"), 1)]
 )

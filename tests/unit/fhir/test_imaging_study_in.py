@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cds_service.fhir.imaging_study import logical_id, patient_in, studies_in
+from cds_service.fhir.imaging_study import endpoint_ids, logical_id, patient_in, studies_in
 
 UID = "1.2.840.99999.1"
 
@@ -86,20 +86,76 @@ def test_an_absolute_subject_is_this_patient_as_epic_writes_it() -> None:
     assert studies_in(a_study_resource(subject=subject), "t-1", "p-1")
 
 
-@pytest.mark.parametrize("reference", ["#e", "Endpoint/e", "https://ehr.example.org/Endpoint/e"])
-def test_the_archive_is_the_dicomweb_endpoint_of_the_study(reference: str) -> None:
-    endpoint = {
-        "resourceType": "Endpoint",
-        "id": "e",
-        "connectionType": {"code": "dicom-wado-rs"},
-        "address": "https://pacs.example.org/dicom-web/",
-    }
-    contained = [endpoint] if reference == "#e" else []
-    study = a_study_resource(endpoint=[{"reference": reference}], contained=contained)
+ENDPOINT = {
+    "resourceType": "Endpoint",
+    "id": "e",
+    "connectionType": {"code": "dicom-wado-rs"},
+    "address": "https://pacs.example.org/dicom-web/",
+}
 
-    (found,) = studies_in(a_bundle(study, endpoint), "t-1", "p-1")
+
+def an_answer(study: dict[str, Any], endpoint: dict[str, Any], full_url: str) -> dict[str, Any]:
+    """A study and an Endpoint beside it, as the EHR names that."""
+    bundle = a_bundle(study, endpoint)
+    bundle["entry"][1]["fullUrl"] = full_url
+    return bundle
+
+
+@pytest.mark.parametrize(
+    "reference",
+    [
+        *("#e", "Endpoint/e", "Endpoint/e/_history/2"),
+        *("https://ehr.example.org/Endpoint/e", "https://ehr.example.org/Endpoint/e/_history/2"),
+    ],
+)
+def test_the_archive_is_the_dicomweb_endpoint_of_the_study(reference: str) -> None:
+    contained = [ENDPOINT] if reference == "#e" else []
+    study = a_study_resource(endpoint=[{"reference": reference}], contained=contained)
+    answer = an_answer(study, ENDPOINT, "https://ehr.example.org/Endpoint/e")
+
+    (found,) = studies_in(answer, "t-1", "p-1")
 
     assert found.archive_url == "https://pacs.example.org/dicom-web"
+
+
+def test_a_reference_that_names_nothing_is_no_endpoint_beside_the_study() -> None:
+    study = a_study_resource(endpoint=[{"display": "the archive"}])
+
+    (found,) = studies_in(a_bundle(study, ENDPOINT), "t-1", "p-1")
+
+    assert found.archive_url is None
+
+
+def test_an_endpoint_of_another_server_is_not_the_one_with_its_id_beside_the_study() -> None:
+    study = a_study_resource(endpoint=[{"reference": "https://other.example.org/Endpoint/e"}])
+    answer = an_answer(study, ENDPOINT, "https://ehr.example.org/Endpoint/e")
+
+    (found,) = studies_in(answer, "t-1", "p-1")
+
+    assert found.archive_url is None
+
+
+@pytest.mark.parametrize(
+    ("reference", "ids"),
+    [
+        ("Endpoint/e", ["e"]),
+        ("Endpoint/e/_history/2", ["e"]),
+        ("https://ehr.example.org/fhir/Endpoint/e", ["e"]),
+        ("https://EHR.example.org/fhir/Endpoint/e/_history/2", ["e"]),
+        ("https://other.example.org/fhir/Endpoint/e", []),
+        ("https://ehr.example.org/other/Endpoint/e", []),
+        ("https://ehr.example.org/fhir/more/Endpoint/e", []),
+        ("https://ehr.example.org.evil.example/fhir/Endpoint/e", []),
+        ("http://ehr.example.org/fhir/Endpoint/e", []),
+        ("//ehr.example.org/fhir/Endpoint/e", []),
+        ("urn:uuid:e/Endpoint/e", []),
+        ("Practitioner/e", []),
+    ],
+)
+def test_only_an_endpoint_of_this_ehr_is_read_from_it(reference: str, ids: list[str]) -> None:
+    study = a_study_resource(endpoint=[{"reference": reference}])
+
+    assert endpoint_ids(study, UID, "https://ehr.example.org/fhir") == ids
 
 
 def test_an_endpoint_of_another_kind_is_no_archive(shared_data: Path) -> None:

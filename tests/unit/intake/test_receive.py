@@ -199,10 +199,18 @@ def test_the_patient_chooses_between_several_models(a_house: MakeHouse) -> None:
 
 def test_the_endpoint_is_read_where_only_it_names_the_archive(a_house: MakeHouse) -> None:
     house = a_house()
+    named = ("https://other.example.org/Endpoint/e-2", "Endpoint/v", "Endpoint/e-1")
+    elsewhere = {  # our EHR's with the id of another server's
+        "resourceType": "Endpoint",
+        "id": "e-2",
+        "connectionType": {"code": "dicom-wado-rs"},
+        "address": "https://archive.example.org/of-another-study",
+    }
     house.record.resources = [
         a_patient_resource(),
-        a_study_resource(endpoint=[{"reference": f"Endpoint/{one}"} for one in ("v", "e-1")]),
+        a_study_resource(endpoint=[{"reference": one} for one in named]),
         {"resourceType": "Endpoint", "id": "v", "connectionType": {"code": "ihe-iid"}},
+        elsewhere,
         {
             "resourceType": "Endpoint",
             "id": "e-1",

@@ -72,7 +72,8 @@ def test_a_fetch_that_fails_is_audited_too() -> None:
 
 
 def test_where_no_archive_is_registered_the_study_s_own_endpoint_names_it() -> None:
-    study = a_study_resource(endpoint=[{"reference": f"Endpoint/{one}"} for one in ("v", "e")])
+    named = ("https://x.example.org/Endpoint/x", "Endpoint/v", f"{a_tenant().fhir_base}/Endpoint/e")
+    study = a_study_resource(endpoint=[{"reference": one} for one in named])
     viewer = {"resourceType": "Endpoint", "id": "v", "connectionType": {"code": "ihe-iid"}}
     address = "https://ehr.example.org/dicom-web"
     archive = viewer | {
@@ -80,11 +81,12 @@ def test_where_no_archive_is_registered_the_study_s_own_endpoint_names_it() -> N
         "connectionType": {"code": "dicom-wado-rs"},
         "address": address,
     }
+    elsewhere = archive | {"id": "x", "address": f"{address}/of-another-study"}
 
     found, _, _ = read_study(
         UID,
         a_tenant(archive_base=None),
-        record=FakeEhrRecord(a_patient_resource(), study, viewer, archive),
+        record=FakeEhrRecord(a_patient_resource(), study, viewer, elsewhere, archive),
         index=FakeIndex(),
         archive=FakeArchive({UID: [b"film"]}),
         audit=FakeAuditLog(),
