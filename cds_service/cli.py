@@ -113,7 +113,7 @@ def worker(processes: int | None) -> None:
     many workers, a measurement of two seconds chooses, and is kept.
     """
     from cds_service.intake.settle_inbox import keep_settling
-    from cds_service.wiring import plan_workers, settlement, sweep
+    from cds_service.wiring import plan_workers, settlement, sweep, warn_of_redis
     from cds_service.worker import Supervisor
     from cds_service.worker_plan import settled
 
@@ -123,6 +123,7 @@ def worker(processes: int | None) -> None:
     Thread(target=keep_settling, args=keeping, name="inbox", daemon=True).start()
     plan = plan_workers(replace(settings, workers=processes or settings.workers))
     click.echo(f"  worker    {plan}")
+    warn_of_redis(settings)
     Supervisor(settled(settings, plan), plan.processes, sweep(settings)).run()
 
 

@@ -28,7 +28,14 @@ from cds_service.wiring.intake import (
     stow_door,
     subscribe_at,
 )
-from cds_service.wiring.work import plan_workers, probe, queue_worker, sweep, workbench
+from cds_service.wiring.work import (
+    plan_workers,
+    probe,
+    queue_worker,
+    sweep,
+    warn_of_redis,
+    workbench,
+)
 
 __all__ = [
     "House",
@@ -56,5 +63,6 @@ __all__ = [
     "study_at_ehr",
     "subscribe_at",
     "sweep",
+    "warn_of_redis",
     "workbench",
 ]

@@ -9,7 +9,7 @@ from redis import Redis
 from cds_service.adapters.queue import redis_client
 from cds_service.adapters.redis_keeping import unkept
 from cds_service.settings import Settings
-from cds_service.wiring.work import warn_of_redis
+from cds_service.wiring import warn_of_redis
 from tests.real.servers import RedisServer, free_port, redis_server
 
 pytestmark = pytest.mark.real
