@@ -28,6 +28,10 @@ pytestmark = [pytest.mark.real, pytest.mark.slow]
 
 TOLERANCE = 3  # of 256 grey levels
 BLOCKS = 8  # a side
+WITHOUT_WEBGL = """const get = HTMLCanvasElement.prototype.getContext;
+  HTMLCanvasElement.prototype.getContext = function (kind, ...options) {
+    return kind.startsWith("webgl") ? null : get.call(this, kind, ...options);
+  };"""
 
 
 def blocks(rows: int = 1024, columns: int = 896) -> np.ndarray:
@@ -531,6 +535,7 @@ class Series(FakeArchive):
                 SeriesNumber=series,
                 InstanceNumber=count,
                 ViewPosition=("AP", "PA", "LL")[number],
+                PatientOrientation=(None, ["L", "F"], ["A", "F"])[number],
             )
             self.by_uid[uid] = as_file(film)
         super().__init__({STUDY_UID: list(self.by_uid.values())})
@@ -707,12 +712,8 @@ def assert_can_be_hit(boxes: list[Any], width: int) -> None:
 
 def test_without_webgl_the_preview_stays(house: House, study: Screen) -> None:
     keep(house, a_radiograph(blocks()))
-    none = """const get = HTMLCanvasElement.prototype.getContext;
-      HTMLCanvasElement.prototype.getContext = function (kind, ...options) {
-        return kind.startsWith("webgl") ? null : get.call(this, kind, ...options);
-      };"""
 
-    with study(prepare=lambda page: page.add_init_script(none)) as page:
+    with study(prepare=lambda page: page.add_init_script(WITHOUT_WEBGL)) as page:
         expect(page.locator(".stage")).to_have_attribute("data-picture", "shown")
         page.wait_for_load_state("networkidle")
 

@@ -12,6 +12,14 @@ export interface ImageList {
   findings: Record<string, number>;
 }
 
+/** What lies towards each edge, in letters such as "L" or "LF". */
+export interface Edges {
+  left: string;
+  right: string;
+  top: string;
+  bottom: string;
+}
+
 /** How the values of a frame are shown and measured. */
 export interface Facts {
   rows: number;
@@ -22,6 +30,7 @@ export interface Facts {
   lowest: number;
   highest: number;
   spacing_mm: [number, number] | null;
+  edges: Edges | null;
 }
 
 export interface Frame {
@@ -36,6 +45,10 @@ const coming = new Map<string, Promise<Frame>>();
 
 export async function fetchImages(address: string): Promise<ImageList> {
   return (await (await fetched(address, "application/json")).json()) as ImageList;
+}
+
+export async function fetchSize(address: string): Promise<{ edges: Edges | null }> {
+  return (await (await fetched(address, "application/json")).json()) as { edges: Edges | null };
 }
 
 /** Ask for a frame before somebody needs it; `takeFrame` then gets the same answer. */

@@ -6,6 +6,7 @@
  */
 
 import { fetchImages, prefetchFrame, type ImageList } from "./answers";
+import { showEdgesOfPreview } from "./edges";
 
 const started = new WeakSet<HTMLElement>();
 
@@ -18,11 +19,17 @@ function canDraw(): boolean {
 function start(): void {
   const figures = [...document.querySelectorAll<HTMLElement>(".viewer[data-images]")];
   const waiting = figures.filter((figure) => !started.has(figure));
-  if (waiting.length === 0 || !canDraw()) return;
+  if (waiting.length === 0) return;
+  const isDrawing = canDraw();
   for (const figure of waiting) {
     started.add(figure);
-    void open(figure);
+    void letterPreview(figure);
+    if (isDrawing) void open(figure);
   }
+}
+
+async function letterPreview(figure: HTMLElement): Promise<void> {
+  if (await hasPreview(figure)) await showEdgesOfPreview(figure);
 }
 
 /** The code comes with the preview; then the server knows the image, and how many frames it has. */

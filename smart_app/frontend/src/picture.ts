@@ -22,6 +22,7 @@ import {
   ZoomTool,
 } from "@cornerstonejs/tools";
 
+import type { Edges } from "./answers";
 import { factsOf, registerFrames } from "./frames";
 
 /** What a drag with the first button, or with one finger, does. */
@@ -234,6 +235,11 @@ export class Picture {
       width: facts.slope * (voiRange.upper - voiRange.lower),
       centre: (facts.slope * (voiRange.upper + voiRange.lower)) / 2 + facts.intercept,
     };
+  }
+
+  /** What lies towards its edges, where it states that. */
+  get edges(): Edges | null | undefined {
+    return factsOf(this.viewport.getCurrentImageId())?.edges;
   }
 
   /** Where the whole image lies: left, top, width, height in CSS pixels of the element. */

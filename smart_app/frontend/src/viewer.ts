@@ -5,6 +5,7 @@
  */
 
 import type { ImageList } from "./answers";
+import { showEdges, showEdgesOfPreview } from "./edges";
 import { imageIdOf } from "./frames";
 import { onGestures } from "./gestures";
 import { actionOf } from "./keys";
@@ -80,6 +81,7 @@ class Viewer {
     this.stage.setAttribute("role", "group");
     this.stage.removeAttribute("tabindex");
     this.figure.dataset["viewer"] = "failed";
+    void showEdgesOfPreview(this.figure);
   }
 
   private async openSeries(): Promise<void> {
@@ -138,6 +140,7 @@ class Viewer {
       const place = this.figure.querySelector(`[data-shown="${name}"]`);
       if (place) place.textContent = String(value ?? "");
     }
+    showEdges(this.figure, this.picture.edges);
     const { count } = this.position;
     const howMany: Record<string, number> = { images: count, series: this.images.series.length };
     for (const place of this.figure.querySelectorAll<HTMLElement>("[data-several]")) {

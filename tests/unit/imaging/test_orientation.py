@@ -15,8 +15,8 @@ from cds_service.adapters.pixels import DicomReader
 from cds_service.domain.orientation import Orientation, edges_of
 from tests.unit.imaging.dicom import a_film, as_file
 
-AXIAL = [1, 0, 0, 0, 1, 0]
-CORONAL = [1, 0, 0, 0, 0, -1]
+AXIAL = [1.0, 0.0, 0.0, 0.0, 1.0, 0.0]
+CORONAL = [1.0, 0.0, 0.0, 0.0, 0.0, -1.0]
 HALF = sqrt(0.5)
 
 
