@@ -66,7 +66,7 @@ def check_own_keys(here: Installation) -> Iterator[Said]:
     """Yield whether the EHR can find Sightline's keys, as seen from here."""
     where = f"{here.public_url}{_OWN_KEYS}"
     try:
-        is_ours = here.publishes_our_keys()
+        is_ours = here.publishes_our_keys(where)
     except UpstreamFailed:
         text = f"{where} cannot be reached from here."
         advice = "Start the service; behind a proxy, try that address from the EHR's side."

@@ -49,7 +49,7 @@ class Installation:
     """Our own side; each callable raises SightlineError where it does not work."""
 
     public_url: str
-    publishes_our_keys: Callable[[], bool]  # at PUBLIC/app/.well-known/jwks.json
+    publishes_our_keys: Callable[[str], bool]  # at this address
     workers: Callable[[], int]  # that live, as Redis knows
 
 

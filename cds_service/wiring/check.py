@@ -29,7 +29,6 @@ from cds_service.wiring.house import House, open_house
 from cds_service.wiring.images import dimse_extra
 from smart_app import discovery
 
-KEYS_PATH = "/app/.well-known/jwks.json"
 REDIS_S = 2.0
 CHECK_S = 10.0
 
@@ -73,15 +72,14 @@ def installation(settings: Settings, house: House) -> Installation:
     """Build what tries our own side."""
     redis = redis_client(settings.redis_url, timeout_s=REDIS_S)
 
-    def publishes_our_keys() -> bool:
-        ours = kids_in(house.assertion.public_jwks())
-        return ours <= published_kids(f"{settings.public_url}{KEYS_PATH}")
+    def publishes_our_keys(address: str) -> bool:
+        return kids_in(house.assertion.public_jwks()) <= published_kids(address)
 
     return Installation(settings.public_url, publishes_our_keys, partial(living_workers, redis))
 
 
 def _bounded(check: Callable[[], list[Said]]) -> list[Said]:
-    return wait_for(in_background(check, "check"), CHECK_S, "This took longer than 10 s.")
+    return wait_for(in_background(check, "check"), CHECK_S, f"This took longer than {CHECK_S:g} s.")
 
 
 def _sign_in(house: House, tenant: Tenant) -> frozenset[str]:

@@ -83,7 +83,7 @@ def some_probes(**changes: Any) -> Probes:
 
 
 def an_installation(**changes: Any) -> Installation:
-    here = Installation("https://ai.example.org", lambda: True, lambda: 2)
+    here = Installation("https://ai.example.org", lambda _: True, lambda: 2)
     return replace(here, **changes)
 
 
@@ -120,7 +120,7 @@ def test_one_failure_does_not_stop_the_next_check() -> None:
     fails = raising(EhrBusy("Not now."))
     probes = ("statement", "sign_in", "key_kinds", "granted", "archive", "models")
 
-    lines = checked(**dict.fromkeys(probes, fails))
+    lines = checked(a_tenant(), **dict.fromkeys(probes, fails))
 
     failed = [one for one in lines if one.outcome is FAILED]
     assert [one.check for one in failed] == [
@@ -414,7 +414,7 @@ def test_own_keys_that_cannot_be_reached_from_here_are_a_warning_only() -> None:
 
 
 def test_the_keys_of_another_installation_fail() -> None:
-    said = said_of("own-keys", installation=an_installation(publishes_our_keys=lambda: False))
+    said = said_of("own-keys", installation=an_installation(publishes_our_keys=lambda _: False))
 
     assert said.outcome is FAILED and "SIGHTLINE_SIGNING_KEY_FILE" in said.advice
 
