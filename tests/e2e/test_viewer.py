@@ -37,6 +37,15 @@ def test_a_clinician_windows_a_film_of_the_chart(page: Page, demo: Demo) -> None
     assert np.abs(before[middle] + after[middle] - 255).mean() < 6
 
 
+def test_the_sides_of_the_patient_stand_at_the_edges_of_a_film(page: Page, demo: Demo) -> None:
+    open_chart(page, demo, "p101")
+    app = frame_after(page, page.get_by_role("button", name="Open in Sightline").first)
+    expect(app.locator(".viewer")).to_have_attribute("data-viewer", "ready")
+
+    for edge, letter in (("left", "R"), ("right", "L"), ("top", "H"), ("bottom", "F")):
+        expect(app.locator(f".stage [data-edge={edge}]:visible")).to_have_text(letter)
+
+
 def test_a_whole_image_stays_whole_in_a_side_panel_and_back(page: Page, demo: Demo) -> None:
     open_chart(page, demo, "p101")
     app = frame_after(page, page.get_by_role("button", name="Open in Sightline").first)
