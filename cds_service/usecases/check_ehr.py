@@ -23,6 +23,7 @@ from cds_service.usecases.check_places import (
     no_archive,
 )
 from cds_service.usecases.check_trust import (
+    SUBSCRIBE,
     check_hook_keys,
     check_sign_in,
     check_token,
@@ -64,7 +65,7 @@ def _steps(tenant: Tenant, probes: Probes) -> Iterator[Step]:
         yield "hook-keys", check, f"Compare {where} with the keys that sign the EHR's hooks."
     yield "token", check_token, _CLIENT
     if tenant.opened(Door.SUBSCRIPTION) and tenant.has_backend_client:
-        yield "scopes-subscription", check_token_to_subscribe, _CLIENT
+        yield "scopes-subscription", check_token_to_subscribe, SUBSCRIBE
     yield from _archives(tenant)
     yield "models", check_models, "See sightline models list."
     yield "public-url", check_public_url, ""

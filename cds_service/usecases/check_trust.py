@@ -13,6 +13,7 @@ from cds_service.usecases.check_fhir import WRITTEN
 from cds_service.usecases.ehr_probes import Outcome, Probes, Said
 from cds_service.usecases.publish_findings import why_nothing_written
 
+SUBSCRIBE = "Ask the EHR for that scope, or open the door fhir-polling instead."
 _OF_A_CHART = ("launch-ehr", "context-ehr-patient", "permission-patient", "sso-openid-connect")
 _OF_KIND = {
     ClientKind.ASYMMETRIC: "client-confidential-asymmetric",
@@ -72,8 +73,7 @@ def check_token_to_subscribe(tenant: Tenant, probes: Probes) -> Iterator[Said]:
     missing = _missing(probes.granted_to_subscribe(tenant), probes.scopes.subscribing)
     if missing:
         text = f"The EHR did not grant {' '.join(missing)}."
-        advice = "Ask the EHR for it, or open the door fhir-polling instead."
-        yield Said("scopes-subscription", Outcome.FAILED, text, advice)
+        yield Said("scopes-subscription", Outcome.FAILED, text, SUBSCRIBE)
         return
     yield Said("scopes-subscription", Outcome.OK, "The EHR lets Sightline subscribe.")
 

@@ -341,6 +341,9 @@ def test_the_scope_to_subscribe_is_asked_for_only_where_the_door_is_open() -> No
     assert said_of("scopes-subscription", ringing).outcome is OK
     said = said_of("scopes-subscription", ringing, granted_to_subscribe=lambda _: "")
     assert said.outcome is FAILED and "system/Subscription.cruds" in said.text
+    refused = raising(EhrRefused("The EHR grants none of these scopes."))
+    said = said_of("scopes-subscription", ringing, granted_to_subscribe=refused)
+    assert said.outcome is FAILED and "fhir-polling" in said.advice
 
 
 # --- archives -----------------------------------------------------------------------------------
