@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from math import hypot, isfinite
 
 from pydicom import Dataset
+from pydicom.multival import MultiValue
 
 from cds_service.domain.orientation import Orientation, orientation_of
 
@@ -28,9 +29,12 @@ def stated_orientation(dataset: Dataset) -> Orientation | None:
     """
     if dataset.get("AnatomicalOrientationType") == "QUADRUPED":
         return None
-    levels = list(_levels(dataset))
-    planes = {_of_cosines(level) for level in levels} - {None}
-    letters = {_of_letters(level) for level in levels} - {None}
+    try:
+        levels = list(_levels(dataset))
+        planes = {_of_cosines(level) for level in levels} - {None}
+        letters = {_of_letters(level) for level in levels} - {None}
+    except Exception:  # no analysis needs it: damage here is no reason to refuse the image
+        return None
     stated = [one for one in (*planes, *letters) if one is not None]
     if len(planes) > 1 or len(letters) > 1 or len({_main(one) for one in stated}) != 1:
         return None
@@ -48,8 +52,8 @@ def _levels(dataset: Dataset) -> Iterator[Dataset]:
 
 def _of_letters(dataset: Dataset) -> Orientation | None:
     """Read what a person or a device wrote."""
-    stated = dataset.get("PatientOrientation") or ()
-    if isinstance(stated, str) or len(stated) != 2:
+    stated = dataset.get("PatientOrientation")
+    if not isinstance(stated, MultiValue) or len(stated) != 2:
         return None
     row, column = (str(value).strip(" \0").upper() for value in stated)
     return orientation_of(row, column)
@@ -57,10 +61,7 @@ def _of_letters(dataset: Dataset) -> Orientation | None:
 
 def _of_cosines(dataset: Dataset) -> Orientation | None:
     """Read two unit vectors at a right angle."""
-    try:
-        cosines = [float(value) for value in dataset.get("ImageOrientationPatient") or ()]
-    except (TypeError, ValueError):
-        return None
+    cosines = [float(value) for value in dataset.get("ImageOrientationPatient") or ()]
     row, column = cosines[:3], cosines[3:]
     if len(cosines) != 6 or not all(map(isfinite, cosines)):
         return None

@@ -101,6 +101,30 @@ def test_cosines_that_are_no_plane_say_nothing(cosines: list[Any]) -> None:
     assert orientation_in(ImageOrientationPatient=cosines) is None
 
 
+@pytest.mark.parametrize(
+    ("keyword", "vr", "lie"),
+    [
+        ("PatientOrientation", "US", [1, 2]),
+        ("PatientOrientation", "SQ", [Dataset(), Dataset()]),
+        ("ImageOrientationPatient", "LO", ["one", "0", "0", "0", "1", "0"]),
+        ("ImageOrientationPatient", "UN", b"1\\0\\0"),
+        ("ImageOrientationPatient", "SQ", [Dataset()]),
+        ("PerFrameFunctionalGroupsSequence", "SQ", [Dataset()]),
+    ],
+)
+def test_an_orientation_that_cannot_be_read_refuses_no_image(
+    keyword: str, vr: str, lie: Any
+) -> None:
+    film = a_film()
+    film.add_new(keyword, vr, lie)
+    if keyword.endswith("GroupsSequence"):
+        film[keyword].value[0].add_new("PlaneOrientationSequence", "LO", "none")
+
+    header = DicomReader().header(as_file(film))
+
+    assert header.orientation is None and header.modality == "DX"
+
+
 def test_a_header_that_says_two_things_says_nothing() -> None:
     mirrored = {"PatientOrientation": ["R", "P"], "ImageOrientationPatient": AXIAL}
     agreeing = {"PatientOrientation": ["L", "P"], "ImageOrientationPatient": AXIAL}
