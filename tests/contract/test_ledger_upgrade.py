@@ -131,5 +131,5 @@ def test_postgresql_without_its_driver_says_what_to_install(
 ) -> None:
     monkeypatch.setitem(sys.modules, "psycopg", None)
 
-    with pytest.raises(SettingsInvalid, match=r"install sightline\[postgres\]"):
+    with pytest.raises(SettingsInvalid, match="install the extra `postgres`"):
         connect("postgresql://host/db")

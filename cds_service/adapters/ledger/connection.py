@@ -144,7 +144,7 @@ def _engine(url: str) -> Engine:
     except ImportError:
         raise SettingsInvalid(
             "SIGHTLINE_DATABASE_URL names PostgreSQL, whose driver is not installed: "
-            "install sightline[postgres]."
+            "install the extra `postgres`."
         ) from None
 
 
