@@ -78,7 +78,7 @@ def _line(site: _Site, where: str, places: Sequence[tuple[Namespace | None, int]
 
 def _ask(site: _Site) -> str:
     number = next(site.uids)
-    study = StudyReference("t", f"2.25.{number}", "p")
+    study = StudyReference("t", f"2.25.{number}", "p", series_count=1, instance_count=1)
     patient = PatientFacts("p", identifiers=("BENCHMARK",), sex="female")
     opened, _ = site.house.jobs.open(f"key-{number}", study, patient, MODEL)
     site.doorbell.ring(opened.id)
