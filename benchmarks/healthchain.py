@@ -3,7 +3,7 @@
 The environment is made once, in the user's cache folder, and used again. The service is started
 as `healthchain serve` does, with as many processes as ours has.
 
-Source: https://pypi.org/project/healthchain/; its docs/reference/gateway/cdshooks.md.
+Source: HealthChain 0.16.1, its docs/reference/gateway/cdshooks.md.
 """
 
 import os

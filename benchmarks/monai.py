@@ -3,7 +3,7 @@
 The environment is made once, in the user's cache folder, and used again. No GPU is needed, but the
 library of its run time is, which `nvidia-cuda-runtime` brings.
 
-Source: https://pypi.org/project/monai-deploy-app-sdk/; docs/reference/benchmarks.md.
+Source: MONAI Deploy App SDK 4.0.0; docs/reference/benchmarks.md.
 """
 
 import json
