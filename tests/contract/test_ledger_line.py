@@ -6,11 +6,12 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from sqlalchemy.engine import Engine
 
-from cds_service.adapters.ledger import upgrade
+from cds_service.adapters.ledger import line, upgrade
 from cds_service.adapters.ledger.line import heads_of_line
 from cds_service.domain.job import Job, JobStep
 from cds_service.domain.line import Priority
@@ -179,6 +180,25 @@ def test_the_place_in_the_line_is_the_order_in_which_jobs_are_taken(ledger: Ledg
     assert before == [0, 1, 2, 3, 4]
     assert order == [job.dispatch_key for job in foreseen]
     assert order[0] == "c"
+
+
+def test_a_place_is_told_of_one_moment_though_the_job_is_taken_meanwhile(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with opened(database_url) as engine:
+        upgrade(engine)
+        ledger = sql_ledger(engine)
+        job = asked(ledger, "first")
+        count = line._number
+
+        def taken_first(of: sa.ColumnElement[bool]) -> sa.ColumnElement[int]:
+            ledger.jobs.take(job.id, "another worker")
+            return count(of)
+
+        monkeypatch.setattr(line, "_number", taken_first)
+
+        assert ledger.jobs.wait_for(job).before == 0
+        assert ledger.jobs.take(job.id, "worker") is None
 
 
 def test_a_job_in_work_is_before_the_first_in_the_line(ledger: Ledger) -> None:

@@ -69,6 +69,8 @@ def within(seconds: float) -> Iterator[None]:
 def reading(engine: Engine) -> Iterator[Connection]:
     """Read from one snapshot; every failure becomes LedgerUnavailable."""
     with _translated(), engine.connect() as connection:
+        if engine.dialect.name == "postgresql":  # each statement would see a moment of its own
+            connection.execution_options(isolation_level="REPEATABLE READ")
         yield connection
 
 
