@@ -214,6 +214,8 @@ function canvas(section, size) {
     svg.append(rect);
   }
   svg.addEventListener("pointerdown", (event) => drag(section, event));
+  // Chromium takes a quick stroke for a fling, and the next tap (on "Save") only ends that fling.
+  svg.addEventListener("touchstart", (event) => event.preventDefault(), { passive: false });
   svg.addEventListener("keydown", (event) => nudge(section, event));
   return svg;
 }
