@@ -36,7 +36,7 @@ from cds_service.adapters.dimse.connection import (
 from cds_service.adapters.dimse.messages import announced, preamble_and_meta
 from cds_service.adapters.egress import Origin
 from cds_service.adapters.header import hostile_input
-from cds_service.adapters.side_by_side import Answer
+from cds_service.adapters.side_by_side import Allowance, Answer
 from cds_service.domain.archive_address import DimseAddress
 from cds_service.domain.tenant import Tenant
 from cds_service.errors import (
@@ -46,6 +46,7 @@ from cds_service.errors import (
     StudyTooLarge,
     UnreadableInstance,
 )
+from cds_service.usecases.ports import Budget
 
 _SUCCESS, _SOME_FAILED = 0x0000, 0xB000
 _PENDING = (0xFF00, 0xFF01)
@@ -110,31 +111,46 @@ class Conversation:
             raise cut_off()
 
 
-@contextmanager
-def conversation(
-    address: DimseAddress,
-    checked: Sequence[str],
-    answer: Answer,
-    patience: Patience,
-    storage: Sequence[PresentationContext] = (),
-) -> Iterator[Conversation]:
-    """Ask for an association, for C-FIND and with `storage` for C-GET; released at the end.
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Calls the registered archives, at addresses that were checked."""
 
-    checked   the addresses that may be dialled, of which the first that answers is
+    addresses: Addresses
+    patience: Patience
 
-    Raises ArchiveFailed, and ArchiveRefused for an archive that does not let us in.
-    """
-    client = _Client(address, answer, patience)
-    contexts = [build_context(FIND), *([build_context(GET)] if storage else []), *storage]
-    association = client.call(checked, contexts)
-    is_done = False
-    try:
-        _require(association, is_get=bool(storage))
-        yield Conversation(association, client.messages, client.came)
-        is_done = True
-    finally:
-        _hang_up(association, is_done=is_done, is_ended=client.messages.failure is not None)
-        client.guarded.end()
+    @contextmanager
+    def conversation(
+        self,
+        tenant: Tenant,
+        address: DimseAddress,
+        allowance: Allowance | None = None,
+        storage: Sequence[PresentationContext] = (),
+    ) -> Iterator[Conversation]:
+        """Ask for an association, for C-FIND and with `storage` for C-GET; released at the end.
+
+        allowance   of what the images may take; without it none may come
+
+        Raises ArchiveFailed, EndpointNotAllowed, and ArchiveRefused for an archive that does not
+        let us in.
+        """
+        origin = Origin(address.scheme, address.host, address.port)
+        try:
+            checked = self.addresses(tenant, origin, registered=True)
+        except OSError as error:
+            raise cut_off() from error
+        with (allowance or Allowance(Budget(bytes=0, instances=0))).answer() as answer:
+            client = _Client(address, answer, self.patience)
+            contexts = [build_context(FIND), *([build_context(GET)] if storage else []), *storage]
+            association = client.call(checked, contexts)
+            is_done = False
+            try:
+                _require(association, is_get=bool(storage))
+                yield Conversation(association, client.messages, client.came)
+                is_done = True
+            finally:
+                failed = client.messages.failure is not None
+                _hang_up(association, is_done=is_done, is_ended=failed)
+                client.guarded.end()
 
 
 class _Client(AE):

@@ -6,15 +6,11 @@ Source: DICOM PS3.4 C.4.1 (C-FIND), C.6.2.1.2 (study level keys).
 from pydicom import Dataset
 
 from cds_service.adapters.dicom_dates import day_in, moment_in
-from cds_service.adapters.dimse.answers import cut_off
-from cds_service.adapters.dimse.client import Addresses, Patience, conversation
-from cds_service.adapters.egress import Origin
+from cds_service.adapters.dimse.client import Addresses, Caller, Patience
 from cds_service.adapters.inbox_header import is_uid
-from cds_service.adapters.side_by_side import Allowance
 from cds_service.domain.accession import IndexedStudy
 from cds_service.domain.archive_address import dimse_address
 from cds_service.domain.tenant import Tenant
-from cds_service.usecases.ports import Budget
 
 MOST = 20  # studies of one number
 _PATIENT = ("PatientID", "PatientBirthDate", "PatientSex", "PatientName")
@@ -26,7 +22,7 @@ class DimseIndex:
     """The StudyIndex port over the DIMSE archives of a registration."""
 
     def __init__(self, addresses: Addresses, patience: Patience | None = None) -> None:
-        self._addresses, self._patience = addresses, patience or Patience()
+        self._caller = Caller(addresses, patience or Patience())
 
     def of_accession(self, tenant: Tenant, number: str) -> list[IndexedStudy]:
         """Ask all archives; a study that two of them have is the first one's.
@@ -43,16 +39,7 @@ class DimseIndex:
         return list(found.values())
 
     def _rows(self, tenant: Tenant, base: str, number: str) -> list[dict[str, str]]:
-        address = dimse_address(base)
-        origin = Origin(address.scheme, address.host, address.port)
-        try:
-            checked = self._addresses(tenant, origin, registered=True)
-        except OSError as error:
-            raise cut_off() from error
-        with (
-            Allowance(Budget(bytes=0, instances=0)).answer() as answer,
-            conversation(address, checked, answer, self._patience) as talk,
-        ):
+        with self._caller.conversation(tenant, dimse_address(base)) as talk:
             return list(talk.find(_query(number)))
 
 

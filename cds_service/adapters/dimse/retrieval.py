@@ -7,8 +7,7 @@ is completed on another association, image by image.
 Source: DICOM PS3.4 C.4 (C-FIND, C-GET), C.6.2 (Study Root), PS3.5 10 (transfer syntaxes).
 """
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator
 
 from pydicom import Dataset
 from pydicom.uid import (
@@ -32,8 +31,7 @@ from cds_service.adapters.archive_answer import not_there, uids_in
 from cds_service.adapters.codestream import RETIRED_JPEG
 from cds_service.adapters.decoders import CANDIDATES
 from cds_service.adapters.dimse.answers import cut_off
-from cds_service.adapters.dimse.client import Addresses, Conversation, Patience, conversation
-from cds_service.adapters.egress import Origin
+from cds_service.adapters.dimse.client import Addresses, Caller, Conversation, Patience
 from cds_service.adapters.inbox_files import HEAD_BYTES
 from cds_service.adapters.inbox_header import is_uid
 from cds_service.adapters.side_by_side import Allowance
@@ -82,7 +80,7 @@ class DimseArchive:
     """The Archive port over the DIMSE archives of a registration."""
 
     def __init__(self, addresses: Addresses, patience: Patience | None = None) -> None:
-        self._addresses, self._patience = addresses, patience or Patience()
+        self._caller = Caller(addresses, patience or Patience())
 
     def instances(self, tenant: Tenant, study: StudyReference, budget: Budget) -> Iterator[bytes]:
         """Yield each instance of the study once, as it was sent; a cut is gone on from.
@@ -122,7 +120,9 @@ class DimseArchive:
         for address in _archives(tenant, study):
             allowance = Allowance(Budget())
             try:
-                with self._talk(tenant, address, allowance, storage_contexts()) as talk:
+                with self._caller.conversation(
+                    tenant, address, allowance, storage_contexts()
+                ) as talk:
                     first, *_ = talk.get(asked)
                     return first
             except StudyIncomplete as error:
@@ -140,7 +140,7 @@ class DimseArchive:
         asked = _identifier("SERIES", study.study_uid, SeriesInstanceUID="", Modality="")
         setattr(asked, _INSTANCES, None)
         for address in _archives(tenant, study):
-            with self._talk(tenant, address, Allowance(Budget(bytes=0, instances=0))) as talk:
+            with self._caller.conversation(tenant, address) as talk:
                 if rows := list(talk.find(asked)):
                     return _listed(rows)
         return ()
@@ -162,7 +162,9 @@ class DimseArchive:
         has_begun = False
         for further in reversed(range(ASSOCIATIONS)):
             try:
-                with self._talk(tenant, address, allowance, storage_contexts()) as talk:
+                with self._caller.conversation(
+                    tenant, address, allowance, storage_contexts()
+                ) as talk:
                     left = left if has_begun else _with_images(talk.find(asked), wanted)
                     while left:
                         for one in _images(talk, asked.StudyInstanceUID, left[0], heads):
@@ -174,25 +176,6 @@ class DimseArchive:
             except ArchiveFailed:
                 if not has_begun or not further:
                     raise
-
-    @contextmanager
-    def _talk(
-        self,
-        tenant: Tenant,
-        address: DimseAddress,
-        allowance: Allowance,
-        storage: Sequence[PresentationContext] = (),
-    ) -> Iterator[Conversation]:
-        origin = Origin(address.scheme, address.host, address.port)
-        try:
-            checked = self._addresses(tenant, origin, registered=True)
-        except OSError as error:
-            raise cut_off() from error
-        with (
-            allowance.answer() as answer,
-            conversation(address, checked, answer, self._patience, storage) as talk,
-        ):
-            yield talk
 
 
 def _with_images(rows: Iterator[dict[str, str]], wanted: list[str]) -> list[str]:
