@@ -11,15 +11,18 @@ from io import BytesIO
 from pathlib import Path
 
 import gdcm
+import imagecodecs
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 from pydicom import Dataset, dcmwrite
 from pydicom.dataset import FileMetaDataset
+from pydicom.encaps import encapsulate
 from pydicom.uid import (
     UID,
     DigitalXRayImageStorageForPresentation,
     ExplicitVRLittleEndian,
+    HTJ2KLossless,
     JPEG2000Lossless,
     JPEGLosslessSV1,
     JPEGLSLossless,
@@ -37,6 +40,7 @@ SYNTAXES: tuple[UID, ...] = (
     RLELossless,
     JPEGLSLossless,
     JPEG2000Lossless,
+    HTJ2KLossless,
     JPEGLosslessSV1,
 )
 
@@ -70,7 +74,12 @@ def _pixels() -> NDArray[np.uint16]:
 
 
 def _written(dataset: Dataset, syntax: UID) -> bytes:
-    if syntax.is_encapsulated and syntax != JPEGLosslessSV1:
+    if syntax == HTJ2KLossless:  # pydicom has no encoder of this kind
+        dataset.file_meta.TransferSyntaxUID = syntax
+        dataset.PixelData = encapsulate(
+            [bytes(imagecodecs.htj2k_encode(_pixels(), reversible=True))]
+        )
+    elif syntax.is_encapsulated and syntax != JPEGLosslessSV1:
         dataset.compress(syntax, generate_instance_uid=False)
     buffer = BytesIO()
     dcmwrite(buffer, dataset, enforce_file_format=True)
