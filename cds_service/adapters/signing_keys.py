@@ -166,8 +166,14 @@ class SigningKeyFile:
             for key in keys
         ]
         draft = self._path.with_name(f".{self._path.name}.{uuid4().hex}")
-        draft.touch(mode=0o600)
-        draft.write_text(json.dumps({"keys": document}), encoding="utf-8")
+        try:
+            draft.touch(mode=0o600)
+            draft.write_text(json.dumps({"keys": document}), encoding="utf-8")
+        except OSError as error:
+            raise SettingsInvalid(
+                f"SIGHTLINE_SIGNING_KEY_FILE ({self._path}) cannot be written: {error.strerror}. "
+                "Its folder must exist and let this account write."
+            ) from None
         return draft
 
 

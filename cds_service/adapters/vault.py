@@ -75,7 +75,8 @@ def load_or_create_key(path: Path) -> bytes:
         key = path.read_bytes()
     except OSError as error:
         raise SettingsInvalid(
-            f"SIGHTLINE_MASTER_KEY_FILE ({path}) cannot be used: {error.strerror}."
+            f"SIGHTLINE_MASTER_KEY_FILE ({path}) cannot be used: {error.strerror}. "
+            "Its folder must exist and let this account read and write."
         ) from None
     if len(key) != KEY_BYTES:
         raise SettingsInvalid(

@@ -155,6 +155,13 @@ def test_a_key_file_that_is_not_there_is_named(tmp_path: Path) -> None:
         SigningKeyFile(tmp_path / "gone").read()
 
 
+def test_a_folder_that_is_not_there_is_said_with_what_to_do(tmp_path: Path) -> None:
+    path = tmp_path / "nowhere" / SIGNING_KEYS
+
+    with pytest.raises(SettingsInvalid, match="SIGHTLINE_SIGNING_KEY_FILE.*folder must exist"):
+        SigningKeyFile(path).create_if_absent(NOW)
+
+
 def test_the_command_lists_and_rotates(tmp_path: Path) -> None:
     file = SigningKeyFile(tmp_path / SIGNING_KEYS)
     file.create_if_absent(datetime.now(UTC))
