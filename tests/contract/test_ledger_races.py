@@ -195,7 +195,10 @@ def test_a_ledger_that_is_away_is_unavailable_and_quotes_nothing() -> None:
     with opened(url) as engine, pytest.raises(LedgerUnavailable) as caught:
         SqlTenants(engine).all()
 
-    assert str(caught.value) == "The ledger cannot be used now (OperationalError)."
+    assert str(caught.value) == (
+        "The ledger cannot be reached (OperationalError): its database must run and let this "
+        "account in."
+    )
     assert caught.value.__suppress_context__
 
 

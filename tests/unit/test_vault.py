@@ -120,5 +120,5 @@ def test_a_key_file_of_the_wrong_length_is_refused_and_kept(tmp_path: Path) -> N
 
 
 def test_a_missing_folder_is_a_sentence(tmp_path: Path) -> None:
-    with pytest.raises(SettingsInvalid, match="SIGHTLINE_MASTER_KEY_FILE.*folder must exist"):
+    with pytest.raises(SettingsInvalid, match=r"SIGHTLINE_MASTER_KEY_FILE.*folder must exist"):
         load_or_create_key(tmp_path / "nowhere" / "master.key")

@@ -19,7 +19,7 @@ import sqlalchemy as sa
 from sqlalchemy import event
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection, Engine
-from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, OperationalError, SQLAlchemyError
 
 from cds_service.adapters.ledger.schema import UtcTime
 from cds_service.errors import LedgerUnavailable, SettingsInvalid
@@ -156,9 +156,13 @@ def _translated() -> Iterator[None]:
         yield
     except SQLAlchemyError as error:
         # The driver's text may quote a row, so only the class goes on.
-        raise LedgerUnavailable(
-            f"The ledger cannot be used now ({type(error).__name__})."
-        ) from None
+        kind = type(error).__name__
+        if isinstance(error, OperationalError) and error.statement is None:  # no connection
+            raise LedgerUnavailable(
+                f"The ledger cannot be reached ({kind}): its database must run and let this "
+                "account in."
+            ) from None
+        raise LedgerUnavailable(f"The ledger cannot be used now ({kind}).") from None
 
 
 def _compact_json(value: object) -> str:

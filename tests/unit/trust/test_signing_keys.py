@@ -158,7 +158,7 @@ def test_a_key_file_that_is_not_there_is_named(tmp_path: Path) -> None:
 def test_a_folder_that_is_not_there_is_said_with_what_to_do(tmp_path: Path) -> None:
     path = tmp_path / "nowhere" / SIGNING_KEYS
 
-    with pytest.raises(SettingsInvalid, match="SIGHTLINE_SIGNING_KEY_FILE.*folder must exist"):
+    with pytest.raises(SettingsInvalid, match=r"SIGHTLINE_SIGNING_KEY_FILE.*folder must exist"):
         SigningKeyFile(path).create_if_absent(NOW)
 
 
