@@ -76,7 +76,7 @@ def load_or_create_key(path: Path) -> bytes:
     except OSError as error:
         raise SettingsInvalid(
             f"SIGHTLINE_MASTER_KEY_FILE ({path}) cannot be used: {error.strerror}. "
-            "Its folder must exist and let this account read and write."
+            "This account must read it, or make it where it is absent: its folder must exist."
         ) from None
     if len(key) != KEY_BYTES:
         raise SettingsInvalid(

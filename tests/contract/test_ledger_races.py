@@ -11,7 +11,8 @@ from typing import TypeVar
 
 import pytest
 import sqlalchemy as sa
-from sqlalchemy.engine import Engine
+from sqlalchemy.engine import Connection, Engine
+from sqlalchemy.exc import OperationalError
 
 from cds_service.adapters.ledger import SqlJobs, SqlReplays, SqlTenants, upgrade
 from cds_service.adapters.ledger.connection import writing
@@ -196,10 +197,21 @@ def test_a_ledger_that_is_away_is_unavailable_and_quotes_nothing() -> None:
         SqlTenants(engine).all()
 
     assert str(caught.value) == (
-        "The ledger cannot be reached (OperationalError): its database must run and let this "
-        "account in."
+        "The ledger cannot be reached: its database must run and let this account in."
     )
     assert caught.value.__suppress_context__
+
+
+def test_a_commit_that_fails_is_not_told_as_a_database_that_is_away(engine: Engine) -> None:
+    def fail(_connection: Connection) -> None:
+        raise OperationalError(None, None, Exception("a row"))  # as SQLAlchemy does at a commit
+
+    sa.event.listen(engine, "commit", fail, once=True)
+
+    with pytest.raises(LedgerUnavailable) as caught, writing(engine):
+        pass
+
+    assert str(caught.value) == "The ledger cannot be used now (OperationalError)."
 
 
 @pytest.mark.slow

@@ -622,23 +622,6 @@ def test_two_fingers_zoom_on_a_phone(house: House, study: Screen) -> None:
         assert page.evaluate("document.documentElement.scrollWidth") <= 360
 
 
-def test_a_tap_right_after_a_quick_stroke_is_heard_on_a_phone(house: House, study: Screen) -> None:
-    keep(house, a_radiograph(blocks()))
-
-    with study(360, 740, **PHONE) as page:
-        stage = is_ready(page)
-        page.get_by_role("button", name="Window").tap()
-        stage.scroll_into_view_if_needed()
-        frame = stage.bounding_box()
-        assert frame is not None
-        x, y = frame["x"] + frame["width"] / 2, frame["y"] + frame["height"] / 2
-        changed(page, lambda: touch(page, [(x, y)], [(x + 30, y + 60)], [(x + 60, y + 90)]))
-        invert = page.get_by_role("button", name="Invert")
-        invert.tap()
-
-        expect(invert).to_have_attribute("aria-pressed", "true")
-
-
 @pytest.mark.usefixtures("series")
 def test_a_swipe_turns_to_the_next_image_on_a_phone(study: Screen) -> None:
     with study(360, 740, **PHONE) as page:

@@ -68,7 +68,7 @@ def within(seconds: float) -> Iterator[None]:
 @contextmanager
 def reading(engine: Engine) -> Iterator[Connection]:
     """Read from one snapshot; every failure becomes LedgerUnavailable."""
-    with _translated(), engine.connect() as connection:
+    with _connected(engine) as connection:
         if engine.dialect.name == "postgresql":  # each statement would see a moment of its own
             connection.execution_options(isolation_level="REPEATABLE READ")
         yield connection
@@ -78,8 +78,7 @@ def reading(engine: Engine) -> Iterator[Connection]:
 def writing(engine: Engine) -> Iterator[Connection]:
     """Write in one transaction, committed at the end; every failure becomes LedgerUnavailable."""
     with (
-        _translated(),
-        engine.connect() as connection,
+        _connected(engine) as connection,
         connection.execution_options(sightline_writes=True).begin(),
     ):
         yield connection
@@ -95,8 +94,7 @@ def appending(engine: Engine) -> Iterator[Connection]:
     other work, 2026-11-23).
     """
     with (
-        _translated(),
-        engine.connect() as connection,
+        _connected(engine) as connection,
         connection.execution_options(sightline_appends=True).begin(),
     ):
         yield connection
@@ -151,18 +149,21 @@ def _engine(url: str) -> Engine:
 
 
 @contextmanager
-def _translated() -> Iterator[None]:
+def _connected(engine: Engine) -> Iterator[Connection]:
     try:
-        yield
+        try:
+            connection = engine.connect()
+        except OperationalError:
+            raise LedgerUnavailable(
+                "The ledger cannot be reached: its database must run and let this account in."
+            ) from None
+        with connection:
+            yield connection
     except SQLAlchemyError as error:
         # The driver's text may quote a row, so only the class goes on.
-        kind = type(error).__name__
-        if isinstance(error, OperationalError) and error.statement is None:  # no connection
-            raise LedgerUnavailable(
-                f"The ledger cannot be reached ({kind}): its database must run and let this "
-                "account in."
-            ) from None
-        raise LedgerUnavailable(f"The ledger cannot be used now ({kind}).") from None
+        raise LedgerUnavailable(
+            f"The ledger cannot be used now ({type(error).__name__})."
+        ) from None
 
 
 def _compact_json(value: object) -> str:
